@@ -1,0 +1,1 @@
+"""The dataset folder: write, index, read and verify it."""

@@ -1,0 +1,1 @@
+"""Where radiographs come from: one module (or folder) per origin, each a `cspine_bench.dataset.source.Source`."""

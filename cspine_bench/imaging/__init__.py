@@ -1,0 +1,1 @@
+"""Pixels with their landmarks: reading, fitting, encoding, drawing."""

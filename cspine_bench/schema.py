@@ -8,9 +8,11 @@ Every field is in every row. Missing is null (or NaN inside `landmarks_xy`), nev
 
 import json
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -93,9 +95,15 @@ class Record(BaseModel):
         "measured: annotated by a trained model. Null: no labels."
     )
     curvature: Annotated[Curvature | None, Column("class_label", CURVATURE_CLASSES)]
-    cobb_c2_c7_deg: Annotated[Finite | None, FLOAT32] = Field(description="C2-C7 Cobb angle from the landmarks, degrees.")
-    sva_mm: Annotated[Finite | None, FLOAT32] = Field(description="C2-C7 sagittal vertical axis from the landmarks, mm.")
-    cci_percent: Annotated[Finite | None, FLOAT32] = Field(description="Cervical curvature index from the landmarks, %.")
+    cobb_c2_c7_deg: Annotated[Finite | None, FLOAT32] = Field(
+        description="C2-C7 Cobb angle from the landmarks, degrees."
+    )
+    sva_mm: Annotated[Finite | None, FLOAT32] = Field(
+        description="C2-C7 sagittal vertical axis from the landmarks, mm."
+    )
+    cci_percent: Annotated[Finite | None, FLOAT32] = Field(
+        description="Cervical curvature index from the landmarks, %."
+    )
     disease: Annotated[Disease | None, Column("class_label", DISEASES)]
     sex: Annotated[Sex | None, Column("class_label", SEXES)]
     age: Annotated[int | None, Field(ge=0, le=130), INT32] = Field(description="Years.")
@@ -119,14 +127,18 @@ class Record(BaseModel):
         description="(a, b, c, d, e, f): source pixel (x, y) lies at (a x + b y + c, d x + e y + f) in the image."
     )
     flipped: Annotated[bool | None, BOOL] = Field(description="Mirrored left to right on import.")
-    overlays_found: Annotated[str | None, STRING] = Field(description="Kinds of overlay met, joined by commas; '' = none.")
+    overlays_found: Annotated[str | None, STRING] = Field(
+        description="Kinds of overlay met, joined by commas; '' = none."
+    )
     overlays_action: Annotated[Literal["mask", "crop", "keep", "refuse"] | None, STRING]
 
     # Origin of a synthetic image
     run_id: Annotated[str | None, STRING]
     generator: Annotated[str | None, STRING]
     generator_version: Annotated[str | None, STRING]
-    generator_parameters: Annotated[str | None, STRING] = Field(description="Canonical JSON: with seed and index, remakes it.")
+    generator_parameters: Annotated[str | None, STRING] = Field(
+        description="Canonical JSON: with seed and index, remakes it."
+    )
     recipe_sha256: Annotated[Sha256 | None, STRING]
     weights_sha256: Annotated[Sha256 | None, STRING]
     seed: Annotated[NonNegative | None, INT64]
@@ -153,7 +165,8 @@ class Record(BaseModel):
 
 
 COLUMNS: Final[dict[str, Column]] = {
-    name: next(item for item in field.metadata if isinstance(item, Column)) for name, field in Record.model_fields.items()
+    name: next(item for item in field.metadata if isinstance(item, Column))
+    for name, field in Record.model_fields.items()
 }
 
 _IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -192,7 +205,10 @@ def _huggingface_feature(column: Column) -> dict[str, Any]:
 def _yaml_feature(name: str, column: Column) -> dict[str, Any]:
     match column.dtype:
         case "class_label":
-            return {"name": name, "dtype": {"class_label": {"names": {str(i): label for i, label in enumerate(column.names)}}}}
+            return {
+                "name": name,
+                "dtype": {"class_label": {"names": {str(i): label for i, label in enumerate(column.names)}}},
+            }
         case "points":
             return {"name": name, "sequence": {"sequence": "float32"}}
         case "floats":
@@ -213,22 +229,51 @@ def build_card_features() -> list[dict[str, Any]]:
     return [_yaml_feature(name, column) for name, column in COLUMNS.items()]
 
 
-def build_arrow_table(records: list[Record]) -> pa.Table:
+def build_json_schema() -> dict[str, Any]:
+    """JSON Schema of a record's values other than its pixels, as a WebDataset's JSON spells them: labels by name."""
+    schema = Record.model_json_schema(mode="serialization")
+    for name, column in COLUMNS.items():
+        if column.dtype == "image":
+            del schema["properties"][name]
+    # NaN is no JSON: a point that was not labelled is [null, null] there.
+    number_or_null = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    point = {"type": "array", "items": number_or_null, "minItems": 2, "maxItems": 2}
+    points = schema["properties"]["landmarks_xy"]
+    points |= {"type": "array", "items": point, "minItems": NUM_LANDMARKS, "maxItems": NUM_LANDMARKS}
+    schema["required"] = list(schema["properties"])
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema
+
+
+def build_arrow_table(records: Sequence[Record]) -> pa.Table:
     """Rows as one Arrow table under `build_arrow_schema`."""
     schema = build_arrow_schema()
-    return pa.table([_build_array(name, records, schema.field(name).type) for name in COLUMNS], schema=schema)
+    rows = [record.__dict__ for record in records]
+    return pa.table([_build_array(name, rows, schema.field(name).type) for name in COLUMNS], schema=schema)
 
 
-def _build_array(name: str, records: list[Record], arrow_type: pa.DataType) -> pa.Array:
-    values = [getattr(record, name) for record in records]
+def _build_array(name: str, rows: Sequence[dict[str, Any]], arrow_type: pa.DataType) -> pa.Array:
+    values = [row[name] for row in rows]
     column = COLUMNS[name]
-    if column.dtype == "image":
-        suffix = "png" if name == "image" else f"{name}.png"
-        paths = [f"{record.sample_id}.{suffix}" for record in records]
-        values = [None if data is None else {"bytes": data, "path": path} for data, path in zip(values, paths, strict=True)]
-    elif column.dtype == "class_label":
-        values = [None if label is None else column.names.index(label) for label in values]
-    return pa.array(values, type=arrow_type)
+    match column.dtype:
+        case "image":
+            suffix = "png" if name == "image" else f"{name}.png"
+            paths = [
+                None if data is None else f"{row['sample_id']}.{suffix}" for row, data in zip(rows, values, strict=True)
+            ]
+            missing = pa.array([data is None for data in values])
+            return pa.StructArray.from_arrays(
+                [pa.array(values, pa.binary()), pa.array(paths, pa.string())], fields=list(arrow_type), mask=missing
+            )
+        case "class_label":
+            index = {label: number for number, label in enumerate(column.names)} | {None: None}
+            return pa.array([index[label] for label in values], type=arrow_type)
+        case "points":
+            points = np.array(values, np.float32).reshape(-1)
+            pairs = pa.ListArray.from_arrays(np.arange(0, len(points) + 1, 2, np.int32), pa.array(points))
+            return pa.ListArray.from_arrays(np.arange(len(rows) + 1, dtype=np.int32) * NUM_LANDMARKS, pairs)
+        case _:
+            return pa.array(values, type=arrow_type)
 
 
 def read_record(row: dict[str, Any]) -> Record:
@@ -251,3 +296,35 @@ def read_record(row: dict[str, Any]) -> Record:
         elif column.dtype == "floats":
             values[name] = tuple(value)
     return Record.model_validate(values)
+
+
+def iter_table_records(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> Iterator[Record]:
+    """Records from stored rows, fast: the values are taken as they are, not checked again.
+
+    Args:
+        table: at least the columns `names`, as `build_arrow_table` stores them.
+        names: fields that the records get; the others are absent from them.
+    """
+    values = [_list_values(COLUMNS[name], table.column(name)) for name in names]
+    for row in zip(*values, strict=True):
+        yield Record.model_construct(None, **dict(zip(names, row, strict=True)))
+
+
+def _list_values(column: Column, array: pa.Array | pa.ChunkedArray) -> list[Any]:
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    match column.dtype:
+        case "image":
+            return (
+                array.field("bytes").to_pylist()
+                if array.null_count == 0
+                else [v and v["bytes"] for v in array.to_pylist()]
+            )
+        case "class_label":
+            return [None if value is None else column.names[value] for value in array.to_pylist()]
+        case "points":
+            return [tuple(map(tuple, points)) for points in array.to_pylist()]
+        case "floats":
+            return [None if numbers is None else tuple(numbers) for numbers in array.to_pylist()]
+        case _:
+            return array.to_pylist()

@@ -1,0 +1,72 @@
+"""The README of a dataset folder: the YAML that makes `load_dataset(FOLDER)` right, and the few lines a finder needs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from cspine_bench.dataset.manifest import ShardEntry
+from cspine_bench.schema import SPLITS, build_card_features
+
+
+def build_readme(shards: Sequence[ShardEntry], *, synthetic: bool, kind: str) -> str:
+    """README.md of a finished dataset.
+
+    Args:
+        shards: all of them.
+        synthetic: no patient is depicted.
+        kind: `Record.source_kind`, for the title.
+    """
+    splits = [split for split in SPLITS if any(shard.split == split for shard in shards)]
+    header = yaml.safe_dump(_build_metadata(shards, splits), sort_keys=False, allow_unicode=True, width=120)
+    counts = "\n".join(
+        f"| {split} | {sum(shard.num_rows for shard in shards if shard.split == split)} |" for split in splits
+    )
+    if synthetic:
+        notice = "These images are **synthetic, not for diagnosis**: no patient is depicted."
+    else:
+        notice = "These are real films: keep to the terms under which you received them. **Not for diagnosis.**"
+    return f"""---
+{header}---
+
+# Cervical-spine radiographs ({kind})
+
+Lateral cervical-spine radiographs, one row each: pixels, vertebra mask, 23 landmarks, labels, and where each came from.
+{notice}
+
+| split | radiographs |
+| --- | --- |
+{counts}
+
+Load it:
+
+```python
+from datasets import load_dataset
+
+dataset = load_dataset("PATH/TO/THIS/FOLDER")
+```
+
+Check it: `cspine-bench dataset verify PATH/TO/THIS/FOLDER`. `dataset.json` lists every file with its hash.
+"""
+
+
+def _build_metadata(shards: Sequence[ShardEntry], splits: Sequence[str]) -> dict[str, Any]:
+    sizes = [
+        {
+            "name": split,
+            "num_bytes": sum(shard.arrow_bytes for shard in shards if shard.split == split),
+            "num_examples": sum(shard.num_rows for shard in shards if shard.split == split),
+        }
+        for split in splits
+    ]
+    data_files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
+    return {
+        "configs": [{"config_name": "default", "default": True, "data_files": data_files}],
+        "dataset_info": {
+            "config_name": "default",
+            "features": build_card_features(),
+            "splits": sizes,
+            "download_size": sum(shard.num_bytes for shard in shards),
+            "dataset_size": sum(shard.arrow_bytes for shard in shards),
+        },
+    }

@@ -1,0 +1,181 @@
+"""Gray PNG files: written fast and always with the same bytes, read with every fault named.
+
+The encoder is our own 40 lines instead of Pillow's: it filters with numpy and deflates with run-length matching only
+(zlib's Z_RLE), which on noisy films is several times faster at the same size. Source: W3C PNG specification, third edition.
+
+Pixels that mean something to a machine carry their origin: `digital_source_type` becomes an XMP packet in front of the
+pixels, so that an image that has left its folder still says what it is. Source: IPTC Photo Metadata Standard 2025.1.
+"""
+
+import hashlib
+import io
+import struct
+import zlib
+from typing import Any, Final
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cspine_bench.errors import DataError
+
+MAX_PIXELS: Final = 100_000_000
+"""Largest image that is decoded by default: 10,000 x 10,000, four times the area of the largest flat-panel film."""
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_FILTER_UP, _FILTER_AVERAGE = 2, 3
+_XMP_KEYWORD = b"XML:com.adobe.xmp"
+_XMP_TEMPLATE = (
+    '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"{properties}/></rdf:RDF></x:xmpmeta>'
+    '<?xpacket end="r"?>'
+)
+
+
+def encode_png(
+    pixels: NDArray[Any],
+    *,
+    digital_source_type: str | None = None,
+    ai_system: str | None = None,
+    ai_system_version: str | None = None,
+) -> bytes:
+    """Encode a gray image as PNG. The same pixels and marks give the same bytes.
+
+    Args:
+        pixels: uint8 or uint16 (height, width), neither empty.
+        digital_source_type: IPTC URI of the image's origin; given, an XMP packet holds it and the two names below.
+        ai_system: name of the generator.
+        ai_system_version: its version.
+
+    Raises:
+        ValueError: `pixels` is of another type or shape, or a generator is named without a source type.
+    """
+    if digital_source_type is None and (ai_system is not None or ai_system_version is not None):
+        raise ValueError("ai_system needs digital_source_type: without it no mark is written")
+    xmp = b""
+    if digital_source_type is not None:
+        packet = _build_xmp(digital_source_type, ai_system, ai_system_version)
+        xmp = _chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + packet)
+    return _encode(pixels, _FILTER_AVERAGE, xmp)
+
+
+def encode_mask_png(mask: NDArray[np.uint8]) -> bytes:
+    """Encode a label mask as PNG. The same mask gives the same bytes.
+
+    Args:
+        mask: uint8 (height, width) of label ids.
+
+    Raises:
+        ValueError: `mask` is of another type or shape.
+    """
+    if mask.dtype != np.uint8:
+        raise ValueError(f"a mask is uint8, got {mask.dtype}")
+    return _encode(mask, _FILTER_UP, b"")
+
+
+def decode_png(data: bytes, *, where: str, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+    """Decode a gray PNG.
+
+    Args:
+        data: a whole PNG file.
+        where: what the bytes are, for the error message.
+        max_pixels: refuse a larger image before anything is allocated for it.
+
+    Returns:
+        uint8 or uint16 (height, width).
+
+    Raises:
+        DataError: not a PNG, not one gray channel of 8 or 16 bits, too large, or cut short or damaged.
+    """
+    if len(data) < 33 or data[:8] != _SIGNATURE or data[12:16] != b"IHDR":
+        raise DataError(f"{where}: not a PNG file ({len(data)} bytes); encode it again from its source")
+    width, height, bit_depth, color_type = struct.unpack(">IIBB", data[16:26])
+    if color_type != 0 or bit_depth not in (8, 16):
+        raise DataError(
+            f"{where}: PNG of colour type {color_type} with {bit_depth} bits; only gray of 8 or 16 bits is allowed"
+        )
+    if width * height > max_pixels or width == 0 or height == 0:
+        raise DataError(f"{where}: PNG of {width} x {height} pixels; between 1 and {max_pixels} pixels are allowed")
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            pixels = np.array(image)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        zlib.error,
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise DataError(f"{where}: damaged PNG ({error}); encode it again from its source") from error
+    return pixels.astype(np.uint8 if bit_depth == 8 else np.uint16, copy=False)
+
+
+def compute_pixel_sha256(pixels: NDArray[Any]) -> str:
+    """Hash of decoded pixels, over their type, shape and values: it survives a rewrite of the file's metadata.
+
+    Args:
+        pixels: uint8 or uint16 (height, width).
+    """
+    little_endian = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{pixels.dtype.name}/{pixels.shape[0]}x{pixels.shape[1]}/".encode())
+    digest.update(little_endian.data)
+    return digest.hexdigest()
+
+
+def read_xmp(data: bytes) -> str | None:
+    """The XMP packet of a PNG that `encode_png` marked, or None where there is none in front of the pixels."""
+    position = len(_SIGNATURE)
+    while position + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        body = data[position + 8 : position + 8 + length]
+        if kind == b"IDAT":
+            return None
+        if kind == b"iTXt" and body.startswith(_XMP_KEYWORD + b"\0"):
+            return body[len(_XMP_KEYWORD) + 5 :].decode("utf-8", errors="replace")
+        position += 12 + length
+    return None
+
+
+def _build_xmp(digital_source_type: str, ai_system: str | None, ai_system_version: str | None) -> bytes:
+    properties = {
+        "DigitalSourceType": digital_source_type,
+        "AISystemUsed": ai_system,
+        "AISystemVersionUsed": ai_system_version,
+    }
+    text = "".join(f" Iptc4xmpExt:{name}={quoteattr(value)}" for name, value in properties.items() if value is not None)
+    return _XMP_TEMPLATE.format(properties=text).encode()
+
+
+def _encode(pixels: NDArray[Any], filter_type: int, extra_chunks: bytes) -> bytes:
+    if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"a gray image is uint8 or uint16 (height, width), got {pixels.dtype} {pixels.shape}")
+    height, width = pixels.shape
+    sample_bytes = pixels.dtype.itemsize
+    raw = np.ascontiguousarray(pixels, dtype=">u2").view(np.uint8) if sample_bytes == 2 else pixels
+    deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    data = deflater.compress(_filter_rows(raw, filter_type, sample_bytes)) + deflater.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8 * sample_bytes, 0, 0, 0, 0)
+    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), extra_chunks, _chunk(b"IDAT", data), _chunk(b"IEND", b"")))
+
+
+def _filter_rows(raw: NDArray[np.uint8], filter_type: int, sample_bytes: int) -> NDArray[np.uint8]:
+    # Arithmetic is modulo 256, as the specification asks; pixels outside the image count as 0.
+    rows = np.empty((raw.shape[0], raw.shape[1] + 1), np.uint8)
+    rows[:, 0] = filter_type
+    if filter_type == _FILTER_UP:
+        rows[0, 1:] = raw[0]
+        np.subtract(raw[1:], raw[:-1], out=rows[1:, 1:])
+        return rows
+    prediction = np.zeros(raw.shape, np.uint16)
+    prediction[:, sample_bytes:] = raw[:, :-sample_bytes]
+    prediction[1:] += raw[:-1]
+    prediction >>= 1
+    np.subtract(raw, prediction.astype(np.uint8), out=rows[:, 1:])
+    return rows
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))

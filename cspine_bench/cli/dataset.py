@@ -1,0 +1,242 @@
+"""`cspine-bench dataset ...`: make, import, look at and check dataset folders."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cspine_bench.anatomy.classes import FACINGS
+from cspine_bench.cli.options import (
+    EXISTING_PATH,
+    NEW_PATH,
+    Importing,
+    Printing,
+    Writing,
+    importing_options,
+    printing_options,
+    writing_options,
+)
+from cspine_bench.cli.output import format_count, print_note, print_result, show_progress
+
+if TYPE_CHECKING:
+    from cspine_bench.dataset.source import Source
+    from cspine_bench.dataset.verify import Issue
+
+
+@click.group()
+def dataset() -> None:
+    """Make, import, look at and check dataset folders.
+
+    \b
+    Example:
+      cspine-bench dataset phantom ds --count 12
+    """
+
+
+@dataset.command()
+@click.argument("out", type=NEW_PATH)
+@click.option("--count", type=click.IntRange(min=1), default=48, show_default=True, help="Radiographs to make.")
+@click.option("--size", type=click.IntRange(min=16), help="Side of the square image, px.")
+@click.option("--facing", type=click.Choice(FACINGS), help="Side of the image that the patients face.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
+@writing_options
+@printing_options
+def phantom(
+    out: Path,
+    count: int,
+    size: int | None,
+    facing: str | None,
+    overrides: tuple[str, ...],
+    writing: Writing,
+    printing: Printing,
+) -> None:
+    """Make annotated radiographs from the analytic phantom.
+
+    \b
+    Example:
+      cspine-bench dataset phantom ds --count 12 --size 256
+    """
+    from cspine_bench.recipe import apply_overrides
+    from cspine_bench.sources.phantom import PhantomRecipe, PhantomSource
+
+    named = [f"{name}={value}" for name, value in (("size", size), ("facing", facing)) if value is not None]
+    recipe = apply_overrides(PhantomRecipe(), [*named, *overrides])
+    _write(PhantomSource(recipe, count, writing.seed), out, writing, printing)
+    print_note("Synthetic phantom: not for diagnosis.", quiet=printing.quiet)
+
+
+@dataset.group("import")
+def import_() -> None:
+    """Turn real films into a dataset folder.
+
+    \b
+    Example:
+      cspine-bench dataset import images films ds --size 256
+    """
+
+
+@import_.command()
+@click.argument("src", type=EXISTING_PATH)
+@click.argument("out", type=NEW_PATH)
+@importing_options
+@writing_options
+@printing_options
+def csxa(src: Path, out: Path, importing: Importing, writing: Writing, printing: Printing) -> None:
+    """Import CSXA from the folder that holds its spreadsheet, images and label files, zipped or not.
+
+    \b
+    Example:
+      cspine-bench dataset import csxa csxa ds --size 256
+    """
+    from cspine_bench.sources.csxa import CsxaSource
+
+    _write(CsxaSource(src, **importing.settings), out, writing, printing, importing)
+
+
+@import_.command()
+@click.argument("src", type=EXISTING_PATH)
+@click.argument("out", type=NEW_PATH)
+@importing_options
+@writing_options
+@printing_options
+def images(src: Path, out: Path, importing: Importing, writing: Writing, printing: Printing) -> None:
+    """Import a folder of PNG, JPEG and TIFF films.
+
+    \b
+    Example:
+      cspine-bench dataset import images films ds --size 256
+    """
+    from cspine_bench.sources.images import ImagesSource
+
+    _write(ImagesSource(src, **importing.settings), out, writing, printing, importing)
+
+
+@import_.command()
+@click.argument("src", type=EXISTING_PATH)
+@click.argument("out", type=NEW_PATH)
+@importing_options
+@writing_options
+@printing_options
+def dicom(src: Path, out: Path, importing: Importing, writing: Writing, printing: Printing) -> None:
+    """Import DICOM radiographs (CR, DX, secondary capture); nothing that identifies a patient is kept.
+
+    \b
+    Example:
+      cspine-bench dataset import dicom dicom ds --size 256
+    """
+    from cspine_bench.sources.dicom import DicomSource
+
+    _write(DicomSource(src, **importing.settings), out, writing, printing, importing)
+
+
+@dataset.command()
+@click.argument("folder", type=EXISTING_PATH, metavar="DATASET")
+@click.option("--sheet", type=NEW_PATH, help="Write a contact sheet (PNG).")
+@click.option("--sheet-count", type=click.IntRange(min=1), default=24, show_default=True, help="Radiographs on it.")
+@click.option("--labels/--no-labels", default=True, help="Draw outlines and landmarks on it, or not.")
+@click.option("--parameters", type=NEW_PATH, help="Write CSXA's 77 alignment parameters (.csv or .parquet).")
+@printing_options
+def inspect(
+    folder: Path, sheet: Path | None, sheet_count: int, labels: bool, parameters: Path | None, printing: Printing
+) -> None:
+    """Show what a dataset holds: counts, strata by split, sizes, labels.
+
+    \b
+    Example:
+      cspine-bench dataset inspect ds --sheet sheet.png --parameters parameters.csv
+    """
+    from cspine_bench.dataset.inspect import inspect_dataset
+    from cspine_bench.dataset.parameters import write_parameters
+    from cspine_bench.dataset.read import open_dataset
+    from cspine_bench.dataset.sheet import write_sheet
+
+    facts = inspect_dataset(folder)
+    document = {**facts.model_dump(mode="json"), "sheet": None, "parameters": None}
+    if sheet is not None:
+        write_sheet(open_dataset(folder), sheet, count=sheet_count, with_labels=labels)
+        document["sheet"] = str(sheet)
+    if parameters is not None:
+        write_parameters(open_dataset(folder), parameters)
+        document["parameters"] = str(parameters)
+    print_result(document, _describe_facts(document), as_json=printing.as_json)
+
+
+@dataset.command()
+@click.argument("folder", type=EXISTING_PATH, metavar="DATASET")
+@printing_options
+@click.pass_context
+def verify(context: click.Context, folder: Path, printing: Printing) -> None:
+    """Check every byte, row and label of a dataset; exit 1 if anything is wrong.
+
+    \b
+    Example:
+      cspine-bench dataset verify ds
+    """
+    from cspine_bench.dataset.verify import verify_dataset
+
+    with show_progress("verify", quiet=printing.quiet) as on_progress:
+        issues = verify_dataset(folder, on_progress=on_progress)
+    document = {"path": str(folder), "valid": not issues, "issues": [_describe_issue(issue) for issue in issues]}
+    lines = [f"{i['severity']} {i['code']} {i['where']}: {i['message']}" for i in document["issues"]]
+    lines.append(f"{folder}: {format_count(len(issues), 'issue')}" if issues else f"{folder}: no fault found")
+    print_result(document, "\n".join(lines), as_json=printing.as_json)
+    context.exit(1 if issues else 0)
+
+
+def _write(
+    source: "Source", out: Path, writing: Writing, printing: Printing, importing: Importing | None = None
+) -> None:
+    from cspine_bench.dataset.write import write_dataset
+
+    if writing.dry_run:
+        _print_plan(source, out, writing, printing)
+        return
+    with show_progress(str(out), quiet=printing.quiet) as on_progress:
+        summary = write_dataset(
+            source,
+            out,
+            fractions=writing.fractions,
+            seed=writing.seed,
+            num_workers=writing.workers,
+            skip_bad=importing is not None and importing.skip_bad,
+            max_bad=None if importing is None else importing.max_bad,
+            overwrite=writing.overwrite,
+            on_progress=on_progress,
+        )
+    document = {
+        "path": str(out),
+        "num_samples": summary.num_samples,
+        "rejected": [sample.model_dump() for sample in summary.rejected],
+        "manifest_sha256": summary.manifest_sha256,
+    }
+    lines = [f"{out}: {_describe_counts(summary.num_samples)}"]
+    lines += [f"skipped {sample.origin}: {sample.reason}" for sample in summary.rejected]
+    print_result(document, "\n".join(lines), as_json=printing.as_json)
+
+
+def _print_plan(source: "Source", out: Path, writing: Writing, printing: Printing) -> None:
+    from cspine_bench.dataset.plan import build_plan
+    from cspine_bench.schema import SPLITS
+
+    plan = build_plan(source, fractions=writing.fractions, seed=writing.seed)
+    counts = {split: sum(len(shard.keys) for shard in plan.shards if shard.split == split) for split in SPLITS}
+    document = {
+        "path": str(out),
+        "num_samples": counts,
+        "num_shards": len(plan.shards),
+        "estimated_bytes": plan.estimated_bytes,
+        "source": plan.source,
+    }
+    size = f"{format_count(len(plan.shards), 'file')}, about {plan.estimated_bytes / 1e6:,.1f} MB"
+    print_result(document, f"{out} would hold {_describe_counts(counts)}: {size}", as_json=printing.as_json)
+
+
+def _describe_counts(num_samples: Mapping[Any, int]) -> str:
+    parts = ", ".join(f"{split} {count:,}" for split, count in num_samples.items())
+    return f"{format_count(sum(num_samples.values()), 'radiograph')} ({parts})"
+
+
+def _describe_issue(issue: "Issue") -> dict[str, Any]:
+    return dataclasses.asdict(issue)

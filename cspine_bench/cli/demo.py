@@ -1,0 +1,197 @@
+"""`cspine-bench demo`: the whole pipeline, one public command after another."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from cspine_bench.cli.options import NEW_PATH, SEED, Printing, printing_options
+from cspine_bench.cli.output import format_count, print_note, print_result
+from cspine_bench.errors import CspineBenchError
+
+_RECORD: Final = "demo.json"
+
+_ENVIRONMENT: Final = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+"""The demo needs no network, and `datasets` shall not draw bars between our lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the stages are built from."""
+
+    out: Path
+    count: int
+    size: int
+    seed: int
+
+    @property
+    def phantom(self) -> Path:
+        """The dataset of phantom radiographs."""
+        return self.out / "datasets" / "phantom"
+
+    @property
+    def picture(self) -> Path:
+        """What to look at when the demo is over."""
+        return self.out / "contact_sheet.png"
+
+    def result(self, stage: str) -> Path:
+        """Where a stage's JSON goes."""
+        return self.out / "results" / f"{stage}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of the demo: a command that a user would type, and the files that it leaves.
+
+    Args:
+        name: of its result, `results/NAME.json`: the JSON document that the command prints.
+        command: its arguments; the first is `cspine-bench` or `python`.
+        leaves: files whose absence means that it must run again.
+        sentence: one line for people, from the result.
+    """
+
+    name: str
+    command: Callable[[Settings], list[str]]
+    leaves: Callable[[Settings], list[Path]]
+    sentence: Callable[[dict[str, Any]], str]
+
+
+def _phantom_command(settings: Settings) -> list[str]:
+    numbers = {"--count": settings.count, "--size": settings.size, "--seed": settings.seed}
+    options = [text for name, value in numbers.items() for text in (name, str(value))]
+    return ["cspine-bench", "dataset", "phantom", str(settings.phantom), *options, "--json"]
+
+
+def _inspect_command(settings: Settings) -> list[str]:
+    files = ["--sheet", str(settings.picture), "--parameters", str(settings.out / "results" / "parameters.csv")]
+    return ["cspine-bench", "dataset", "inspect", str(settings.phantom), *files, "--json"]
+
+
+def _load_command(settings: Settings) -> list[str]:
+    load = f"datasets.load_dataset({str(settings.phantom)!r})"
+    return ["python", "-c", f"import datasets, json; print(json.dumps({load}.num_rows))"]
+
+
+STAGES: Final = (
+    Stage(
+        "phantom",
+        _phantom_command,
+        lambda settings: [settings.phantom / "dataset.json"],
+        lambda result: f"{format_count(sum(result['num_samples'].values()), 'annotated radiograph')}",
+    ),
+    Stage(
+        "verify",
+        lambda settings: ["cspine-bench", "dataset", "verify", str(settings.phantom), "--json"],
+        lambda settings: [],
+        lambda result: "no fault found" if result["valid"] else format_count(len(result["issues"]), "issue"),
+    ),
+    Stage(
+        "inspect",
+        _inspect_command,
+        lambda settings: [settings.picture, settings.out / "results" / "parameters.csv"],
+        lambda result: f"contact sheet {result['sheet']}, alignment parameters {result['parameters']}",
+    ),
+    Stage(
+        "load_dataset",
+        _load_command,
+        lambda settings: [],
+        lambda result: "datasets loads " + ", ".join(f"{split} {rows:,}" for split, rows in result.items()),
+    ),
+)
+"""In order. A later stage may use the files of the earlier ones: when a stage runs, all after it run too."""
+
+
+@click.command()
+@click.option("--out", type=NEW_PATH, default="demo", show_default=True, help="Folder for everything that is made.")
+@click.option("--count", type=click.IntRange(min=3), default=48, show_default=True, help="Phantom radiographs.")
+@click.option("--size", type=click.IntRange(min=64), default=256, show_default=True, help="Side of each, px.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
+@printing_options
+@click.pass_context
+def demo(context: click.Context, out: Path, count: int, size: int, seed: int, printing: Printing) -> None:
+    """Run the whole pipeline on made-up radiographs, on a CPU; run again, it goes on where it stopped.
+
+    \b
+    Example:
+      cspine-bench demo --out demo
+    """
+    settings = Settings(out, count, size, seed)
+    stages, verdict = run_stages(settings, printing)
+    document = {"out": str(out), "picture": str(settings.picture), "positive": verdict, "stages": stages}
+    text = f"Synthetic phantoms, not for diagnosis. Open {settings.picture}"
+    print_result(document, text, as_json=printing.as_json)
+    context.exit(0 if verdict else 1)
+
+
+def run_stages(settings: Settings, printing: Printing) -> tuple[list[dict[str, Any]], bool]:
+    """Run the stages that are not done yet, each as a process of its own.
+
+    Returns:
+        A row for each stage (name, command, seconds, whether it ran now), and whether every verdict was positive.
+
+    Raises:
+        CspineBenchError: a stage could not run.
+    """
+    settings.result("").parent.mkdir(parents=True, exist_ok=True)
+    record = settings.out / "results" / _RECORD
+    done = _load_record(record)
+    rows: list[dict[str, Any]] = []
+    positive = True
+    for number, stage in enumerate(STAGES, start=1):
+        command = stage.command(settings)
+        print_note(f"[{number}/{len(STAGES)}] {shlex.join(command)}", quiet=printing.quiet)
+        files = [settings.result(stage.name), *stage.leaves(settings)]
+        row = done.get(stage.name)
+        fresh = row is None or row["command"] != command or not all(path.exists() for path in files)
+        if fresh:
+            done = {}
+            started = time.monotonic()
+            exit_code = _run(command, settings.result(stage.name), printing)
+            row = {"stage": stage.name, "command": command, "exit_code": exit_code}
+            row["seconds"] = round(time.monotonic() - started, 2)
+        rows.append({**row, "ran": fresh})
+        _save_json(record, rows)
+        positive = positive and row["exit_code"] == 0
+        sentence = stage.sentence(json.loads(settings.result(stage.name).read_text()))
+        print_note(f"      {sentence} ({row['seconds']:.1f} s{'' if fresh else ', done before'})", quiet=printing.quiet)
+    return rows, positive
+
+
+def _run(command: list[str], result: Path, printing: Printing) -> int:
+    if command[0] == "python":
+        arguments = [sys.executable, *command[1:]]
+    else:
+        arguments = [sys.executable, "-m", "cspine_bench", *command[1:], *(["--quiet"] if printing.quiet else [])]
+    # Progress goes straight to the terminal.
+    environment = {**os.environ, **_ENVIRONMENT}
+    finished = subprocess.run(arguments, stdout=subprocess.PIPE, env=environment, check=False)
+    if finished.returncode not in (0, 1):
+        raise CspineBenchError(f"the stage stopped with exit code {finished.returncode}: {shlex.join(command)}")
+    try:
+        document = json.loads(finished.stdout)
+    except ValueError as error:
+        raise CspineBenchError(f"the stage printed no JSON document: {shlex.join(command)}") from error
+    _save_json(result, document)
+    return finished.returncode
+
+
+def _load_record(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return {row["stage"]: row for row in json.loads(path.read_text())}
+    except (OSError, ValueError, TypeError, KeyError):
+        # No record, or a torn one: the stages themselves know what they have done.
+        return {}
+
+
+def _save_json(path: Path, document: Any) -> None:
+    draft = path.with_name(f".{path.name}.unfinished")
+    draft.write_text(json.dumps(document, indent=2) + "\n")
+    draft.replace(path)

@@ -1,0 +1,136 @@
+"""Options that several commands share, spelled once."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from cspine_bench.anatomy.classes import FACINGS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXISTING_PATH: Final = click.Path(exists=True, path_type=Path)
+NEW_PATH: Final = click.Path(path_type=Path)
+FITS: Final = ("pad", "crop")
+OVERLAYS: Final = ("mask", "crop", "keep", "refuse")
+SEED: Final = click.IntRange(0, 2**63 - 1)
+
+
+class Fractions(click.ParamType):
+    """Three shares of train, validation and test, as `0.8,0.1,0.1`."""
+
+    name = "fractions"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float]:
+        """Read three numbers that add up to 1."""
+        try:
+            shares = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            shares = ()
+        if len(shares) != 3 or any(not 0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
+            self.fail(f"{value!r} is not three shares of train, validation and test that add up to 1", param, ctx)
+        return shares
+
+
+@dataclass(frozen=True, slots=True)
+class Printing:
+    """How a command prints. See `printing_options`."""
+
+    as_json: bool
+    quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How a command that makes a dataset writes it. See `writing_options`."""
+
+    fractions: tuple[float, float, float]
+    seed: int
+    workers: int
+    overwrite: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Importing:
+    """What is asked of a source of real films; `settings` holds only what was given. See `importing_options`."""
+
+    settings: dict[str, Any]
+    skip_bad: bool
+    max_bad: int | None
+
+
+def printing_options(command: F) -> F:
+    """Add `--json` and `--quiet`; the command gets them as `printing`."""
+    return _gather(
+        command,
+        "printing",
+        lambda values: Printing(values.pop("as_json"), values.pop("quiet")),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+        click.option("--quiet", is_flag=True, help="No progress and no notes on stderr."),
+    )
+
+
+def writing_options(command: F) -> F:
+    """Add the options of `write_dataset`; the command gets them as `writing`."""
+    names = ("fractions", "seed", "workers", "overwrite", "dry_run")
+    return _gather(
+        command,
+        "writing",
+        lambda values: Writing(**{name: values.pop(name) for name in names}),
+        click.option(
+            "--fractions",
+            type=Fractions(),
+            default="0.8,0.1,0.1",
+            show_default=True,
+            help="Train,validation,test shares.",
+        ),
+        click.option("--seed", type=SEED, default=0, show_default=True, help="Decides splits, order and random draws."),
+        click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."),
+        click.option("--overwrite", is_flag=True, help="Replace another dataset that lies in OUT."),
+        click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing."),
+    )
+
+
+def importing_options(command: F) -> F:
+    """Add the options that all sources of real films share; the command gets them as `importing`."""
+    settings = ("size", "fit", "overlays", "facing", "source_facing")
+
+    def build(values: dict[str, Any]) -> Importing:
+        if values["max_bad"] is not None and not values["skip_bad"]:
+            raise click.UsageError("--max-bad needs --skip-bad")
+        given = {name: value for name in settings if (value := values.pop(name)) is not None}
+        return Importing(given, values.pop("skip_bad"), values.pop("max_bad"))
+
+    return _gather(
+        command,
+        "importing",
+        build,
+        click.option("--size", type=click.IntRange(min=16), help="Side of the square that films are fitted into, px."),
+        click.option("--fit", type=click.Choice(FITS), help="Make a film square by black borders or by cutting."),
+        click.option(
+            "--overlays", type=click.Choice(OVERLAYS), help="What happens to burned-in text, lines, toolbars."
+        ),
+        click.option("--facing", type=click.Choice(FACINGS), help="Mirror films so that patients face this side."),
+        click.option("--source-facing", type=click.Choice(FACINGS), help="Side that the patients face in SRC."),
+        click.option("--skip-bad", is_flag=True, help="Go on after a film that cannot be read, and list it."),
+        click.option("--max-bad", type=click.IntRange(min=0), help="With --skip-bad: fail when more films are bad."),
+    )
+
+
+def _gather(command: F, name: str, build: Callable[[dict[str, Any]], Any], *decorators: Callable[[Any], Any]) -> F:
+    @functools.wraps(command)
+    def call(**values: Any) -> Any:
+        gathered = build(values)
+        return command(**values, **{name: gathered})
+
+    wrapped: Any = call
+    for decorate in reversed(decorators):
+        wrapped = decorate(wrapped)
+    result: F = wrapped
+    return result

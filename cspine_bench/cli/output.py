@@ -1,0 +1,69 @@
+"""What commands print: the result on stdout, progress on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+OnProgress = Callable[[int, int], None]
+
+NOT_FOR_DIAGNOSIS = "not for diagnosis"
+
+
+def print_result(document: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print one result: for people, or as exactly one JSON document."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text)
+
+
+def print_note(text: str, *, quiet: bool) -> None:
+    """Say something about the run that is not its result."""
+    if not quiet:
+        click.echo(text, err=True)
+
+
+@contextmanager
+def show_progress(label: str, *, quiet: bool) -> Iterator[OnProgress | None]:
+    """A bar with rate and time left on stderr; nothing where stderr is no terminal, or on --quiet.
+
+    Yields:
+        A function of (done, total), or None where nothing is shown.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            speed = progress.tasks[task].speed
+            progress.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield update
+
+
+def format_table(rows: list[list[str]]) -> str:
+    """Left-aligned first column, right-aligned others."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def format_count(number: int, noun: str) -> str:
+    """`1 radiograph`, `1,200 radiographs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,203 @@
+"""The layer table of the design: imports go to a lower layer, or stay inside one's own folder."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "cspine_bench"
+
+LAYERS = {
+    "errors": 0,
+    "seeding": 0,
+    "anatomy": 0,
+    "schema": 1,
+    "recipe": 1,
+    "imaging": 1,
+    "provenance": 1,
+    "dataset": 2,
+    "sources": 3,
+    "features": 3,
+    "metrics": 3,
+    "ddpm": 4,
+    "release": 4,
+    "evaluate": 4,
+    "baselines": 4,
+    "study": 4,
+    "report": 5,
+    "cli": 6,
+    "__main__": 7,
+}
+
+# A drawer takes anything, so it ends up with everything.
+DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "core", "base", "shared", "tools", "stuff"}
+CLASS_ENDINGS = ("Manager", "Handler", "Helper", "Processor", "Service", "Factory", "Util", "Utils")
+MAX_LINES = 400
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("cspine_bench", "tests", "benchmarks", "generation") for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def iter_own_imports(tree: ast.AST) -> Iterator[tuple[str, int, bool]]:
+    """(module, line, inside a function) of each import of this package."""
+    late = {
+        id(node)
+        for scope in ast.walk(tree)
+        if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(scope)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module == "cspine_bench":
+            names = [f"cspine_bench.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        elif isinstance(node, ast.ImportFrom):
+            raise AssertionError(f"line {node.lineno}: relative import; spell the whole name")
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "cspine_bench":
+                yield name, node.lineno, id(node) in late
+
+
+def top_module(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def find_layer_faults(path: Path, source: str) -> list[str]:
+    own = top_module(path)
+    if own == "__init__":
+        return [f"{line}: {name}" for name, line, _ in iter_own_imports(ast.parse(source))]
+    faults = []
+    for name, line, _ in iter_own_imports(ast.parse(source)):
+        parts = name.split(".")
+        if len(parts) == 1 or not ((PACKAGE / parts[1]).is_dir() or (PACKAGE / f"{parts[1]}.py").is_file()):
+            continue  # the package itself: its version
+        if parts[1] != own and LAYERS.get(parts[1], 99) >= LAYERS[own]:
+            faults.append(f"{line}: {own} (layer {LAYERS[own]}) imports {name} (layer {LAYERS.get(parts[1])})")
+    return faults
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_module_is_in_the_layer_table(path: Path) -> None:
+    assert top_module(path) in {*LAYERS, "__init__"}, f"{name_of(path)} belongs to no layer; add it to the design first"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_down(path: Path) -> None:
+    assert find_layer_faults(path, path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "source", "fault"),
+    [
+        ("anatomy/x.py", "from cspine_bench.schema import Record", True),
+        ("anatomy/x.py", "def f():\n    import cspine_bench.cli.demo", True),
+        ("schema.py", "import cspine_bench.recipe", True),  # same layer, another module
+        ("dataset/x.py", "from cspine_bench import sources", True),
+        ("dataset/x.py", "from cspine_bench.dataset.read import open_dataset", False),
+        ("dataset/x.py", "from cspine_bench import errors", False),
+        ("provenance.py", "from cspine_bench import __version__", False),
+        ("__init__.py", "from cspine_bench.errors import DataError", True),
+    ],
+)
+def test_the_import_check_itself(where: str, source: str, fault: bool) -> None:
+    assert bool(find_layer_faults(PACKAGE / where, source)) is fault
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if top_module(path) != "cli"], ids=name_of)
+def test_only_commands_import_this_package_late(path: Path) -> None:
+    # Heavy libraries may be imported late anywhere; our own modules late are a hidden cycle.
+    late = [f"{line}: {name}" for name, line, inside in iter_own_imports(ast.parse(path.read_text())) if inside]
+    assert late == []
+
+
+def test_a_reader_of_releases_never_imports_their_writer() -> None:
+    for path in (PACKAGE / "release").glob("*validate*.py"):
+        names = [name for name, _, _ in iter_own_imports(ast.parse(path.read_text()))]
+        assert not [name for name in names if "build" in name]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_names_and_sizes(path: Path) -> None:
+    source = path.read_text()
+    tree = ast.parse(source)
+    assert not DRAWERS & set(path.relative_to(ROOT).with_suffix("").parts), "a module is named after its one job"
+    stars = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"]
+    assert stars == [], "star import"
+    badly_named = [
+        node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name.endswith(CLASS_ENDINGS)
+    ]
+    assert badly_named == [], "a class is named after what it is"
+    if len(source.splitlines()) > MAX_LINES:
+        docstring = ast.get_docstring(tree) or ""
+        assert re.search(r"\bLong because\b", docstring), (
+            f"over {MAX_LINES} lines: split it, or defend it in its docstring: 'Long because ...'"
+        )
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=name_of)
+def test_command_bodies_are_short(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and any("command" in ast.unparse(item) for item in node.decorator_list):
+            body = node.body[1:]
+            assert body[-1].end_lineno - body[0].lineno < 25, f"{node.name}: build, call one function, print"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if top_module(path) != "cli"], ids=name_of)
+def test_the_library_does_not_use_terminal_tools(path: Path) -> None:
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+    assert not imported & {"click", "rich", "tqdm"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_broad_excepts_only_at_the_boundary(path: Path) -> None:
+    if path == PACKAGE / "cli" / "__init__.py":
+        return
+    broad = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+    ]
+    assert broad == []
+
+
+HEAVY = ("torch", "starlette", "uvicorn", "ray", "datasets", "pandas", "pyarrow", "numpy", "pydicom", "click", "rich")
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(ast.literal_eval(result.stdout))
+
+
+def test_import_of_the_package_is_light() -> None:
+    assert not modules_after("import cspine_bench") & set(HEAVY)
+
+
+def test_help_does_not_load_the_heavy_libraries() -> None:
+    assert not modules_after("import cspine_bench.cli") & set(HEAVY) - {"click", "numpy"}
+
+
+def test_reading_a_dataset_does_not_load_torch() -> None:
+    assert "torch" not in modules_after("import cspine_bench.dataset.read, cspine_bench.dataset.verify")

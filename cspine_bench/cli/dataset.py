@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,11 +18,13 @@ from cspine_bench.cli.options import (
     printing_options,
     writing_options,
 )
-from cspine_bench.cli.output import format_count, print_note, print_result, show_progress
+from cspine_bench.cli.output import format_count, format_size, format_table, print_note, print_result, show_progress
 
 if TYPE_CHECKING:
+    from cspine_bench.dataset.inspect import DatasetFacts
     from cspine_bench.dataset.source import Source
     from cspine_bench.dataset.verify import Issue
+    from cspine_bench.schema import Split
 
 
 @click.group()
@@ -160,7 +162,7 @@ def inspect(
     if parameters is not None:
         write_parameters(open_dataset(folder), parameters)
         document["parameters"] = str(parameters)
-    print_result(document, _describe_facts(document), as_json=printing.as_json)
+    print_result(document, _describe_facts(facts), as_json=printing.as_json)
 
 
 @dataset.command()
@@ -178,10 +180,8 @@ def verify(context: click.Context, folder: Path, printing: Printing) -> None:
 
     with show_progress("verify", quiet=printing.quiet) as on_progress:
         issues = verify_dataset(folder, on_progress=on_progress)
-    document = {"path": str(folder), "valid": not issues, "issues": [_describe_issue(issue) for issue in issues]}
-    lines = [f"{i['severity']} {i['code']} {i['where']}: {i['message']}" for i in document["issues"]]
-    lines.append(f"{folder}: {format_count(len(issues), 'issue')}" if issues else f"{folder}: no fault found")
-    print_result(document, "\n".join(lines), as_json=printing.as_json)
+    document = {"path": str(folder), "valid": not issues, "issues": [dataclasses.asdict(issue) for issue in issues]}
+    print_result(document, _describe_issues(folder, issues), as_json=printing.as_json)
     context.exit(1 if issues else 0)
 
 
@@ -229,14 +229,55 @@ def _print_plan(source: "Source", out: Path, writing: Writing, printing: Printin
         "estimated_bytes": plan.estimated_bytes,
         "source": plan.source,
     }
-    size = f"{format_count(len(plan.shards), 'file')}, about {plan.estimated_bytes / 1e6:,.1f} MB"
+    size = f"{format_count(len(plan.shards), 'file')}, about {format_size(plan.estimated_bytes)}"
     print_result(document, f"{out} would hold {_describe_counts(counts)}: {size}", as_json=printing.as_json)
 
 
-def _describe_counts(num_samples: Mapping[Any, int]) -> str:
+def _describe_counts(num_samples: "Mapping[Split, int]") -> str:
     parts = ", ".join(f"{split} {count:,}" for split, count in num_samples.items())
     return f"{format_count(sum(num_samples.values()), 'radiograph')} ({parts})"
 
 
-def _describe_issue(issue: "Issue") -> dict[str, Any]:
-    return dataclasses.asdict(issue)
+def _describe_issues(folder: Path, issues: "list[Issue]") -> str:
+    from cspine_bench.dataset.verify import RULES
+
+    if not issues:
+        return f"{folder}: no fault found"
+    lines = []
+    for issue in issues:
+        sample = f" (sample {issue.sample_id})" if issue.sample_id else ""
+        lines.append(f"{issue.severity} {issue.code} {issue.where}: {issue.message}{sample}")
+    lines += ["", *(f"{code}: {RULES[code].why} {RULES[code].mend}" for code in sorted({item.code for item in issues}))]
+    return "\n".join([*lines, "", f"{folder}: {format_count(len(issues), 'finding')}"])
+
+
+def _describe_facts(facts: "DatasetFacts") -> str:
+    from cspine_bench.schema import SPLITS
+
+    splits = [split for split in SPLITS if split in facts.num_samples]
+    rows = [["", *splits], ["radiographs", *(f"{facts.num_samples[split]:,}" for split in splits)]]
+    rows.append(["groups", *(f"{facts.num_groups[split]:,}" for split in splits)])
+    for stratum, table in facts.strata.items():
+        rows.append([stratum.replace("_", " "), *("" for _ in splits)])
+        rows += [[f"  {value}", *(f"{counts[split]:,}" for split in splits)] for value, counts in table.items()]
+    total = sum(facts.num_samples.values())
+    sizes = ", ".join(f"{size} bit ({count:,})" for size, count in facts.sizes.items())
+    labelled = ", ".join(f"{name} {count:,}" for name, count in facts.labelled.items() if count)
+    lines = [
+        f"{facts.name}: {format_count(total, 'radiograph')}, {format_size(facts.num_bytes)} in "
+        f"{format_count(facts.num_shards, 'file')}",
+        "",
+        format_table(rows),
+        "",
+        f"size: {sizes}",
+        f"labelled: {labelled or 'nothing'}",
+    ]
+    if facts.pixel_spacing_mm is not None:
+        low, middle, high = facts.pixel_spacing_mm
+        lines.append(f"pixel spacing: {low:.3f} to {high:.3f} mm, median {middle:.3f}")
+    for name, counts in facts.values.items():
+        if counts:
+            words = [f"{value or 'none'} {count:,}" for value, count in counts.items()]
+            lines.append(f"{name}: {', '.join(words)}")
+    lines += [f"skipped {sample.origin}: {sample.reason}" for sample in facts.rejected]
+    return "\n".join(lines)

@@ -150,18 +150,18 @@ def run_stages(settings: Settings, printing: Printing) -> tuple[list[dict[str, A
         print_note(f"[{number}/{len(STAGES)}] {shlex.join(command)}", quiet=printing.quiet)
         files = [settings.result(stage.name), *stage.leaves(settings)]
         row = done.get(stage.name)
-        fresh = row is None or row["command"] != command or not all(path.exists() for path in files)
-        if fresh:
+        ran = row is None or row["command"] != command or not all(path.exists() for path in files)
+        if row is None or ran:
             done = {}
             started = time.monotonic()
             exit_code = _run(command, settings.result(stage.name), printing)
             row = {"stage": stage.name, "command": command, "exit_code": exit_code}
             row["seconds"] = round(time.monotonic() - started, 2)
-        rows.append({**row, "ran": fresh})
+        rows.append({**row, "ran": ran})
         _save_json(record, rows)
         positive = positive and row["exit_code"] == 0
         sentence = stage.sentence(json.loads(settings.result(stage.name).read_text()))
-        print_note(f"      {sentence} ({row['seconds']:.1f} s{'' if fresh else ', done before'})", quiet=printing.quiet)
+        print_note(f"      {sentence} ({row['seconds']:.1f} s{'' if ran else ', done before'})", quiet=printing.quiet)
     return rows, positive
 
 

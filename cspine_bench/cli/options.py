@@ -19,22 +19,20 @@ OVERLAYS: Final = ("mask", "crop", "keep", "refuse")
 SEED: Final = click.IntRange(0, 2**63 - 1)
 
 
-class Fractions(click.ParamType):
-    """Three shares of train, validation and test, as `0.8,0.1,0.1`."""
+def parse_fractions(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float, float]:
+    """Three shares of train, validation and test from `0.8,0.1,0.1`.
 
-    name = "fractions"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float, float]:
-        """Read three numbers that add up to 1."""
-        try:
-            shares = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            shares = ()
-        if len(shares) != 3 or any(not 0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
-            self.fail(f"{value!r} is not three shares of train, validation and test that add up to 1", param, ctx)
-        return shares
+    Raises:
+        click.BadParameter: not three shares that add up to 1.
+    """
+    try:
+        train, validation, test = (float(part) for part in text.split(","))
+    except ValueError:
+        train = validation = test = -1.0
+    shares = (train, validation, test)
+    if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
+        raise click.BadParameter(f"{text!r} is not three shares that add up to 1, for example 0.8,0.1,0.1")
+    return shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,11 @@ def writing_options(command: F) -> F:
         lambda values: Writing(**{name: values.pop(name) for name in names}),
         click.option(
             "--fractions",
-            type=Fractions(),
+            default="0.8,0.1,0.1",
+            show_default=True,
+            callback=parse_fractions,
+            help="Shares of train, validation and test.",
+        ),
             default="0.8,0.1,0.1",
             show_default=True,
             help="Train,validation,test shares.",

@@ -67,3 +67,13 @@ def format_table(rows: list[list[str]]) -> str:
 def format_count(number: int, noun: str) -> str:
     """`1 radiograph`, `1,200 radiographs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_size(num_bytes: int) -> str:
+    """`12.3 MB`, decimal units."""
+    size = float(num_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

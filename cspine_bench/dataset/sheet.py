@@ -34,7 +34,7 @@ def write_sheet(folder: DatasetFolder, out: Path, *, count: int, with_labels: bo
     """
     records = list(itertools.islice(folder.iter_records(columns=_FIELDS), count))
     origin = ", ".join(sorted({record.source_kind for record in records}))
-    origin = f"synthetic, {origin}" if all(record.synthetic for record in records) else origin
+    origin = f"synthetic {origin}" if all(record.synthetic for record in records) else origin
     sheet = draw_contact_sheet(
         [_draw(record, with_labels=with_labels) for record in records],
         columns=_COLUMNS,
@@ -60,7 +60,7 @@ def _draw(record: Record, *, with_labels: bool) -> Tile:
 
 def _describe(record: Record) -> list[str]:
     words: list[str] = [record.curvature] if record.curvature else []
-    words += [f"Cobb {record.cobb_c2_c7_deg:.0f}°"] if record.cobb_c2_c7_deg is not None else []
+    words += [f"Cobb {round(record.cobb_c2_c7_deg)}°"] if record.cobb_c2_c7_deg is not None else []
     person = " ".join(str(word) for word in (record.sex, record.age) if word is not None)
     words += [person] if person else []
     words += [record.artefact] if record.artefact else []

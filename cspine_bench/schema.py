@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,8 @@ from cspine_bench.anatomy.classes import CURVATURE_CLASSES, DISEASES, FACINGS, S
 from cspine_bench.anatomy.landmarks import NUM_LANDMARKS
 
 SCHEMA_VERSION: Final = "1.0.0"
-SPLITS: Final = ("train", "validation", "test")
 Split = Literal["train", "validation", "test"]
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 DIGITAL_SOURCE_TYPES: Final = {
     "captured": "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture",
@@ -270,7 +270,7 @@ def _build_array(name: str, rows: Sequence[dict[str, Any]], arrow_type: pa.DataT
             return pa.array([index[label] for label in values], type=arrow_type)
         case "points":
             points = np.array(values, np.float32).reshape(-1)
-            pairs = pa.ListArray.from_arrays(np.arange(0, len(points) + 1, 2, np.int32), pa.array(points))
+            pairs = pa.ListArray.from_arrays(np.arange(points.size // 2 + 1, dtype=np.int32) * 2, pa.array(points))
             return pa.ListArray.from_arrays(np.arange(len(rows) + 1, dtype=np.int32) * NUM_LANDMARKS, pairs)
         case _:
             return pa.array(values, type=arrow_type)
@@ -298,33 +298,29 @@ def read_record(row: dict[str, Any]) -> Record:
     return Record.model_validate(values)
 
 
-def iter_table_records(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> Iterator[Record]:
+def iter_batch_records(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[Record]:
     """Records from stored rows, fast: the values are taken as they are, not checked again.
 
     Args:
-        table: at least the columns `names`, as `build_arrow_table` stores them.
+        batch: at least the columns `names`, as `build_arrow_table` stores them.
         names: fields that the records get; the others are absent from them.
     """
-    values = [_list_values(COLUMNS[name], table.column(name)) for name in names]
+    values = [_list_values(COLUMNS[name], batch.column(name)) for name in names]
     for row in zip(*values, strict=True):
         yield Record.model_construct(None, **dict(zip(names, row, strict=True)))
 
 
-def _list_values(column: Column, array: pa.Array | pa.ChunkedArray) -> list[Any]:
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+def _list_values(column: Column, array: pa.Array) -> list[Any]:
+    values: list[Any]
     match column.dtype:
         case "image":
-            return (
-                array.field("bytes").to_pylist()
-                if array.null_count == 0
-                else [v and v["bytes"] for v in array.to_pylist()]
-            )
+            values = array.flatten()[0].to_pylist()
         case "class_label":
-            return [None if value is None else column.names[value] for value in array.to_pylist()]
+            values = [None if value is None else column.names[value] for value in array.to_pylist()]
         case "points":
-            return [tuple(map(tuple, points)) for points in array.to_pylist()]
+            values = [tuple(map(tuple, points)) for points in array.to_pylist()]
         case "floats":
-            return [None if numbers is None else tuple(numbers) for numbers in array.to_pylist()]
+            values = [None if numbers is None else tuple(numbers) for numbers in array.to_pylist()]
         case _:
-            return array.to_pylist()
+            values = array.to_pylist()
+    return values

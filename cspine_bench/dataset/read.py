@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from cspine_bench.dataset.manifest import MANIFEST_NAME, Manifest, load_manifest
 from cspine_bench.errors import DataError
-from cspine_bench.schema import COLUMNS, SPLITS, Record, Split, build_arrow_schema, iter_table_records
+from cspine_bench.schema import COLUMNS, SPLITS, Record, Split, build_arrow_schema, iter_batch_records
 
 if TYPE_CHECKING:
     import datasets
@@ -56,7 +56,7 @@ class DatasetFolder:
             try:
                 with pq.ParquetFile(path) as file:
                     for batch in file.iter_batches(_BATCH_ROWS, columns=list(names), use_threads=False):
-                        yield from iter_table_records(batch, names)
+                        yield from iter_batch_records(batch, names)
             except (OSError, pa.ArrowException) as error:
                 raise _unreadable(path, error) from error
 

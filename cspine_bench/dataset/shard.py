@@ -152,7 +152,7 @@ def read_footer(metadata: dict[bytes, bytes] | None) -> dict[str, Any] | None:
 
 def _open_writer(sink: _HashingFile) -> pq.ParquetWriter:
     # PNG does not shrink further, and unchanged images stay unchanged bytes for the Hub's deduplication.
-    compression = {}
+    compression: dict[str, str] = {}
     for name, column in COLUMNS.items():
         if column.dtype == "image":
             compression |= {f"{name}.bytes": "NONE", f"{name}.path": "SNAPPY"}

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine_bench.schema import Record
+
 UNKNOWN_STRATUM = "unknown"
 
 
@@ -78,5 +80,9 @@ class Source(Protocol):
     def estimate_bytes(self) -> int:
         """About how many bytes one encoded sample takes; sizes shards and row groups. Same on every machine."""
 
-    def iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph | Rejected]:
-        """Make the given samples, in the given order, one item for each."""
+    def iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph | Rejected | Record]:
+        """Make the given samples, in the given order, one item for each.
+
+        A source that holds encoded records already (a dataset to be split anew, a release) gives them as they are; the
+        writer sets their split.
+        """

@@ -96,7 +96,11 @@ def _check_fractions(fractions: tuple[float, float, float]) -> dict[Split, float
         or abs(sum(fractions) - 1) > 1e-9
     ):
         raise ValueError(f"fractions must be {len(SPLITS)} shares between 0 and 1 that add up to 1, got {fractions}")
-    return {split: share for split, share in zip(SPLITS, fractions, strict=True) if share > 0}
+    shares: dict[Split, float] = {}
+    for split, share in zip(SPLITS, fractions, strict=True):
+        if share > 0:
+            shares[split] = share
+    return shares
 
 
 def _stratum_of(keys: Iterable[SampleKey]) -> tuple[str, ...]:

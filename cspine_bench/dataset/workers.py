@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ class ShardJob:
 
 def make_shards(
     source: Source, shards: Sequence[ShardPlan], job: ShardJob, *, num_workers: int, on_rows: Callable[[int], None]
-) -> Iterator[ShardEntry]:
+) -> Generator[ShardEntry]:
     """Make shards, and give each as soon as it is in its place.
 
     Worker processes are started afresh (spawned), so a script that asks for more than one worker needs the usual

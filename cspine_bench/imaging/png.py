@@ -1,7 +1,8 @@
 """Gray PNG files: written fast and always with the same bytes, read with every fault named.
 
 The encoder is our own 40 lines instead of Pillow's: it filters with numpy and deflates with run-length matching only
-(zlib's Z_RLE), which on noisy films is several times faster at the same size. Source: W3C PNG specification, third edition.
+(zlib's Z_RLE), which on noisy films is several times faster at the same size.
+Source: W3C PNG specification, third edition.
 
 Pixels that mean something to a machine carry their origin: `digital_source_type` becomes an XMP packet in front of the
 pixels, so that an image that has left its folder still says what it is. Source: IPTC Photo Metadata Standard 2025.1.
@@ -156,7 +157,7 @@ def _encode(pixels: NDArray[Any], filter_type: int, extra_chunks: bytes) -> byte
     sample_bytes = pixels.dtype.itemsize
     raw = np.ascontiguousarray(pixels, dtype=">u2").view(np.uint8) if sample_bytes == 2 else pixels
     deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
-    data = deflater.compress(_filter_rows(raw, filter_type, sample_bytes)) + deflater.flush()
+    data = deflater.compress(_filter_rows(raw, filter_type, sample_bytes).data) + deflater.flush()
     header = struct.pack(">IIBBBBB", width, height, 8 * sample_bytes, 0, 0, 0, 0)
     return b"".join((_SIGNATURE, _chunk(b"IHDR", header), extra_chunks, _chunk(b"IDAT", data), _chunk(b"IEND", b"")))
 

@@ -1,0 +1,262 @@
+"""A batch of subjects in, displayed radiographs with exact labels out. The same code on a CPU and on a GPU.
+
+Line integral of a ray = soft * (outline - air) + (cortical - soft) * BONE - (cortical - trabecular) * MARROW, with the
+chords of `projection`. Overlapping soft outlines are blended by a power mean (`_BLEND`), a smooth stand-in for their
+union; bones add up as they are.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cspine_bench.anatomy.landmarks import LEVELS, MASK_LABELS
+from cspine_bench.seeding import numpy_generator
+from cspine_bench.sources.phantom.artefacts import apply_artefact, divide_dose
+from cspine_bench.sources.phantom.detector import Exposure, develop, expose, gaussian_blur
+from cspine_bench.sources.phantom.head import add_hyoid, add_jaw, add_skull
+from cspine_bench.sources.phantom.neck import AIR, OUTLINE, TISSUE_IN_AIR, add_air, add_outline
+from cspine_bench.sources.phantom.person import Person, stack_people
+from cspine_bench.sources.phantom.posture import Chain, build_chain, stack_postures
+from cspine_bench.sources.phantom.projection import Camera, project_solids
+from cspine_bench.sources.phantom.recipe import PhantomRecipe
+from cspine_bench.sources.phantom.shutter import draw_marker, draw_shutter
+from cspine_bench.sources.phantom.solids import SolidGroup, SolidList
+from cspine_bench.sources.phantom.subject import Subject, build_camera
+from cspine_bench.sources.phantom.vertebra import (
+    BONE,
+    MARROW,
+    Body,
+    add_bodies,
+    add_dens_and_atlas,
+    add_mask_solids,
+    add_posterior_elements,
+    build_bodies,
+    find_landmarks,
+)
+
+# Linear attenuation per mm near 60 keV effective. Source: NIST XCOM for water-like tissue (.0205) and cortical bone
+# (.06); trabecular bone as a quarter of the step between them.
+MU_SOFT: Final = 0.0205
+MU_CORTICAL: Final = 0.0560
+MU_TRABECULAR: Final = 0.0310
+
+_BLEND: Final = 5.0
+_LANDMARK_VIEW_LIMIT_DEG: Final = 30.0
+"""Beyond this view angle the corners of a body are no longer corners of its shadow: landmarks are not labelled."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An artefact and how strong it is, 0..1."""
+
+    name: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """One finished sample.
+
+    Attributes:
+        image: uint8 or uint16 (S, S), bone bright.
+        mask: uint8 (S, S), label ids.
+        landmarks_xy: float32 (23, 2) px.
+        spacing_mm: side of a pixel in the midsagittal plane.
+        artefact: what was simulated, if anything.
+    """
+
+    image: NDArray[np.uint8] | NDArray[np.uint16]
+    mask: NDArray[np.uint8]
+    landmarks_xy: NDArray[np.float32]
+    spacing_mm: float
+    artefact: Artefact | None
+
+
+@dataclass
+class Anatomy:
+    """A batch of people as solids, ready to be projected from anywhere."""
+
+    person: Person
+    body: Body
+    chain: Chain
+    fine: list[SolidGroup]
+    coarse: list[SolidGroup]
+    tissue: list[SolidGroup]
+    silhouettes: list[SolidGroup]
+
+    def to(self, device: torch.device) -> "Anatomy":
+        """The same people with their solids on a device."""
+        moved = [[group.to(device) for group in groups] for groups in (self.fine, self.coarse, self.tissue, self.silhouettes)]
+        return Anatomy(self.person, self.body, self.chain, *moved)
+
+
+def build_anatomy(subjects: list[Subject]) -> Anatomy:
+    """Describe every bone and soft part of a batch; subjects of one batch share their view angle."""
+    person = stack_people([subject.person for subject in subjects])
+    postures = stack_postures([subject.posture for subject in subjects])
+    chain = build_chain(person, postures, view_rad=subjects[0].view_rad)
+    body = build_bodies(person)
+    fine, coarse, tissue, silhouettes = (SolidList(len(subjects)) for _ in range(4))
+    add_bodies(fine, person, body, chain)
+    add_posterior_elements(coarse, person, body, chain)
+    add_dens_and_atlas(coarse, person, body, chain)
+    add_skull(coarse, person, chain)
+    add_jaw(coarse, person, chain)
+    add_hyoid(coarse, person, chain)
+    add_outline(tissue, person, chain)
+    add_air(tissue, person, chain)
+    add_mask_solids(silhouettes, person, body, chain)
+    return Anatomy(
+        person, body, chain, fine.build_groups(), coarse.build_groups(), tissue.build_groups(), silhouettes.build_groups()
+    )
+
+
+def project_bone(anatomy: Anatomy, camera: Camera, size: int) -> torch.Tensor:
+    """Chords of bone and marrow, float32 (B, 2, S, S), mm. Endplates are seen on edge, so bodies get 2 x 2 rays a pixel."""
+    fine = project_solids(anatomy.fine, camera, size=size, num_channels=2, oversample=2)
+    return fine + project_solids(anatomy.coarse, camera, size=size, num_channels=2)
+
+
+def project_soft(anatomy: Anatomy, camera: Camera, size: int) -> torch.Tensor:
+    """Chords of soft tissue, float32 (B, S, S), mm: the blended outline less the air in it."""
+    blended = project_solids(anatomy.tissue, camera, size=size, num_channels=3, power=_BLEND)
+    blended = blended.clamp(min=0) ** (1 / _BLEND)
+    air = (blended[:, AIR] - blended[:, TISSUE_IN_AIR]).clamp(min=0)
+    return blended[:, OUTLINE] - torch.minimum(air, 0.9 * blended[:, OUTLINE])
+
+
+def render_masks(anatomy: Anatomy, camera: Camera, size: int) -> NDArray[np.uint8]:
+    """Label ids, uint8 (B, S, S): bodies C2 (with dens) to T1 and the arches of C1, where their shadows are.
+
+    A body's edge is where its chord falls to a quarter of its width: within a few tenths of a millimetre of the side
+    wall, and of the midsagittal endplate where the ray runs slightly oblique to it.
+    """
+    chords = project_solids(anatomy.silhouettes, camera, size=size, num_channels=len(LEVELS))
+    best, level = chords.max(dim=1)
+    labels = torch.tensor([MASK_LABELS[name] for name in LEVELS], dtype=torch.uint8, device=chords.device)
+    return torch.where(best > 1.0, labels[level], 0).to(torch.uint8).cpu().numpy()
+
+
+def render_batch(
+    recipe: PhantomRecipe, seed: int, subjects: list[Subject], device: torch.device | None = None
+) -> list[Rendering]:
+    """Render subjects that share a view angle.
+
+    Every random number comes from the sample's own streams on the CPU. On a CPU the caller passes one subject at a
+    time, so that a sample's bytes cannot depend on its neighbours.
+    """
+    device = device or torch.device("cpu")
+    size = recipe.size
+    anatomy = build_anatomy(subjects).to(device)
+    camera = build_camera(subjects, size).to(device)
+    points = torch.from_numpy(find_landmarks(anatomy.body, anatomy.chain)).to(device)
+    landmarks = camera.project_points(points, size).cpu().numpy().astype(np.float32)
+    if abs(np.degrees(subjects[0].view_rad)) > _LANDMARK_VIEW_LIMIT_DEG:
+        landmarks = np.full_like(landmarks, np.nan)
+    masks = render_masks(anatomy, camera, size)
+    artefacts = [_draw_artefact(recipe, seed, subject.index) for subject in subjects]
+    exposure = _draw_exposure(recipe, seed, subjects, artefacts, camera)
+    integrals = _line_integrals(recipe, seed, subjects, anatomy, camera)
+    expected = expose(integrals, exposure).cpu().numpy()
+    quanta = np.stack(
+        [
+            numpy_generator(seed, "phantom.quanta", subject.index).poisson(image.astype(np.float64))
+            for subject, image in zip(subjects, expected, strict=True)
+        ]
+    )
+    shown = develop(torch.from_numpy(quanta.astype(np.float32)).to(device), exposure).cpu().numpy()
+    renderings = []
+    for row, subject in enumerate(subjects):
+        spacing = subject.geometry.field_of_view / size
+        image = _finish(shown[row], recipe, seed, subject, landmarks[row], artefacts[row], spacing)
+        renderings.append(Rendering(image, masks[row], landmarks[row], spacing, artefacts[row]))
+    return renderings
+
+
+def _line_integrals(
+    recipe: PhantomRecipe, seed: int, subjects: list[Subject], anatomy: Anatomy, camera: Camera
+) -> torch.Tensor:
+    """Attenuation (B, S, S), with trabecular texture in the marrow and fat planes in the soft tissue."""
+    size, device = recipe.size, camera.spacing.device
+    total = torch.zeros(len(subjects), size, size, device=device)
+    drawn = [numpy_generator(seed, "phantom.texture", subject.index) for subject in subjects]
+    grain = np.stack([generator.standard_normal((2, size, size), dtype=np.float32) for generator in drawn])
+    texture = torch.from_numpy(grain).to(device)
+    if recipe.layer != "soft":
+        chords = project_bone(anatomy, camera, size)
+        trabeculae = _band(texture[:, 0], 0.45 / camera.spacing, 1.5 / camera.spacing)
+        marrow = chords[:, MARROW].clamp(min=0)
+        total = total + (MU_CORTICAL - MU_SOFT) * chords[:, BONE].clamp(min=0) - (MU_CORTICAL - MU_TRABECULAR) * marrow
+        total = total.clamp(min=0) + 0.009 * (marrow + 1e-6).sqrt() * trabeculae
+    if recipe.layer != "bone":
+        fat = _band(texture[:, 1], 2.0 / camera.spacing, 9.0 / camera.spacing)
+        chord = project_soft(anatomy, camera, size)
+        total = total + MU_SOFT * (chord + 0.1 * chord.clamp(min=0, max=120) * 0.1 * fat)
+    return total.clamp(min=0)
+
+
+def _band(white: torch.Tensor, fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+    """White noise (B, S, S) between two blurs, scaled to unit spread."""
+    band = gaussian_blur(white, fine) - gaussian_blur(white, coarse)
+    return band / band.flatten(1).std(1)[:, None, None]
+
+
+def _draw_artefact(recipe: PhantomRecipe, seed: int, index: int) -> Artefact | None:
+    generator = numpy_generator(seed, "phantom.artefact", index)
+    if not recipe.artefacts or generator.random() >= recipe.artefact_share:
+        return None
+    name = recipe.artefacts[int(generator.integers(len(recipe.artefacts)))]
+    return Artefact(name, float(np.float32(generator.uniform(*recipe.artefact_strength))))
+
+
+def _draw_exposure(
+    recipe: PhantomRecipe, seed: int, subjects: list[Subject], artefacts: list[Artefact | None], camera: Camera
+) -> Exposure:
+    rows = []
+    for subject, artefact in zip(subjects, artefacts, strict=True):
+        generator = numpy_generator(seed, "phantom.exposure", subject.index)
+        photons = np.exp(generator.uniform(*np.log(recipe.photons_per_mm2)))
+        if artefact:
+            photons /= divide_dose(artefact.name, artefact.strength)
+        rows.append(
+            [
+                photons,
+                generator.uniform(*recipe.scatter_ratio),
+                generator.uniform(*recipe.blur_mm),
+                generator.uniform(1.7, 2.6),
+                generator.uniform(0.52, 0.68),
+                generator.uniform(0.12, 0.3),
+                generator.uniform(2.35, 2.8),
+                generator.uniform(0.85, 1.15),
+            ]
+        )
+    columns = torch.tensor(np.array(rows).T, dtype=torch.float64, device=camera.spacing.device)
+    return Exposure(camera.spacing, *columns)
+
+
+def _finish(
+    shown: NDArray[np.float32],
+    recipe: PhantomRecipe,
+    seed: int,
+    subject: Subject,
+    landmarks: NDArray[np.float32],
+    artefact: Artefact | None,
+    spacing_mm: float,
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Shutter, marker and artefact, then the image's own number of bits."""
+    generator = numpy_generator(seed, "phantom.shutter", subject.index)
+    has_shutter, has_marker = generator.random(2) < (recipe.collimation_share, recipe.marker_share)
+    if has_marker:
+        shown = draw_marker(shown, generator, facing=recipe.facing)
+    if has_shutter:
+        shown = draw_shutter(shown, generator, keep_xy=landmarks)
+    if artefact:
+        faults = numpy_generator(seed, "phantom.fault", subject.index)
+        shown = apply_artefact(
+            shown, name=artefact.name, strength=artefact.strength, spacing_mm=spacing_mm, generator=faults
+        )
+    top = 255 if recipe.bit_depth == 8 else 65535
+    return np.round(np.clip(shown, 0, 1) * np.float32(top)).astype(np.uint8 if top == 255 else np.uint16)

@@ -10,9 +10,9 @@ import pytest
 from folders import hash_tree
 from toy_source import ToySource
 
+from cspine_bench.dataset import shard
 from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.dataset.read import open_dataset
-from cspine_bench.dataset.shard import MAX_GROUP_ROWS, read_footer
 from cspine_bench.dataset.source import SampleKey
 from cspine_bench.dataset.verify import verify_dataset
 from cspine_bench.dataset.write import write_dataset
@@ -40,7 +40,7 @@ def test_layout(tmp_path: Path) -> None:
     assert names[0] == "train-00000-of-00005.parquet"
     assert len(names) == 10
     file = pq.ParquetFile(tmp_path / "a" / "data" / names[0])
-    assert read_footer(file.metadata.metadata) == {
+    assert shard.read_footer(file.metadata.metadata) == {
         "fingerprint": open_dataset(tmp_path / "a").manifest.fingerprint,
         "format": 1,
         "path": f"data/{names[0]}",
@@ -48,18 +48,18 @@ def test_layout(tmp_path: Path) -> None:
     }
 
 
-def test_row_groups_are_bounded_by_rows_and_by_bytes(tmp_path: Path) -> None:
-    write_dataset(ToySource(4000, row_bytes=1, size=18), tmp_path / "small", fractions=(0.0, 0.0, 1.0), seed=1)
+def test_row_groups_are_bounded_by_rows_and_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard, "MAX_GROUP_ROWS", 100)
+    write_dataset(ToySource(210), tmp_path / "many", fractions=(1.0, 0.0, 0.0))
     write_dataset(ToySource(3, size=3000, bits=16), tmp_path / "large", fractions=(1.0, 0.0, 0.0))
-    groups = [
-        pq.ParquetFile(path).metadata.row_group(index).num_rows
-        for path in (tmp_path / "small" / "data").iterdir()
-        for index in range(pq.ParquetFile(path).metadata.num_row_groups)
-    ]
-    assert max(groups) <= MAX_GROUP_ROWS
-    assert sum(groups) == 4000
-    (large,) = (tmp_path / "large" / "data").iterdir()
-    assert pq.ParquetFile(large).metadata.num_row_groups == 3
+    assert _group_rows(tmp_path / "many") == [100, 100, 10]
+    assert _group_rows(tmp_path / "large") == [1, 1, 1]
+
+
+def _group_rows(folder: Path) -> list[int]:
+    (path,) = (folder / "data").iterdir()
+    metadata = pq.read_metadata(path)
+    return [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
 
 
 def test_one_radiograph_is_a_dataset(tmp_path: Path) -> None:

@@ -82,28 +82,44 @@ def import_() -> None:
 @import_.command()
 @click.argument("src", type=EXISTING_PATH)
 @click.argument("out", type=NEW_PATH)
+@click.option("--need-spacing", is_flag=True, help="Refuse films whose pixel size the sheet does not give.")
 @importing_options
 @writing_options
 @printing_options
-def csxa(src: Path, out: Path, importing: Importing, writing: Writing, printing: Printing) -> None:
+def csxa(src: Path, out: Path, need_spacing: bool, importing: Importing, writing: Writing, printing: Printing) -> None:
     """Import CSXA from the folder that holds its spreadsheet, images and label files, zipped or not.
 
     \b
     Example:
       cspine-bench dataset import csxa csxa ds --size 256
     """
-    from cspine_bench.sources.csxa import CsxaSource
+    from cspine_bench.sources.csxa import CsxaSource, write_import_report
 
-    _write(CsxaSource(src, **importing.settings), out, writing, printing, importing)
+    source = CsxaSource(src, need_spacing=need_spacing, **importing.settings)
+    _write(source, out, writing, printing, importing)
+    if not writing.dry_run:
+        report = out.with_name(f"{out.name}.import.json")
+        write_import_report(source.build_report(), report)
+        print_note(f"{report}: where images, labels and sheet disagree", quiet=printing.quiet)
 
 
 @import_.command()
 @click.argument("src", type=EXISTING_PATH)
 @click.argument("out", type=NEW_PATH)
+@click.option("--group-pattern", metavar="REGEX", help="Names the patient in a film's path; groups share a split.")
+@click.option("--keep-names", is_flag=True, help="Keep file names in the dataset; they may identify patients.")
 @importing_options
 @writing_options
 @printing_options
-def images(src: Path, out: Path, importing: Importing, writing: Writing, printing: Printing) -> None:
+def images(
+    src: Path,
+    out: Path,
+    group_pattern: str | None,
+    keep_names: bool,
+    importing: Importing,
+    writing: Writing,
+    printing: Printing,
+) -> None:
     """Import a folder of PNG, JPEG and TIFF films.
 
     \b
@@ -112,7 +128,8 @@ def images(src: Path, out: Path, importing: Importing, writing: Writing, printin
     """
     from cspine_bench.sources.images import ImagesSource
 
-    _write(ImagesSource(src, **importing.settings), out, writing, printing, importing)
+    source = ImagesSource(src, group_pattern=group_pattern, keep_names=keep_names, **importing.settings)
+    _write(source, out, writing, printing, importing)
 
 
 @import_.command()

@@ -16,6 +16,7 @@ EXISTING_PATH: Final = click.Path(exists=True, path_type=Path)
 NEW_PATH: Final = click.Path(path_type=Path)
 FITS: Final = ("pad", "crop")
 OVERLAYS: Final = ("mask", "crop", "keep", "refuse")
+KEEP_SIZE: Final = 0
 SEED: Final = click.IntRange(0, 2**63 - 1)
 
 
@@ -56,7 +57,7 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class Importing:
-    """What is asked of a source of real films; `settings` holds only what was given. See `importing_options`."""
+    """What is asked of a source of real films; `settings` are those `ImportOptions` that were given."""
 
     settings: dict[str, Any]
     skip_bad: bool
@@ -95,28 +96,50 @@ def writing_options(command: F) -> F:
     )
 
 
+def parse_size(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    """A side in pixels; `KEEP_SIZE` for `keep`, None for an option that was not given.
+
+    Raises:
+        click.BadParameter: neither `keep` nor a whole number from 16 to 32767.
+    """
+    if text is None or text == "keep":
+        return None if text is None else KEEP_SIZE
+    if not text.isdecimal() or not 16 <= int(text) <= 32767:
+        raise click.BadParameter(f"{text!r} is neither `keep` nor a whole number from 16 to 32767")
+    return int(text)
+
+
 def importing_options(command: F) -> F:
     """Add the options that all sources of real films share; the command gets them as `importing`."""
-    settings = ("size", "fit", "overlays", "facing", "source_facing")
 
     def build(values: dict[str, Any]) -> Importing:
         if values["max_bad"] is not None and not values["skip_bad"]:
             raise click.UsageError("--max-bad needs --skip-bad")
-        given = {name: value for name in settings if (value := values.pop(name)) is not None}
-        return Importing(given, values.pop("skip_bad"), values.pop("max_bad"))
+        given = {name: values.pop(name) for name in ("size", "fit", "overlays", "facing", "source_facing")}
+        settings = {name: value for name, value in given.items() if value is not None}
+        if settings.get("size") == KEEP_SIZE:
+            settings["size"] = None
+        return Importing(settings, values.pop("skip_bad"), values.pop("max_bad"))
 
     return _gather(
         command,
         "importing",
         build,
-        click.option("--size", type=click.IntRange(min=16), help="Side of the square that films are fitted into, px."),
-        click.option("--fit", type=click.Choice(FITS), help="Make a film square by black borders or by cutting."),
         click.option(
-            "--overlays", type=click.Choice(OVERLAYS), help="What happens to burned-in text, lines, toolbars."
+            "--size",
+            callback=parse_size,
+            metavar="PX|keep",
+            help="Side of the square result, or each film's own.  [256]",
         ),
-        click.option("--facing", type=click.Choice(FACINGS), help="Mirror films so that patients face this side."),
+        click.option(
+            "--fit", type=click.Choice(FITS), help="Make a film square by a black border or by cutting.  [pad]"
+        ),
+        click.option("--overlays", type=click.Choice(OVERLAYS), help="What happens to burned-in marks.  [mask]"),
+        click.option(
+            "--facing", type=click.Choice(("keep", *FACINGS)), help="Mirror films that face the other way.  [keep]"
+        ),
         click.option("--source-facing", type=click.Choice(FACINGS), help="Side that the patients face in SRC."),
-        click.option("--skip-bad", is_flag=True, help="Go on after a film that cannot be read, and list it."),
+        click.option("--skip-bad", is_flag=True, help="Go on after a film that cannot be used, and list it."),
         click.option("--max-bad", type=click.IntRange(min=0), help="With --skip-bad: fail when more films are bad."),
     )
 

@@ -1,0 +1,92 @@
+"""The example in the help of each command runs as it stands."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cspine_bench.cli import cli
+
+from .small_films import write_films
+from .small_source import write_small
+
+
+def iter_commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from iter_commands(child, (*path, name))
+
+
+COMMANDS = dict(iter_commands(cli, ("cspine-bench",)))
+
+
+def find_examples(command: click.Command) -> list[list[str]]:
+    text = click.Context(command, info_name="x").get_help()
+    return [shlex.split(line) for line in re.findall(r"^ +(cspine-bench .*)$", text, flags=re.M)]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_is_a_sentence_and_one_example(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    examples = find_examples(command)
+    assert len(examples) == 1
+    assert tuple(examples[0][: len(path)]) == path
+    sentence = (command.help or "").split("\b")[0].strip()
+    assert sentence.endswith(".")
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{parameter.name} has no help"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, command in COMMANDS.items() if not isinstance(command, click.Group)], ids=" ".join
+)
+def test_the_example_runs(path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if path[-1] in ("inspect", "verify"):
+        write_small(tmp_path / "ds", 4)
+    elif path[-2] == "import":
+        write_films(path[-1], tmp_path / find_examples(COMMANDS[path])[0][4])
+    [(_, *arguments)] = find_examples(COMMANDS[path])
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout
+
+
+def test_phantom_settings_reach_the_images(tmp_path: Path) -> None:
+    arguments = ["dataset", "phantom", tmp_path / "ds", "--count", 4, "--size", 64, "--set", "facing=right", "--json"]
+    assert CliRunner().invoke(cli, [str(argument) for argument in arguments]).exit_code == 0
+    result = CliRunner().invoke(cli, ["dataset", "inspect", str(tmp_path / "ds"), "--json"])
+    facts = json.loads(result.stdout)
+    assert facts["sizes"] == {"64 x 64 x 8": 4}
+    assert json.loads((tmp_path / "ds" / "dataset.json").read_text())["source"]["kind"] == "phantom"
+
+
+def test_a_wrong_setting_names_the_right_ones(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["dataset", "phantom", str(tmp_path / "ds"), "--set", "sizes=64"])
+    assert result.exit_code == 2
+    assert "did you mean 'size'" in result.stderr
+    assert not (tmp_path / "ds").exists()
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "ds"
+    result = CliRunner().invoke(cli, ["dataset", "phantom", str(out), "--count", "10", "--dry-run", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["num_samples"] == {"train": 8, "validation": 1, "test": 1}
+    assert not out.exists()
+
+
+def test_another_dataset_is_overwritten_only_on_request(tmp_path: Path) -> None:
+    arguments = ["dataset", "phantom", str(tmp_path / "ds"), "--size", "64", "--count"]
+    assert CliRunner().invoke(cli, [*arguments, "3"]).exit_code == 0
+    refused = CliRunner().invoke(cli, [*arguments, "4"])
+    assert refused.exit_code == 2
+    assert "another dataset" in refused.stderr
+    assert CliRunner().invoke(cli, [*arguments, "4", "--overwrite"]).exit_code == 0

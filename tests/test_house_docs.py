@@ -1,0 +1,141 @@
+"""The documents are true: generated pages are fresh, named things exist, commands and code in them run."""
+
+import importlib.util
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import cspine_bench
+from cspine_bench import errors
+from cspine_bench.anatomy.alignment import PARAMETERS
+from cspine_bench.cli import cli
+from cspine_bench.dataset.verify import RULES
+from cspine_bench.schema import Record
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def builder() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_reference", ROOT / "docs" / "build_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_reference_pages_are_up_to_date(builder: ModuleType) -> None:
+    pages = builder.build_pages()
+    folder = ROOT / "docs" / "reference"
+    assert sorted(path.name for path in folder.glob("*.md")) == sorted(pages)
+    stale = [name for name, text in pages.items() if (folder / name).read_text(encoding="utf-8") != text]
+    assert stale == [], "run `make docs`"
+
+
+def read_reference() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md"))
+
+
+def iter_verbs(command: click.Command, path: str) -> Iterator[str]:
+    if not isinstance(command, click.Group):
+        yield path
+        return
+    for name, child in command.commands.items():
+        yield from iter_verbs(child, f"{path} {name}")
+
+
+def test_the_reference_names_everything_public() -> None:
+    text = read_reference()
+    kinds = [name for name, value in vars(errors).items() if inspect.isclass(value)]
+    named = [*Record.model_fields, *RULES, *PARAMETERS, *iter_verbs(cli, "cspine-bench"), *kinds]
+    assert [name for name in named if f"`{name}`" not in text] == []
+
+
+def test_every_command_is_explained_outside_the_reference() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in PAGES if "reference" not in path.parts)
+    assert [verb for verb in iter_verbs(cli, "cspine-bench") if verb not in text] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_links_lead_somewhere(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
+    local = [target.split("#")[0] for target in targets if not target.startswith(("http", "#"))]
+    assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+def find_commands(path: Path) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.S)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("cspine-bench ")]
+
+
+COMMANDS_IN_PAGES = [(path, line) for path in PAGES for line in find_commands(path)]
+
+
+@pytest.mark.parametrize(("path", "line"), COMMANDS_IN_PAGES, ids=[line for _, line in COMMANDS_IN_PAGES])
+def test_commands_in_the_docs_parse(path: Path, line: str) -> None:
+    arguments = shlex.split(line, comments=True)[1:]
+    command: click.Command = cli
+    context = click.Context(cli, info_name="cspine-bench")
+    while isinstance(command, click.Group):
+        name, arguments = arguments[0], arguments[1:]
+        command = command.commands[name]
+        context = click.Context(command, info_name=name, parent=context)
+    options = {text for parameter in command.params for text in parameter.opts}
+    unknown = [word for word in arguments if word.startswith("--") and word.split("=")[0] not in options]
+    assert unknown == []
+
+
+def test_the_python_in_the_pages_runs(tmp_path: Path) -> None:
+    """The snippets of a page run one after another, in a folder that holds a phantom dataset `ds`."""
+    result = CliRunner().invoke(cli, ["dataset", "phantom", str(tmp_path / "ds"), "--count", "12", "--size", "64"])
+    assert result.exit_code == 0, result.stderr
+    for path in PAGES:
+        snippets = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.S)
+        if snippets:
+            script = "\n".join(snippets).replace("demo/datasets/phantom", "ds")
+            run = subprocess.run(
+                [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert run.returncode == 0, f"{name_of(path)}: {run.stderr}"
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), flags=re.M))
+    assert {"demo", "test"} <= targets
+    makefile = (ROOT / "Makefile").read_text()
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, flags=re.M)] == []
+
+
+def test_citation_is_valid_and_of_this_version() -> None:
+    from cffconvert import Citation
+
+    citation = Citation((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    citation.validate()
+    assert citation._get_cff_object()["version"] == cspine_bench.__version__
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    asked = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    names = {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in asked} - {"cspine-bench"}
+    assert names <= pinned
+    # Its mere presence breaks imports where its build differs from torch's.
+    assert "torchvision" not in pinned

@@ -147,7 +147,7 @@ def run_stages(settings: Settings, printing: Printing) -> tuple[list[dict[str, A
     positive = True
     for number, stage in enumerate(STAGES, start=1):
         command = stage.command(settings)
-        print_note(f"[{number}/{len(STAGES)}] {shlex.join(command)}", quiet=printing.quiet)
+        print_note(f"[{number}/{len(STAGES)}] {_join(command)}", quiet=printing.quiet)
         files = [settings.result(stage.name), *stage.leaves(settings)]
         row = done.get(stage.name)
         ran = row is None or row["command"] != command or not all(path.exists() for path in files)
@@ -174,13 +174,20 @@ def _run(command: list[str], result: Path, printing: Printing) -> int:
     environment = {**os.environ, **_ENVIRONMENT}
     finished = subprocess.run(arguments, stdout=subprocess.PIPE, env=environment, check=False)
     if finished.returncode not in (0, 1):
-        raise CspineBenchError(f"the stage stopped with exit code {finished.returncode}: {shlex.join(command)}")
+        raise CspineBenchError(f"the stage stopped with exit code {finished.returncode}: {_join(command)}")
     try:
         document = json.loads(finished.stdout)
     except ValueError as error:
-        raise CspineBenchError(f"the stage printed no JSON document: {shlex.join(command)}") from error
+        raise CspineBenchError(f"the stage printed no JSON document: {_join(command)}") from error
     _save_json(result, document)
     return finished.returncode
+
+
+def _join(command: list[str]) -> str:
+    # As a person would type it: shlex breaks quotes inside quotes into five pieces.
+    return " ".join(
+        f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word) for word in command
+    )
 
 
 def _load_record(path: Path) -> dict[str, dict[str, Any]]:

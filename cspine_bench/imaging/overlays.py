@@ -20,7 +20,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage  # type: ignore[import-untyped]
+from scipy import ndimage
 
 OverlaysAction = Literal["mask", "crop", "keep", "refuse"]
 OVERLAYS_ACTIONS: Final[tuple[OverlaysAction, ...]] = get_args(OverlaysAction)
@@ -222,7 +222,7 @@ def _find_text_lines(band: NDArray[np.uint8], top: int) -> list[Overlay]:
         high, wide = ys.stop - ys.start, xs.stop - xs.start
         if not (5 <= high <= 40 and 1 <= wide <= 1.6 * high):
             continue
-        values = band[ys, xs][labels[ys, xs] == index]
+        values = band[ys, xs][np.equal(labels[ys, xs], index)]
         peak = int(values.max())
         # A screen draws in one gray; a ridge of bone or noise does not stay at its peak.
         if np.mean(values >= peak - 12) >= 0.25:
@@ -251,7 +251,7 @@ def _grow_text(thin: Bits, x0: int, y0: int, x1: int, y1: int, top: int) -> Over
     """The row's box with the dots, broken letters and colons beside it, which are no glyphs by themselves."""
     size = y1 - y0
     reach = max(4, round(1.2 * size))
-    inked = thin[max(0, y0 - size // 4) : y1 + size // 4].any(axis=0)
+    inked: Bits = np.any(thin[max(0, y0 - size // 4) : y1 + size // 4], axis=0)
     while (left := np.flatnonzero(inked[max(0, x0 - reach) : x0])).size:
         x0 = max(0, x0 - reach) + int(left[0])
     while (right := np.flatnonzero(inked[x1 : x1 + reach])).size:

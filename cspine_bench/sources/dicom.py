@@ -8,18 +8,22 @@
 | no window | the range of values that is met in the pixels is spread over the depth |
 | colour (secondary capture) | handed to the overlay detector as RGB, then gray |
 | several frames | refused: nothing says which one is the film |
-| spacing | `PixelSpacing` with a calibration, or that differs from the imager's: "patient"; else `ImagerPixelSpacing`: "detector" |
+| spacing | `PixelSpacing` if calibrated, or other than the imager's: "patient"; else `ImagerPixelSpacing`: "detector" |
 | | a secondary capture's `PixelSpacing` or `NominalScannedPixelSpacing`: "unknown"; zero: not known |
-| `BurnedInAnnotation` = YES | refused unless allowed: the name may be in the pixels, and no detector is sure to find it |
+| `BurnedInAnnotation` = YES | refused unless allowed: the pixels may name the patient, and no detector finds all text |
 | patient | `PatientID` becomes a number in the order of its hash, sex is kept, age is kept up to 90 |
 
-Only sex, age and spacing go from header to dataset. `source_id` is null: instance UIDs and file names lead back to a
-person. The patient's number depends on the set of patients alone; without `PatientID` a film is a group of its own.
-Ages above 89 become 90, as the US Safe Harbor rule asks. Source: 45 CFR 164.514(b)(2); DICOM PS3.3 C.7.6.3, C.11, 10.7.1.3.
+Only sex, age and spacing go from header to dataset. `source_id` is null, and rejections number the films in the order
+of their names, because instance UIDs and file names lead back to a person; the log alone names a rejected film's file.
+The patient's number depends on the set of patients alone; without `PatientID` a film is a group of its own.
+Ages above 89 become 90, as the US Safe Harbor rule asks.
+
+Source: 45 CFR 164.514(b)(2); DICOM PS3.3 C.7.6.3, C.11, 10.7.1.3.
 """
 
 import hashlib
 import io
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -39,6 +43,8 @@ from cspine_bench.imaging.fit import Pixels
 from cspine_bench.imaging.prepare import ImportOptions, ImportSettings, prepare_film
 from cspine_bench.imaging.read import MAX_PIXELS
 from cspine_bench.sources.files import SourceFile, compute_fingerprint, list_files
+
+_LOG = logging.getLogger(__name__)
 
 OLDEST_AGE: Final = 90
 _SUFFIXES: Final = ("", ".dcm", ".dicom", ".ima", ".dic")
@@ -85,7 +91,8 @@ class DicomSource:
     """Films from DICOM files.
 
     Args:
-        src: a folder (with all below it) or a zip archive. Files that end in .dcm, .dicom, .ima, .dic or in nothing count.
+        src: a folder (with all below it) or a zip archive. Files that end in .dcm, .dicom, .ima, .dic or without a
+            suffix count.
         allow_burned_in: take films that say that annotation is burned into their pixels.
         settings: see `ImportOptions`.
 
@@ -118,7 +125,8 @@ class DicomSource:
             strata = {name: value for name, value in (("sex", sex), ("age_band", age_band(age))) if value is not None}
             if age is None:
                 del strata["age_band"]
-            key = SampleKey(f"dcm{index:08d}", f"patient-{numbers[patient]:08d}", file.name, strata)
+            origin = f"film {index} of {len(files)}"
+            key = SampleKey(f"dcm{index:08d}", f"patient-{numbers[patient]:08d}", origin, strata)
             films[key.sample_id] = _Film(file, key, sex, age)
         return films
 
@@ -149,11 +157,12 @@ class DicomSource:
             try:
                 yield self._make(self._films[key.sample_id])
             except DataError as error:
+                _LOG.warning("%s is rejected; its file is %s", key.origin, self._films[key.sample_id].file.name)
                 yield Rejected(key, str(error))
 
     def _make(self, film: _Film) -> Radiograph:
-        data = film.file.read()
-        name = film.file.name
+        name = film.key.origin
+        data = _read(film.file, name)
         dataset = _parse(data, name)
         _check_kind(dataset, name)
         if str(dataset.get("BurnedInAnnotation", "")).upper() == "YES" and not self.allow_burned_in:
@@ -173,11 +182,21 @@ class DicomSource:
             "pixel_spacing_plane": plane,
             "sex": film.sex,
             "age": film.age,
-            "synthetic": False,
             "source_kind": "dicom",
             "source_sha256": hashlib.sha256(data).hexdigest(),
         }
         return Radiograph(film.key, prepared.image, None, prepared.landmarks_xy, fields)
+
+
+def _read(file: SourceFile, name: str) -> bytes:
+    """The file's bytes, or an error that names the film and not the file."""
+    try:
+        return file.read()
+    except DataError as error:
+        text = str(error)
+        for path in (f"{file.path}/{file.member}", str(file.path)):
+            text = text.replace(path, name)
+        raise DataError(text) from error
 
 
 def _hash(text: str) -> str:
@@ -272,7 +291,7 @@ def _read_spacing(dataset: Any) -> tuple[tuple[float, float] | None, Plane | Non
 
 
 def _decode(dataset: Any, where: str) -> Pixels:
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut, convert_color_space
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
@@ -280,10 +299,8 @@ def _decode(dataset: Any, where: str) -> Pixels:
         warnings.simplefilter("ignore")
         try:
             raw: NDArray[Any] = dataset.pixel_array
-            if raw.ndim == 3:
-                if photometric.startswith("YBR"):
-                    raw = convert_color_space(raw, photometric, "RGB")
-            elif photometric in ("MONOCHROME1", "MONOCHROME2"):
+            # pydicom has already made RGB of any YBR.
+            if raw.ndim == 2 and photometric in ("MONOCHROME1", "MONOCHROME2"):
                 raw = apply_voi_lut(apply_modality_lut(raw, dataset), dataset)
         except RuntimeError as error:
             package = _PLUGINS.get(str(syntax), "")

@@ -13,8 +13,9 @@ columns may follow, an empty cell meaning "not known":
 | `spacing_mm` | side of a square pixel, mm |
 
 Without a `group` each film is a group of its own, unless `group_pattern` is given: a regular expression that is
-searched in the file's name, whose first group (or whole match) is the patient. Group names are replaced by numbers in the
-dataset, because they can be patients' names. A film's own name is kept as `source_id` only where `keep_names` asks for it.
+searched in the file's name, whose first group (or whole match) is the patient. Group names are replaced by numbers in
+the dataset. A film's own name becomes its `source_id` only with `keep_names`, because names of films often hold a
+patient's; a rejected film is listed with its name either way.
 """
 
 import csv
@@ -60,7 +61,7 @@ class ImagesSource:
     Args:
         src: a folder (with all below it) or a zip archive.
         group_pattern: finds the patient in a file's relative name; see the module.
-        keep_names: record each film's relative name as `source_id`. Off, because names of films often hold a patient's.
+        keep_names: record each film's relative name as `source_id`.
         settings: see `ImportOptions`.
 
     A file with an image's suffix that is none is rejected when its turn comes; other files are left alone.
@@ -169,7 +170,6 @@ class ImagesSource:
         fields = prepared.fields | {
             "pixel_spacing_plane": None if spacing is None else "unknown",
             "label_source": "reader" if read else None,
-            "synthetic": False,
             "source_kind": "images",
             "source_id": film.file.name if self.keep_names else None,
             "source_sha256": sha256(data).hexdigest(),

@@ -160,7 +160,6 @@ class CsxaSource:
             "disease": None if case.row is None else case.row.disease,
             "sex": case.sex,
             "age": case.age,
-            "synthetic": False,
             "source_kind": "csxa",
             "source_id": case.stem,
             "source_sha256": sha256(data).hexdigest(),

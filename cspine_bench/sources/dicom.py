@@ -247,6 +247,8 @@ def _check_kind(dataset: Any, where: str) -> None:
     sop_class = str(dataset.get("SOPClassUID") or "")
     modality = str(dataset.get("Modality") or "")
     # The class rules where there is one: a secondary capture may carry any modality.
+    if not sop_class and not modality:
+        raise DataError(f"{where}: has neither SOP class nor modality; the file is damaged or cut short, copy it again")
     known = any(sop_class == root or sop_class.startswith(root + ".") for root in _SOP_CLASSES)
     if not (known or (not sop_class and modality in _MODALITIES)):
         raise DataError(
@@ -331,10 +333,8 @@ def _spread(values: NDArray[Any], dataset: Any, *, inverted: bool) -> Pixels:
     dtype: Any = np.uint8 if int(dataset.get("BitsStored") or 16) <= 8 else np.uint16
     top = np.iinfo(dtype).max
     share = (values.astype(np.float64) - low) / max(high - low, 1e-12)
-    if inverted:
-        share = 1 - share
     result: Pixels = np.rint(np.clip(share, 0, 1) * top).astype(dtype)
-    return result
+    return (top - result).astype(dtype) if inverted else result
 
 
 def _find_output_range(dataset: Any) -> tuple[float, float] | None:

@@ -1,7 +1,9 @@
 """What commands print: the result on stdout, progress on stderr."""
 
+import datetime
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,23 +37,37 @@ def show_progress(label: str, *, quiet: bool) -> Iterator[OnProgress | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=32),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[pace]}"),
     )
+    first: tuple[float, int] | None = None
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=None, rate="")
+        task = progress.add_task(label, total=None, pace="")
 
         def update(done: int, total: int) -> None:
-            speed = progress.tasks[task].speed
-            progress.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
+            nonlocal first
+            now = time.monotonic()
+            # The first call tells what an earlier run left: that says nothing about this run's pace.
+            first = (now, done) if first is None else first
+            progress.update(
+                task, completed=done, total=total, pace=_format_pace(now - first[0], done - first[1], total - done)
+            )
 
         yield update
+
+
+def _format_pace(seconds: float, made: int, missing: int) -> str:
+    if made == 0 or seconds <= 0:
+        return ""
+    rate = made / seconds
+    left = datetime.timedelta(seconds=round(missing / rate))
+    return f"{rate:,.1f}/s, {left} left"
 
 
 def format_table(rows: list[list[str]]) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +18,8 @@ from click.testing import CliRunner
 import cspine_bench
 from cspine_bench.cli import cli
 from cspine_bench.errors import CspineBenchError, DataError, MissingExtraError
+
+from .small_source import write_small
 
 
 @pytest.fixture
@@ -133,3 +137,17 @@ def test_stdout_is_the_result_and_stderr_is_silent_in_a_pipe(tmp_path: Path) -> 
     )
     assert sum(json.loads(result.stdout)["num_samples"].values()) == 3
     assert result.stderr == ""
+
+
+def test_progress_goes_to_a_terminal_with_rate_and_time_left(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    arguments = ["dataset", "verify", str(write_small(tmp_path / "ds", 12))]
+    command = [sys.executable, "-m", "cspine_bench", *arguments]
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=follower, text=True, check=True, env=environment)
+    os.close(follower)
+    shown = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert result.stdout == f"{tmp_path / 'ds'}: no fault found\n"
+    assert "12/12" in shown
+    assert re.search(r"[\d,.]+/s, 0:00:00 left", shown)

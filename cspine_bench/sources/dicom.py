@@ -26,6 +26,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -163,16 +164,18 @@ class DicomSource:
     def _make(self, film: _Film) -> Radiograph:
         name = film.key.origin
         data = _read(film.file, name)
-        dataset = _parse(data, name)
-        _check_kind(dataset, name)
-        if str(dataset.get("BurnedInAnnotation", "")).upper() == "YES" and not self.allow_burned_in:
-            raise DataError(
-                f"{name}: its header says that annotation is burned into the pixels, which may name the patient; "
-                "look at it, and clean it or allow burned-in annotation"
-            )
-        spacing, plane = _read_spacing(dataset)
+        with _reading(name):
+            dataset = _parse(data)
+            _check_kind(dataset, name)
+            if str(dataset.get("BurnedInAnnotation") or "").strip().upper() == "YES" and not self.allow_burned_in:
+                raise DataError(
+                    f"{name}: its header says that annotation is burned into the pixels, which may name the patient; "
+                    "look at it, and clean it or allow burned-in annotation"
+                )
+            spacing, plane = _read_spacing(dataset)
+            pixels = _decode(dataset, name)
         prepared = prepare_film(
-            _decode(dataset, name),
+            pixels,
             options=self.options,
             landmarks_xy=np.full((NUM_LANDMARKS, 2), np.nan),
             spacing_xy_mm=spacing,
@@ -207,32 +210,54 @@ def _is_candidate(file: SourceFile) -> bool:
     return file.problem is not None or (file.suffix in _SUFFIXES and not file.name.endswith("DICOMDIR"))
 
 
-def _parse(data: bytes, where: str, *, stop_before_pixels: bool = False) -> Any:
-    pydicom = _import_pydicom()
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Turn what pydicom raises on a broken file into a DataError; pydicom parses values when they are asked for."""
+    errors = _import_pydicom().errors
+    broken = (
+        errors.BytesLengthException,
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        IndexError,
+        EOFError,
+        OverflowError,
+        NotImplementedError,
+    )
     with warnings.catch_warnings():
         # pydicom warns about values that break the standard; the ones that matter are checked here.
         warnings.simplefilter("ignore")
         try:
-            dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=stop_before_pixels)
-        except pydicom.errors.InvalidDicomError as error:
+            yield
+        except errors.InvalidDicomError as error:
             raise DataError(
                 f"{where}: is no DICOM file (no DICM mark at byte 128); remove it, or import images"
             ) from error
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, NotImplementedError) as error:
-            raise DataError(f"{where}: the DICOM file is damaged or cut short; copy it again") from error
-    return dataset
+        except broken as error:
+            # What pydicom says may quote the header, so it is left out.
+            raise DataError(
+                f"{where}: the DICOM file is damaged, cut short or of an unknown kind; copy it again"
+            ) from error
+
+
+def _parse(data: bytes, *, stop_before_pixels: bool = False) -> Any:
+    return _import_pydicom().dcmread(io.BytesIO(data), stop_before_pixels=stop_before_pixels)
 
 
 def _read_strata(file: SourceFile) -> tuple[str | None, Sex | None, int | None]:
     """Patient, sex and age; nothing where the file cannot be read, which `iter_radiographs` will say."""
     try:
-        dataset = _parse(file.read(), file.name, stop_before_pixels=True)
+        with _reading(file.name):
+            dataset = _parse(file.read(), stop_before_pixels=True)
+            patient = str(dataset.get("PatientID") or "").strip()
+            issuer = str(dataset.get("IssuerOfPatientID") or "").strip()
+            sex = _SEXES.get(str(dataset.get("PatientSex") or "").strip().upper())
+            age = _read_age(str(dataset.get("PatientAge") or ""))
     except DataError:
         return None, None, None
-    patient = str(dataset.get("PatientID") or "").strip()
-    issuer = str(dataset.get("IssuerOfPatientID") or "").strip()
-    sex = _SEXES.get(str(dataset.get("PatientSex") or "").strip().upper())
-    return (f"{issuer}\0{patient}" if patient else None), sex, _read_age(str(dataset.get("PatientAge") or ""))
+    return (f"{issuer}\0{patient}" if patient else None), sex, age
 
 
 def _read_age(text: str) -> int | None:
@@ -246,9 +271,9 @@ def _read_age(text: str) -> int | None:
 def _check_kind(dataset: Any, where: str) -> None:
     sop_class = str(dataset.get("SOPClassUID") or "")
     modality = str(dataset.get("Modality") or "")
-    # The class rules where there is one: a secondary capture may carry any modality.
     if not sop_class and not modality:
         raise DataError(f"{where}: has neither SOP class nor modality; the file is damaged or cut short, copy it again")
+    # The class rules where there is one: a secondary capture may carry any modality.
     known = any(sop_class == root or sop_class.startswith(root + ".") for root in _SOP_CLASSES)
     if not (known or (not sop_class and modality in _MODALITIES)):
         raise DataError(
@@ -292,28 +317,24 @@ def _read_spacing(dataset: Any) -> tuple[tuple[float, float] | None, Plane | Non
     return imager, None if imager is None else "detector"
 
 
+def _name_decoder(syntax: Any) -> str:
+    package = _PLUGINS.get(str(syntax), "")
+    remedy = f"install its decoder with: pip install {package}" if package else "save it uncompressed first"
+    return f"cannot decode the syntax {getattr(syntax, 'name', syntax)} ({syntax}); {remedy}"
+
+
 def _decode(dataset: Any, where: str) -> Pixels:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            raw: NDArray[Any] = dataset.pixel_array
-            # pydicom has already made RGB of any YBR.
-            if raw.ndim == 2 and photometric in ("MONOCHROME1", "MONOCHROME2"):
-                raw = apply_voi_lut(apply_modality_lut(raw, dataset), dataset)
-        except RuntimeError as error:
-            package = _PLUGINS.get(str(syntax), "")
-            remedy = f"install its decoder with: pip install {package}" if package else "save it uncompressed first"
-            raise DataError(
-                f"{where}: cannot decode the syntax {getattr(syntax, 'name', syntax)} ({syntax}); {remedy}"
-            ) from error
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, IndexError, NotImplementedError) as error:
-            raise DataError(
-                f"{where}: its pixel data are damaged, cut short or of an unknown kind ({error}); copy it again"
-            ) from error
+    try:
+        raw: NDArray[Any] = dataset.pixel_array
+    except (NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{where}: {_name_decoder(syntax)}") from error
+    # pydicom has already made RGB of any YBR.
+    if raw.ndim == 2 and photometric in ("MONOCHROME1", "MONOCHROME2"):
+        raw = apply_voi_lut(apply_modality_lut(raw, dataset), dataset)
     if raw.ndim == 3 and raw.shape[2] == 3 and raw.dtype == np.uint8:
         return raw
     if raw.ndim != 2 or photometric not in ("MONOCHROME1", "MONOCHROME2"):

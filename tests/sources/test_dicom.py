@@ -178,7 +178,7 @@ BAD = [
         "annotation is burned into the pixels, which may name the patient",
     ),
     ("palette", build_film(PhotometricInterpretation="PALETTE COLOR"), "has pixels of the kind PALETTE COLOR"),
-    ("cut in the pixels", cut(build_film(), 0.8), "damaged, cut short"),
+    ("cut in the pixels", cut(build_film(), 0.8), "damaged, cut short or of an unknown kind"),
     ("cut in the header", cut(build_film(), 0.03), "damaged or cut short"),
     ("not dicom", b"x" * 500, "is no DICOM file (no DICM mark at byte 128)"),
     ("empty", b"", "the file is empty"),
@@ -193,6 +193,17 @@ def test_bad_files_are_rejected_with_a_reason(tmp_path, film, message, caplog):
     assert message in made.reason and made.reason.startswith("film 1 of 1: ")
     # The name may be the patient's: the log has it, the reason (which goes into the dataset) has not.
     assert "film.dcm" in caplog.text and "film.dcm" not in made.reason and str(tmp_path) not in made.reason
+
+
+def test_changed_bytes_in_a_header_give_a_film_or_a_reason_and_nothing_else(tmp_path):
+    generator = np.random.default_rng(3)
+    whole = encode(build_film(WindowCenter=2000, WindowWidth=500, ImagerPixelSpacing=[0.2, 0.2]))
+    for _ in range(150):
+        data = bytearray(whole)
+        for position in generator.integers(132, len(data) - RAMP.nbytes, size=2):
+            data[position] = generator.integers(256)
+        for item in make(tmp_path, {"film.dcm": bytes(data)}, size=16, overlays="keep"):
+            assert isinstance(item, (Radiograph, Rejected))
 
 
 def test_burned_in_annotation_can_be_allowed(tmp_path):

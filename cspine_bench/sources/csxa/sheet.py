@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -21,6 +22,20 @@ _CURVATURES: Final[dict[str, Curvature]] = {
     "4": "sigmoid2",
     "5": "kyphotic",
 }
+# Everything that openpyxl raises on a broken file.
+_SHEET_ERRORS: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    IndexError,
+    SyntaxError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+)
 _HEADERS: Final = {
     "number": r"(case)?(number|no|id)$",
     "sex": r"(gender|sex)",
@@ -74,7 +89,7 @@ def read_sheet(data: bytes, *, where: str) -> SheetTable:
     try:
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         lines = [tuple(line) for line in book[book.sheetnames[0]].iter_rows(values_only=True)]
-    except (InvalidFileException, zipfile.BadZipFile, OSError, KeyError, ValueError, IndexError, SyntaxError) as error:
+    except (InvalidFileException, *_SHEET_ERRORS) as error:
         raise DataError(f"{where}: is no whole Excel file ({error}); copy it again") from error
     start, columns, positions = _find_header(lines, where)
     remarks: list[str] = []

@@ -121,6 +121,10 @@ def write_dataset(
                     _check_rejected(kept, most_bad)
         except TooManyRejected as error:
             raise _too_many_rejected(error.rejected, most_bad) from error
+        finally:
+            # Workers that were ended because another one failed leave theirs.
+            for path in scratch.glob("*.tmp"):
+                path.unlink()
         manifest = _finish(out, scratch, plan, tuple(kept[shard.path] for shard in plan.shards))
     return _summarize(out, manifest)
 
@@ -150,7 +154,7 @@ def _refuse_foreign_files(out: Path) -> None:
         foreign += [f"data/{path.name}" for path in data.iterdir() if not _is_shard_name(path.name)]
     ours = (out / MANIFEST_NAME).exists() or (out / SCRATCH_NAME / _PLAN_NAME).exists()
     if not ours:
-        foreign += [path.name for path in out.iterdir() if path.name in {README_NAME, "data"}]
+        foreign += [path.relative_to(out).as_posix() for path in (out / README_NAME, *data.glob("*")) if path.exists()]
     if foreign:
         names = ", ".join(sorted(foreign)[:_MAX_LISTED])
         raise DataError(
@@ -190,11 +194,15 @@ def _take_up(out: Path, plan: Plan, *, overwrite: bool) -> dict[str, ShardEntry]
     if begun is not None and begun != plan.fingerprint and not overwrite:
         raise _another_dataset(out)
     if begun != plan.fingerprint:
-        _empty_folder(out)
-    (out / MANIFEST_NAME).unlink(missing_ok=True)
-    (out / "data").mkdir(exist_ok=True)
+        # Receipts go before the plan that they belong to: none may vouch for a shard of another plan.
+        for receipt in scratch.glob("*.parquet.json"):
+            receipt.unlink()
     summary = {"fingerprint": plan.fingerprint, "source": plan.source, "fractions": plan.fractions, "seed": plan.seed}
     write_file(scratch / _PLAN_NAME, render_json(summary), scratch=scratch)
+    # The manifest goes first: from then on the folder says that it is not complete.
+    (out / MANIFEST_NAME).unlink(missing_ok=True)
+    (out / README_NAME).unlink(missing_ok=True)
+    (out / "data").mkdir(exist_ok=True)
     kept = {}
     for shard in plan.shards:
         if (entry := _find_whole(out, scratch, shard)) is not None:
@@ -220,15 +228,6 @@ def _read_fingerprint(path: Path) -> str | None:
     except (OSError, ValueError):
         return None
     return values.get("fingerprint") if isinstance(values, dict) else None
-
-
-def _empty_folder(out: Path) -> None:
-    # The manifest first: from then on the folder says that it is not complete.
-    (out / MANIFEST_NAME).unlink(missing_ok=True)
-    (out / README_NAME).unlink(missing_ok=True)
-    for folder in (out / "data", out / SCRATCH_NAME):
-        for path in folder.glob("*.parquet*"):
-            path.unlink()
 
 
 def _receipt(scratch: Path, shard_path: str) -> Path:

@@ -1,0 +1,55 @@
+"""Kill writers at random moments: `python kill_loop.py OUT NUM_KILLS` prints what was seen, as JSON.
+
+A process without threads that has imported everything and only forks: so a kill costs milliseconds.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from folders import hash_tree
+from toy_source import ToySource
+
+from cspine_bench.dataset.write import write_dataset
+
+SOURCE = ToySource(200, row_bytes=20_000_000)
+
+
+def kill_writers(out: Path, num_kills: int) -> dict[str, object]:
+    """Start writers on one folder after another, kill each, and note what every folder looked like after each kill."""
+    draw = random.Random(1)
+    left: list[dict[str, str]] = []
+    finished: list[dict[str, str]] = []
+    while len(left) < num_kills or not finished:
+        folder = out / f"run-{len(finished)}"
+        writer = os.fork()
+        if writer == 0:
+            _write_and_end(folder)
+        time.sleep(draw.uniform(0, 0.5))
+        os.kill(writer, signal.SIGKILL)
+        _, status = os.waitpid(writer, 0)
+        files = hash_tree(folder) if folder.exists() else {}
+        if os.WIFSIGNALED(status):
+            left.append({name: digest for name, digest in files.items() if not name.startswith(".unfinished/")})
+        elif status == 0:
+            finished.append(files)
+        else:
+            sys.exit(f"a writer failed on {sorted(files)}")
+    return {"left": left, "finished": finished}
+
+
+def _write_and_end(folder: Path) -> None:
+    status = 1
+    try:
+        write_dataset(SOURCE, folder)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    print(json.dumps(kill_writers(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -59,8 +59,9 @@ def find_overlays(pixels: Pixels, *, landmarks_xy: NDArray[np.floating] | None =
     found: list[Overlay] = []
     gray = to_gray(pixels)
     if pixels.ndim == 3:
-        channels = pixels.astype(np.int16)
-        coloured = (channels.max(axis=2) - channels.min(axis=2)) > _CHROMA
+        red, green, blue = (pixels[..., channel].astype(np.int16) for channel in range(3))
+        highest = np.maximum(np.maximum(red, green), blue)
+        coloured = highest - np.minimum(np.minimum(red, green), blue) > _CHROMA
         lines = _find_lines(coloured)
         found += lines
         for line in lines:
@@ -95,13 +96,21 @@ def mask_overlays(gray: Pixels, overlays: list[Overlay]) -> Pixels:
         hidden[top : item.y1 + _MASK_MARGIN_PX, left : item.x1 + _MASK_MARGIN_PX] = True
     if not hidden.any() or hidden.all():
         return gray
+    result = gray.copy()
+    labels, _ = ndimage.label(hidden)
+    for ys, xs in ndimage.find_objects(labels):
+        window = (slice(max(0, ys.start - 8), ys.stop + 8), slice(max(0, xs.start - 8), xs.stop + 8))
+        result[window] = _fill(gray[window], hidden[window])
+    return result
+
+
+def _fill(gray: Pixels, hidden: Bits) -> Pixels:
     rows, columns = ndimage.distance_transform_edt(hidden, return_distances=False, return_indices=True)
     filled = gray[rows, columns].astype(np.float32)
     # The nearest pixel alone leaves streaks.
     for _ in range(4):
         filled[hidden] = ndimage.uniform_filter(filled, size=9, mode="nearest")[hidden]
-    result = gray.copy()
-    result[hidden] = np.rint(filled[hidden]).astype(gray.dtype)
+    result: Pixels = np.where(hidden, np.rint(filled), gray).astype(gray.dtype)
     return result
 
 

@@ -110,8 +110,8 @@ def _fill(gray: Pixels, hidden: Bits) -> Pixels:
     # The nearest pixel alone leaves streaks.
     for _ in range(4):
         filled[hidden] = ndimage.uniform_filter(filled, size=9, mode="nearest")[hidden]
-    result: Pixels = np.where(hidden, np.rint(filled), gray).astype(gray.dtype)
-    return result
+    mixed = np.where(hidden, np.rint(filled), gray)
+    return mixed.astype(np.uint8) if gray.dtype == np.uint8 else mixed.astype(np.uint16)
 
 
 def find_crop(shape: tuple[int, int], overlays: list[Overlay]) -> tuple[int, int, int, int]:

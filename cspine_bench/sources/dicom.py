@@ -107,9 +107,6 @@ class DicomSource:
         self.options = ImportOptions(**settings)
         self.allow_burned_in = allow_burned_in
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
-
     @cached_property
     def _films(self) -> dict[str, _Film]:
         files = [file for file in list_files(self.src) if _is_candidate(file)]

@@ -84,9 +84,6 @@ class ImagesSource:
         self.group_pattern = group_pattern
         self.keep_names = keep_names
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
-
     @cached_property
     def _all_files(self) -> list[SourceFile]:
         return list_files(self.src)

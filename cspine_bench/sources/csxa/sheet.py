@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -87,8 +88,13 @@ def read_sheet(data: bytes, *, where: str) -> SheetTable:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        lines = [tuple(line) for line in book[book.sheetnames[0]].iter_rows(values_only=True)]
+        with warnings.catch_warnings():
+            # openpyxl warns about styles and extensions, which hold no data.
+            warnings.simplefilter("ignore")
+            sheet = load_workbook(io.BytesIO(data), read_only=True, data_only=True).worksheets[0]
+            # The size that a file states for itself is often wrong, and rows would be cut to it.
+            sheet.reset_dimensions()
+            lines = [tuple(line) for line in sheet.iter_rows(values_only=True)]
     except (InvalidFileException, *_SHEET_ERRORS) as error:
         raise DataError(f"{where}: is no whole Excel file ({error}); copy it again") from error
     start, columns, positions = _find_header(lines, where)

@@ -85,9 +85,6 @@ class CsxaSource:
         self.options = ImportOptions(**(settings | {"source_facing": "left"}))
         self.need_spacing = need_spacing
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"src": self.src, "options": self.options, "need_spacing": self.need_spacing}
-
     @cached_property
     def _files(self) -> _Files:
         return _list_case_files(self.src)

@@ -194,7 +194,12 @@ def _decode_own(data: bytes, width: int, height: int, bit_depth: int) -> NDArray
     rows = np.frombuffer(raw, np.uint8).reshape(height, row_bytes)
     if not (rows[:, 0] == _FILTER_UP).all():
         return None
-    values = np.add.accumulate(rows[:, 1:], axis=0, dtype=np.uint8)
+    # Running sums over the rows by doubling: row i gains row i - 1, then i - 2, then i - 4. Faster than `accumulate`.
+    values = np.ascontiguousarray(rows[:, 1:])
+    step = 1
+    while step < height:
+        values[step:] += values[:-step]
+        step *= 2
     return values if bit_depth == 8 else values.view(">u2").astype(np.uint16)
 
 

@@ -24,12 +24,15 @@ def kill_writers(out: Path, num_kills: int) -> dict[str, object]:
     draw = random.Random(1)
     left: list[dict[str, str]] = []
     finished: list[dict[str, str]] = []
+    start = time.perf_counter()
+    write_dataset(SOURCE, out / "undisturbed")
+    undisturbed_s = time.perf_counter() - start
     while len(left) < num_kills or not finished:
         folder = out / f"run-{len(finished)}"
         writer = os.fork()
         if writer == 0:
             _write_and_end(folder)
-        time.sleep(draw.uniform(0, 0.5))
+        time.sleep(draw.uniform(0, undisturbed_s))
         os.kill(writer, signal.SIGKILL)
         _, status = os.waitpid(writer, 0)
         files = hash_tree(folder) if folder.exists() else {}

@@ -26,7 +26,9 @@ def _move(image: FloatImage, strength: float, spacing_mm: float, generator: np.r
     direction = generator.uniform(0, 2 * np.pi)
     reach_px = 4.0 * strength / spacing_mm
     path = np.linspace(-0.5, 0.5, 9) * reach_px
-    copies = [ndimage.shift(image, (t * np.sin(direction), t * np.cos(direction)), order=1, mode="nearest") for t in path]
+    copies = [
+        ndimage.shift(image, (t * np.sin(direction), t * np.cos(direction)), order=1, mode="nearest") for t in path
+    ]
     return np.asarray(np.mean(copies, axis=0), dtype=np.float32)
 
 
@@ -64,7 +66,7 @@ def _caption(image: FloatImage, strength: float, spacing_mm: float, generator: n
     text = f"W:{generator.integers(1, 9) * 512} L:{generator.integers(1, 9) * 256}"
     font = ImageFont.load_default(size=max(8, round(size * (0.03 + 0.03 * strength))))
     place = (size / 2, size * 0.97)
-    ImageDraw.Draw(canvas).text(place, text, fill=int(155 + 100 * strength), font=font, anchor="ms")
+    ImageDraw.Draw(canvas).text(place, text, fill=255, font=font, anchor="ms", stroke_width=1, stroke_fill=0)
     drawn = np.asarray(canvas, dtype=np.float32) / 255
     return np.where(np.abs(drawn - image) > 1.5 / 255, drawn, image).astype(np.float32)
 

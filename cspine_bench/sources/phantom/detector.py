@@ -23,6 +23,7 @@ class Exposure:
         detail, base: weights of the display's fine and coarse contrast (multi-scale processing).
         window_low, window_high: display window in units of the processed log signal.
         gamma: display curve.
+        air: log signal below which the film counts as directly exposed.
     """
 
     spacing: torch.Tensor
@@ -34,6 +35,7 @@ class Exposure:
     window_low: torch.Tensor
     window_high: torch.Tensor
     gamma: torch.Tensor
+    air: torch.Tensor
 
 
 def gaussian_blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -90,7 +92,8 @@ def develop(quanta: torch.Tensor, exposure: Exposure) -> torch.Tensor:
     detail = exposure.detail.to(torch.float32)[:, None, None]
     base = exposure.base.to(torch.float32)[:, None, None]
     # Where the film is directly exposed the raised detail would only ring: fade it out towards air.
-    inside = torch.sigmoid((signal - 0.55) * 6)
+    air = exposure.air.to(torch.float32)[:, None, None]
+    inside = torch.sigmoid((signal - air) * (3.3 / air))
     processed = base * coarse + inside * (0.5 + 0.5 * detail) * (medium - coarse) + inside * detail * (signal - medium)
     processed = processed + (1 - inside) * base * (signal - coarse)
     low = exposure.window_low.to(torch.float32)[:, None, None]

@@ -44,7 +44,14 @@ def add_skull(solids: SolidList, person: Person, chain: Chain) -> None:
     weight = 0.7 * density[:, None]
     for channel, factor, inset in ((BONE, 1.0, 0.0), (MARROW, 0.8, 1.2), (MARROW, -0.8, 4.4), (BONE, -1.0, 5.6)):
         solids.add_ellipsoid(channel=channel, weight=factor * weight, frame=vault, semi_axes=axes - inset)
-    _add(solids, _place(skull, 22, 0, 22, scale=scale, pitch=-0.9), (17, 15, 7), scale=scale, density=0.55 * density, shell=2)
+    _add(
+        solids,
+        _place(skull, 22, 0, 22, scale=scale, pitch=-0.9),
+        (17, 15, 7),
+        scale=scale,
+        density=0.55 * density,
+        shell=2,
+    )
     _add(solids, _place(skull, 42, 0, 30, scale=scale), (16, 17, 13), scale=scale, density=0.35 * density, shell=1.2)
     for side in _SIDES:
         condyle = _place(skull, -1, side * 16, 1, scale=scale)

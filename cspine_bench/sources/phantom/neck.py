@@ -30,7 +30,9 @@ def _at(
 
 
 def _axes(x: ArrayLike, y: ArrayLike, z: ArrayLike) -> FloatArray:
-    return np.stack(np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, y, z))), -1)[:, None]
+    return np.stack(np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (x, y, z))), -1)[
+        :, None
+    ]
 
 
 def add_outline(solids: SolidList, person: Person, chain: Chain) -> None:
@@ -68,7 +70,7 @@ def add_outline(solids: SolidList, person: Person, chain: Chain) -> None:
 
 
 def add_air(solids: SolidList, person: Person, chain: Chain) -> None:
-    """Pharynx, larynx and trachea in front of the prevertebral tissue; nose, mouth and lung apices; tissue inside them."""
+    """Pharynx, larynx and trachea in front of the prevertebral tissue; nose, mouth, lung apices; tissue inside them."""
     front = person.superior_depth / 2
     near, middle, far = person.prevertebral.T
     pieces = (

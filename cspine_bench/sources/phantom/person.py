@@ -123,7 +123,7 @@ def draw_person(generator: np.random.Generator, *, sex: Sex, age: int, disease: 
         width=spread(_WIDTH, 0.05),
         anterior_disc=spread(_ANTERIOR_DISC, 0.12) * worn.disc_left,
         posterior_disc=spread(_POSTERIOR_DISC, 0.12) * (0.35 + 0.65 * worn.disc_left),
-        # Source: ESJ 2013 22:1570: superior .9-1.2 mm, inferior 2.1-2.7 mm.
+        # Source: ESJ 2013 22:1570: superior .9-1.2, inferior 2.1-2.7.
         endplate_concavity=np.stack([generator.uniform(0.8, 1.3, 8), generator.uniform(1.6, 2.5, 8)], axis=-1) * scale,
         waist=np.clip(generator.normal(0.93, 0.02, 8), 0.86, 0.98),
         spinous_length=spread(_SPINOUS_LENGTH, 0.14),
@@ -135,13 +135,14 @@ def draw_person(generator: np.random.Generator, *, sex: Sex, age: int, disease: 
         osteophyte=worn.osteophyte,
         sclerosis=worn.sclerosis,
         # Source: Rojas 2009; SRA: C3 about 3.7 - .02 age + .01 lb; below C5 up to 18 mm.
-        prevertebral=np.array([generator.normal(4.0, 0.6), generator.normal(5.0, 0.8), generator.normal(13.0, 1.4)]) * bulk,
+        prevertebral=np.array([generator.normal(4.0, 0.6), generator.normal(5.0, 0.8), generator.normal(13.0, 1.4)])
+        * bulk,
         neck_depth=np.asarray((122 if male else 108) * bulk + generator.normal(0, 5)),
         neck_width=np.asarray((118 if male else 104) * bulk + generator.normal(0, 5)),
         shoulder_drop=np.asarray(generator.normal(10 if male else 12, 13)),
         shoulder_width=np.asarray((180 if male else 160) * (0.7 + 0.3 * bulk)),
         bulk=np.asarray(bulk),
-        # Source: IJRMS: height 15.8; PMC3489297; Monu 1987: tilt 17.4 deg against the body, partly the body's own slope.
+        # Source: IJRMS: height 15.8; Monu 1987: tilt 17.4 deg, of which we leave half to the body's own slope.
         dens_height=np.asarray(16.0 * scale + generator.normal(0, 1.0)),
         dens_tilt_rad=np.asarray(np.radians(-generator.normal(8, 4))),
         atlantodental=np.asarray(np.clip(generator.normal(1.3, 0.37), 0.5, 2.6)),
@@ -160,7 +161,7 @@ class _Wear:
 
 
 _WEAR_BY_DISC: Final = np.array([0.15, 0.4, 0.75, 1.0, 0.95, 0.4, 0.2])
-"""Where spondylosis strikes, by disc: C5/6 and C6/7 most. Relative weights; an assumption in line with common teaching."""
+"""Where spondylosis strikes, by disc: C5/6 and C6/7 most, as is commonly taught; the weights are an assumption."""
 
 
 def _draw_wear(generator: np.random.Generator, *, age: int, disease: Disease) -> _Wear:
@@ -177,5 +178,3 @@ def _draw_wear(generator: np.random.Generator, *, age: int, disease: Disease) ->
         sclerosis=0.7 * np.max(rims, axis=1) * generator.uniform(0.3, 1.0, 8),
         mean_wear=float(wear.mean()),
     )
-
-

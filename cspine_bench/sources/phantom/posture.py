@@ -5,6 +5,7 @@ forwards. The chain is built on the C5 body, which is the origin of the person.
 """
 
 from dataclasses import dataclass, fields
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -141,4 +142,3 @@ def build_chain(person: Person, posture: Posture, *, view_rad: float = 0.0) -> C
     turn = build_frame(origin=np.zeros((batch, 3)), yaw_rad=posture.yaw + view_rad) @ build_roll(posture.roll)
     turn = turn[:, None]
     return Chain(person=turn, bodies=turn @ bodies, atlas=turn @ atlas, skull=turn @ skull)
-

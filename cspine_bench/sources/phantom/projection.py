@@ -11,12 +11,13 @@ evaluated in the tiles that its projected box touches.
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from cspine_bench.sources.phantom.solids import SolidGroup
 
 TILE = 8
-_CHUNK_TILES = 2048
-"""Tiles evaluated at once on a CPU: 2048 x 64 float32 stay in its cache. A GPU takes all of them."""
+_CHUNK_TILES = 1024
+"""Tiles evaluated at once on a CPU: a few arrays of 1024 x 64 float32 stay in its cache. A GPU takes all of them."""
 
 
 @dataclass
@@ -55,7 +56,13 @@ class Camera:
 
 
 def project_solids(
-    groups: list[SolidGroup], camera: Camera, *, size: int, num_channels: int, oversample: int = 1, power: float = 1.0
+    groups: list[SolidGroup],
+    camera: Camera,
+    *,
+    size: int,
+    num_channels: int,
+    oversample: int = 1,
+    fourth_power: bool = False,
 ) -> torch.Tensor:
     """Weighted sums of chord lengths, per channel.
 
@@ -65,57 +72,109 @@ def project_solids(
         size: side of the square image, px; a multiple of 8.
         num_channels: images per radiograph; a solid adds to the one that its `channels` names.
         oversample: rays per pixel along each axis, averaged: thin plates seen on edge need 2.
-        power: chords are raised to it before they are summed. A caller that takes the root of the sum has a smooth
-            union of overlapping solids instead of their sum.
+        fourth_power: sum fourth powers of the chords. A caller that takes the fourth root has a smooth union of
+            overlapping solids instead of their sum.
 
     Returns:
-        float32 (B, num_channels, size, size); mm for weight 1 and power 1. Differentiable in solids and camera.
+        float32 (B, num_channels, size, size), mm (or mm^4) for weight 1. Differentiable in the solids.
     """
+    tiles = _sum_tiles(
+        groups, camera, size=size, num_channels=num_channels, oversample=oversample, fourth_power=fourth_power
+    )
+    image = _join_tiles(tiles)
+    if oversample > 1:
+        image = functional.avg_pool2d(image, oversample)
+    length = _ray_length(camera, size)[:, None]
+    return image * (length**4 if fourth_power else length)
+
+
+def project_labels(groups: list[SolidGroup], camera: Camera, *, size: int, num_channels: int) -> torch.Tensor:
+    """The channel with the longest weighted chord, plus 1, where that is above 1; else 0: uint8 (B, size, size).
+
+    Each solid's weight is 1 over the chord (mm) from which on a pixel belongs to it.
+    """
+    tiles = _sum_tiles(groups, camera, size=size, num_channels=num_channels, oversample=1, fourth_power=False)
+    longest, channel = tiles.max(dim=1, keepdim=True)
+    return _join_tiles(torch.where(longest > 1, channel + 1, 0).to(torch.uint8))[:, 0]
+
+
+def _join_tiles(tiles: torch.Tensor) -> torch.Tensor:
+    """(B, C, S / 8, S / 8, 64) -> (B, C, S, S)."""
+    batch, channels, side = tiles.shape[:3]
+    joined = tiles.view(batch, channels, side, side, TILE, TILE).permute(0, 1, 2, 4, 3, 5)
+    return joined.reshape(batch, channels, side * TILE, side * TILE)
+
+
+def _sum_tiles(
+    groups: list[SolidGroup], camera: Camera, *, size: int, num_channels: int, oversample: int, fourth_power: bool
+) -> torch.Tensor:
+    """Sums of weighted chords, in units of the ray's y: float32 (B, num_channels, S / 8, S / 8, 64), S rays a side."""
     rays = size * oversample
     spacing = camera.spacing / oversample
-    batch = camera.spacing.shape[0]
-    tiles_per_side = rays // TILE
-    device = camera.spacing.device
-    image = torch.zeros(batch * num_channels * tiles_per_side**2, TILE * TILE, dtype=torch.float32, device=device)
+    batch, device = camera.spacing.shape[0], camera.spacing.device
+    side = rays // TILE
+    image = torch.zeros(batch * num_channels * side**2, TILE * TILE, dtype=torch.float32, device=device)
+    monomials = _tile_monomials(device)
     for group in groups:
-        corners = camera.project_points(group.corners.flatten(1, 2), size)
-        corners = corners.unflatten(1, (-1, 8)) * oversample + (oversample - 1) / 2
-        solid, tile_row, tile_column = _list_touched_tiles(corners, group.weights, tiles_per_side)
-        if solid.numel() == 0:
-            continue
-        owner = solid // group.weights.shape[1]
-        channel = group.channels[solid % group.weights.shape[1]]
-        target = ((owner * num_channels + channel) * tiles_per_side + tile_row) * tiles_per_side + tile_column
+        low, high = _project_boxes(group, camera, size, oversample)
+        solid, tile_row, tile_column = _list_touched_tiles(low, high, group.weights, side)
+        owner, number = solid // group.weights.shape[1], solid % group.weights.shape[1]
+        target = ((owner * num_channels + group.channels[number]) * side + tile_row) * side + tile_column
         middle = (rays - 1) / 2
         u = (tile_column * TILE + (TILE - 1) / 2 - middle) * spacing[owner]
         v = (tile_row * TILE + (TILE - 1) / 2 - middle) * spacing[owner]
-        forms, faces = _ray_polynomials(group, camera)
-        weights = group.weights.flatten().to(torch.float32)
-        step = _CHUNK_TILES if device.type == "cpu" else solid.numel()
-        for part in torch.arange(solid.numel(), device=device).split(step):
-            which = solid[part]
-            monomials = _tile_monomials(device)
-            scale = spacing[owner[part]]
-            a_b_c = _shift_polynomials(forms[which], u[part], v[part], scale) @ monomials
-            f_g = _shift_polynomials(faces[which], u[part], v[part], scale) @ monomials
-            chord = _chord(a_b_c, f_g)
-            if power != 1.0:
-                chord = chord**power
-            image = image.index_add(0, target[part], chord * weights[which, None])
-    image = image.view(batch, num_channels, tiles_per_side, tiles_per_side, TILE, TILE)
-    image = image.permute(0, 1, 2, 4, 3, 5).reshape(batch, num_channels, rays, rays)
-    image = image * (_ray_length(camera, size=rays, spacing=spacing) ** power)[:, None]
-    return torch.nn.functional.avg_pool2d(image, oversample) if oversample > 1 else image
+        polynomials = _shift(_ray_polynomials(group, camera)[:, solid], u, v, spacing[owner])
+        weights = group.weights.flatten().to(torch.float32)[solid, None]
+        num_quadrics = group.quadrics.shape[2]
+        for part in _split_by_owner(owner, batch):
+            values = polynomials[:, part] @ monomials
+            chord = _chord(values[: 3 * num_quadrics], values[3 * num_quadrics :])
+            if fourth_power:
+                chord = (chord * chord) ** 2
+            image.index_add_(0, target[part], chord * weights[part])
+    return image.view(batch, num_channels, side, side, TILE * TILE)
+
+
+def _split_by_owner(owner: torch.Tensor, batch: int) -> list[slice]:
+    """Ranges of tiles that are evaluated together.
+
+    On a CPU they never mix radiographs: a matrix product may round a row differently at another place in the matrix,
+    and a sample's pixels must not depend on its neighbours. A GPU takes all at once.
+    """
+    if owner.device.type != "cpu":
+        return [slice(0, owner.numel())]
+    ends = torch.cumsum(torch.bincount(owner, minlength=batch), 0).tolist()
+    parts = []
+    for first, last in zip([0, *ends[:-1]], ends, strict=True):
+        parts += [slice(start, min(start + _CHUNK_TILES, last)) for start in range(first, last, _CHUNK_TILES)]
+    return parts
+
+
+def _project_boxes(group: SolidGroup, camera: Camera, size: int, oversample: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and last ray (B * N, 2), (column, row), that may meet each solid's box."""
+    with torch.no_grad():
+        nearest = group.centres[..., 1] - group.extents[..., 1]
+        reach = camera.source_distance[:, None]
+        grown = reach / (reach + nearest).clamp(min=1.0)
+        # The shadow of a box: its middle's shadow, its half sides magnified as at its nearest face, and the slant of
+        # the rays through its thickness.
+        middle = camera.project_points(group.centres, size)
+        lever = torch.stack(
+            [group.centres[..., 0] - camera.source_x[:, None], group.centres[..., 2] - camera.source_z[:, None]], -1
+        ).abs()
+        slant = lever * (group.extents[..., 1] / (reach + nearest).clamp(min=1.0) * grown)[..., None]
+        half = (group.extents[..., ::2] * grown[..., None] + slant) / camera.spacing[:, None, None]
+        low, high = (middle - half).flatten(0, 1), (middle + half).flatten(0, 1)
+        return low * oversample - 1, high * oversample + oversample
 
 
 def _list_touched_tiles(
-    corners: torch.Tensor, weights: torch.Tensor, tiles_per_side: int
+    low: torch.Tensor, high: torch.Tensor, weights: torch.Tensor, tiles_per_side: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pairs of a solid (flat index over B x N) and a tile that its projected box (corners, rays) touches."""
+    """Pairs of a solid (flat index over B x N) and a tile (row, column) that its shadow's box touches."""
     with torch.no_grad():
-        corners = corners.detach()
-        first = ((corners.amin(2) - 0.5) / TILE).floor().clamp(0, tiles_per_side).long().flatten(0, 1)
-        last = ((corners.amax(2) + 0.5) / TILE).floor().clamp(-1, tiles_per_side - 1).long().flatten(0, 1)
+        first = (low / TILE).floor().clamp(0, tiles_per_side).long()
+        last = (high / TILE).floor().clamp(-1, tiles_per_side - 1).long()
         extent = (last - first + 1).clamp(min=0) * (weights.flatten() != 0)[:, None]
         counts = extent[:, 0] * extent[:, 1]
         solid = torch.repeat_interleave(torch.arange(counts.numel(), device=counts.device), counts)
@@ -125,14 +184,14 @@ def _list_touched_tiles(
         return solid, first[solid, 1] + rank // columns, first[solid, 0] + rank % columns
 
 
-def _ray_polynomials(group: SolidGroup, camera: Camera) -> tuple[torch.Tensor, torch.Tensor]:
+def _ray_polynomials(group: SolidGroup, camera: Camera) -> torch.Tensor:
     """Coefficients over (1, u, v, u^2, uv, v^2), u and v mm from the image's middle to the right and down.
 
     Returns:
-        forms: float64 (B * N, K * 3, 6), the A, B, C of each quadric.
-        faces: float64 (B * N, H * 2, 6), the f = -h . o and g = h . d of each half-space: t g <= f inside.
+        float64 (3 K + 2 H, B * N, 6): the A, B, C of each quadric, then the f = -h . o and g = h . d of each
+        half-space, inside which t g <= f.
     """
-    batch, zero, one = camera.spacing.shape[0], torch.zeros_like(camera.spacing), torch.ones_like(camera.spacing)
+    zero, one = torch.zeros_like(camera.spacing), torch.ones_like(camera.spacing)
     offset_x = (camera.centre_x - camera.source_x) / camera.source_distance
     offset_z = (camera.centre_z - camera.source_z) / camera.source_distance
     origin = [
@@ -153,31 +212,32 @@ def _ray_polynomials(group: SolidGroup, camera: Camera) -> tuple[torch.Tensor, t
         block = block + block.transpose(-1, -2)
         half = [block[..., 0, 0] / 2, block[..., 0, 1], block[..., 0, 2], block[..., 1, 1] / 2, block[..., 1, 2]]
         quadratic.append(torch.stack([*half, block[..., 2, 2] / 2], -1))
-    forms = torch.stack(quadratic, -2).reshape(batch * group.quadrics.shape[1], -1, 6)
+    solids = group.quadrics.shape[0] * group.quadrics.shape[1]
+    forms = torch.stack(quadratic, -2).reshape(solids, 3 * group.quadrics.shape[2], 6)
     linear = (group.planes[..., None, :] @ basis)[..., 0, :]
-    padded = torch.zeros(*linear.shape[:-1], 2, 6, dtype=linear.dtype, device=linear.device)
-    padded = torch.cat([torch.stack([-linear[..., :3], linear[..., 3:]], -2), padded[..., :3]], -1)
-    return forms, padded.reshape(batch * group.planes.shape[1], -1, 6)
+    faces = torch.stack([-linear[..., :3], linear[..., 3:]], -2).reshape(solids, 2 * group.planes.shape[2], 3)
+    return torch.cat([forms, functional.pad(faces, (0, 3))], 1).transpose(0, 1)
 
 
-def _shift_polynomials(
-    coefficients: torch.Tensor, u: torch.Tensor, v: torch.Tensor, spacing: torch.Tensor
-) -> torch.Tensor:
-    """Coefficients about a tile's middle (u, v), over steps of one ray; float32 (T, rows, 6)."""
-    u, v, spacing = u[:, None], v[:, None], spacing[:, None]
+def _shift(coefficients: torch.Tensor, u: torch.Tensor, v: torch.Tensor, spacing: torch.Tensor) -> torch.Tensor:
+    """Polynomials (R, T, 6) about the middles (u, v) of T tiles, in steps of one ray; float32.
+
+    They are moved in float64; only the small steps inside a tile are taken in float32.
+    """
     c, cu, cv, cuu, cuv, cvv = coefficients.unbind(-1)
-    shifted = torch.stack(
+    squared = spacing * spacing
+    moved = torch.stack(
         [
             c + u * (cu + cuu * u + cuv * v) + v * (cv + cvv * v),
             (cu + 2 * cuu * u + cuv * v) * spacing,
             (cv + 2 * cvv * v + cuv * u) * spacing,
-            cuu * spacing**2,
-            cuv * spacing**2,
-            cvv * spacing**2,
+            cuu * squared,
+            cuv * squared,
+            cvv * squared,
         ],
         -1,
     )
-    return shifted.to(torch.float32)
+    return moved.to(torch.float32)
 
 
 def _tile_monomials(device: torch.device) -> torch.Tensor:
@@ -187,35 +247,36 @@ def _tile_monomials(device: torch.device) -> torch.Tensor:
 
 
 def _chord(a_b_c: torch.Tensor, f_g: torch.Tensor) -> torch.Tensor:
-    """Length of the intersection of intervals, in units of the ray's y; (T, 3K, P) and (T, 2H, P) -> (T, P).
+    """Length of the intersection of intervals, in units of the ray's y; (3K, T, P) and (2H, T, P) -> (T, P).
 
     The clamps keep gradients finite where a ray grazes a surface or runs along it.
     """
-    enter: torch.Tensor | None = None
-    leave: torch.Tensor | None = None
-    for k in range(0, a_b_c.shape[1], 3):
-        a, b, c = a_b_c[:, k].clamp(min=1e-12), a_b_c[:, k + 1], a_b_c[:, k + 2]
+    enters, leaves = [], []
+    for k in range(0, a_b_c.shape[0], 3):
+        a, b, c = a_b_c[k].clamp(min=1e-12), a_b_c[k + 1], a_b_c[k + 2]
         half = (b * b - a * c).clamp(min=1e-12).sqrt() / a
-        near, far = -b / a - half, -b / a + half
-        enter = near if enter is None else torch.maximum(enter, near)
-        leave = far if leave is None else torch.minimum(leave, far)
-    for k in range(0, f_g.shape[1], 2):
-        f, g = f_g[:, k], f_g[:, k + 1]
-        g = torch.where(g.abs() < 1e-7, torch.where(g < 0, -1e-7, 1e-7), g)
-        crossing = f / g
-        far = torch.where(g > 0, crossing, 1e9)
-        near = torch.where(g > 0, -1e9, crossing)
-        enter = near if enter is None else torch.maximum(enter, near)
-        leave = far if leave is None else torch.minimum(leave, far)
-    if enter is None or leave is None:
-        raise ValueError("a solid needs at least one quadric or half-space")
+        if a_b_c.shape[0] == 3 and f_g.shape[0] == 0:
+            return 2 * half
+        middle = b / a
+        enters.append(-half - middle)
+        leaves.append(half - middle)
+    for k in range(0, f_g.shape[0], 2):
+        # The shift keeps a ray that runs exactly along the plane from dividing by zero.
+        g = f_g[k + 1] + 1e-9
+        crossing, outwards = f_g[k] / g, g > 0
+        leaves.append(torch.where(outwards, crossing, 1e9))
+        enters.append(torch.where(outwards, -1e9, crossing))
+    leave, enter = leaves[0], enters[0]
+    for other_leave, other_enter in zip(leaves[1:], enters[1:], strict=True):
+        leave, enter = torch.minimum(leave, other_leave), torch.maximum(enter, other_enter)
     return (leave - enter).clamp(min=0)
 
 
-def _ray_length(camera: Camera, *, size: int, spacing: torch.Tensor) -> torch.Tensor:
+def _ray_length(camera: Camera, size: int) -> torch.Tensor:
     """Millimetres of ray per millimetre of y; float32 (B, size, size)."""
-    step = torch.arange(size, dtype=torch.float64, device=spacing.device) - (size - 1) / 2
-    x = camera.centre_x[:, None] - camera.mirror[:, None] * step * spacing[:, None] - camera.source_x[:, None]
-    z = camera.centre_z[:, None] - step * spacing[:, None] - camera.source_z[:, None]
-    squared = (x[:, None, :] ** 2 + z[:, :, None] ** 2) / camera.source_distance[:, None, None] ** 2
-    return (1 + squared).sqrt().to(torch.float32)
+    step = torch.arange(size, dtype=torch.float64, device=camera.spacing.device) - (size - 1) / 2
+    x = camera.centre_x[:, None] - camera.mirror[:, None] * step * camera.spacing[:, None] - camera.source_x[:, None]
+    z = camera.centre_z[:, None] - step * camera.spacing[:, None] - camera.source_z[:, None]
+    reach = camera.source_distance[:, None]
+    across, along = ((x / reach) ** 2).to(torch.float32), ((z / reach) ** 2).to(torch.float32)
+    return (1 + across[:, None, :] + along[:, :, None]).sqrt()

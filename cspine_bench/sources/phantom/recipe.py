@@ -15,7 +15,7 @@ _CSXA_TOTAL: Final = sum(CSXA_CURVATURE_COUNTS.values())
 
 
 class CurvatureMix(Recipe):
-    """Relative weights of the curvature classes. The default is CSXA's mix, its sigmoid films halved between both kinds."""
+    """Relative weights of the curvature classes. The default is CSXA's mix, its sigmoid films halved."""
 
     lordotic: Annotated[float, Field(ge=0)] = CSXA_CURVATURE_COUNTS["lordotic"] / _CSXA_TOTAL
     straight: Annotated[float, Field(ge=0)] = CSXA_CURVATURE_COUNTS["straight"] / _CSXA_TOTAL
@@ -44,10 +44,14 @@ class PhantomRecipe(Recipe):
     """Everything but seed and count that decides the phantom's radiographs."""
 
     kind: Literal["phantom"] = "phantom"
-    size: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = Field(256, description="Side of the square image, px.")
+    size: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = Field(
+        256, description="Side of the square image, px."
+    )
     bit_depth: Literal[8, 16] = 8
     facing: Facing = Field("left", description="Side of the image that the patient faces.")
-    layer: Literal["all", "bone", "soft"] = Field("all", description="Which tissue to project: all, bone only, soft only.")
+    layer: Literal["all", "bone", "soft"] = Field(
+        "all", description="Which tissue to project: all, bone only, soft only."
+    )
     view_angles_deg: tuple[Annotated[float, Field(ge=-90, le=90)], ...] = Field(
         (0.0,), min_length=1, description="Views of each person, degrees about the vertical: 0 lateral, 90 frontal."
     )
@@ -80,7 +84,7 @@ class PhantomRecipe(Recipe):
     @field_validator("field_of_view_mm")
     @classmethod
     def _holds_a_neck(cls, interval: Interval) -> Interval:
-        if not 140 <= interval[0] or interval[1] > 400:
+        if not interval[0] >= 140 or interval[1] > 400:
             raise ValueError(f"must lie within 140 and 400 mm so that C2 to C7 fit in, got {interval}")
         return interval
 
@@ -95,7 +99,9 @@ class PhantomRecipe(Recipe):
     @classmethod
     def _far_enough(cls, interval: Interval) -> Interval:
         if interval[0] < 1000 or interval[1] > 5000:
-            raise ValueError(f"must lie within 1000 and 5000 mm, so that the person fits before the source, got {interval}")
+            raise ValueError(
+                f"must lie within 1000 and 5000 mm, so that the person fits before the source, got {interval}"
+            )
         return interval
 
     @field_validator("photons_per_mm2")

@@ -1,7 +1,7 @@
 """A batch of subjects in, displayed radiographs with exact labels out. The same code on a CPU and on a GPU.
 
 Line integral of a ray = soft * (outline - air) + (cortical - soft) * BONE - (cortical - trabecular) * MARROW, with the
-chords of `projection`. Overlapping soft outlines are blended by a power mean (`_BLEND`), a smooth stand-in for their
+chords of `projection`. Overlapping soft outlines are blended by a fourth-power mean, a smooth stand-in for their
 union; bones add up as they are.
 """
 
@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cspine_bench.anatomy.landmarks import LEVELS, MASK_LABELS
+from cspine_bench.anatomy.landmarks import LEVELS
 from cspine_bench.seeding import numpy_generator
 from cspine_bench.sources.phantom.artefacts import apply_artefact, divide_dose
 from cspine_bench.sources.phantom.detector import Exposure, develop, expose, gaussian_blur
 from cspine_bench.sources.phantom.head import add_hyoid, add_jaw, add_skull
 from cspine_bench.sources.phantom.neck import AIR, OUTLINE, TISSUE_IN_AIR, add_air, add_outline
-from cspine_bench.sources.phantom.person import Person, stack_people
-from cspine_bench.sources.phantom.posture import Chain, build_chain, stack_postures
-from cspine_bench.sources.phantom.projection import Camera, project_solids
+from cspine_bench.sources.phantom.person import stack_people
+from cspine_bench.sources.phantom.posture import build_chain, stack_postures
+from cspine_bench.sources.phantom.projection import Camera, project_labels, project_solids
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.shutter import draw_marker, draw_shutter
 from cspine_bench.sources.phantom.solids import SolidGroup, SolidList
@@ -28,7 +28,6 @@ from cspine_bench.sources.phantom.subject import Subject, build_camera
 from cspine_bench.sources.phantom.vertebra import (
     BONE,
     MARROW,
-    Body,
     add_bodies,
     add_dens_and_atlas,
     add_mask_solids,
@@ -43,7 +42,6 @@ MU_SOFT: Final = 0.0205
 MU_CORTICAL: Final = 0.0560
 MU_TRABECULAR: Final = 0.0310
 
-_BLEND: Final = 5.0
 _LANDMARK_VIEW_LIMIT_DEG: Final = 30.0
 """Beyond this view angle the corners of a body are no longer corners of its shadow: landmarks are not labelled."""
 
@@ -79,9 +77,6 @@ class Rendering:
 class Anatomy:
     """A batch of people as solids, ready to be projected from anywhere."""
 
-    person: Person
-    body: Body
-    chain: Chain
     fine: list[SolidGroup]
     coarse: list[SolidGroup]
     tissue: list[SolidGroup]
@@ -89,12 +84,16 @@ class Anatomy:
 
     def to(self, device: torch.device) -> "Anatomy":
         """The same people with their solids on a device."""
-        moved = [[group.to(device) for group in groups] for groups in (self.fine, self.coarse, self.tissue, self.silhouettes)]
-        return Anatomy(self.person, self.body, self.chain, *moved)
+        layers = (self.fine, self.coarse, self.tissue, self.silhouettes)
+        return Anatomy(*([group.to(device) for group in groups] for groups in layers))
 
 
-def build_anatomy(subjects: list[Subject]) -> Anatomy:
-    """Describe every bone and soft part of a batch; subjects of one batch share their view angle."""
+def build_anatomy(subjects: list[Subject]) -> tuple[Anatomy, torch.Tensor]:
+    """Describe every bone and soft part of a batch; subjects of one batch share their view angle.
+
+    Returns:
+        The solids, and the 23 landmarks (B, 23, 3), float64, mm, in the frame of the solids.
+    """
     person = stack_people([subject.person for subject in subjects])
     postures = stack_postures([subject.posture for subject in subjects])
     chain = build_chain(person, postures, view_rad=subjects[0].view_rad)
@@ -108,22 +107,22 @@ def build_anatomy(subjects: list[Subject]) -> Anatomy:
     add_hyoid(coarse, person, chain)
     add_outline(tissue, person, chain)
     add_air(tissue, person, chain)
-    add_mask_solids(silhouettes, person, body, chain)
-    return Anatomy(
-        person, body, chain, fine.build_groups(), coarse.build_groups(), tissue.build_groups(), silhouettes.build_groups()
-    )
+    lateral = abs(np.degrees(subjects[0].view_rad)) <= _LANDMARK_VIEW_LIMIT_DEG
+    add_mask_solids(silhouettes, person, body, chain, lateral=lateral)
+    layers = (fine, coarse, tissue, silhouettes)
+    return Anatomy(*(solids.build_groups() for solids in layers)), torch.from_numpy(find_landmarks(body, chain))
 
 
 def project_bone(anatomy: Anatomy, camera: Camera, size: int) -> torch.Tensor:
-    """Chords of bone and marrow, float32 (B, 2, S, S), mm. Endplates are seen on edge, so bodies get 2 x 2 rays a pixel."""
+    """Chords of bone and marrow, float32 (B, 2, S, S), mm. Endplates lie on edge: bodies get 2 x 2 rays a pixel."""
     fine = project_solids(anatomy.fine, camera, size=size, num_channels=2, oversample=2)
     return fine + project_solids(anatomy.coarse, camera, size=size, num_channels=2)
 
 
 def project_soft(anatomy: Anatomy, camera: Camera, size: int) -> torch.Tensor:
     """Chords of soft tissue, float32 (B, S, S), mm: the blended outline less the air in it."""
-    blended = project_solids(anatomy.tissue, camera, size=size, num_channels=3, power=_BLEND)
-    blended = blended.clamp(min=0) ** (1 / _BLEND)
+    blended = project_solids(anatomy.tissue, camera, size=size, num_channels=3, fourth_power=True)
+    blended = blended.clamp(min=0).sqrt().sqrt()
     air = (blended[:, AIR] - blended[:, TISSUE_IN_AIR]).clamp(min=0)
     return blended[:, OUTLINE] - torch.minimum(air, 0.9 * blended[:, OUTLINE])
 
@@ -131,70 +130,101 @@ def project_soft(anatomy: Anatomy, camera: Camera, size: int) -> torch.Tensor:
 def render_masks(anatomy: Anatomy, camera: Camera, size: int) -> NDArray[np.uint8]:
     """Label ids, uint8 (B, S, S): bodies C2 (with dens) to T1 and the arches of C1, where their shadows are.
 
-    A body's edge is where its chord falls to a quarter of its width: within a few tenths of a millimetre of the side
-    wall, and of the midsagittal endplate where the ray runs slightly oblique to it.
+    On lateral films a body's mask is the shadow of its midsagittal slice, whose corners are the landmarks.
     """
-    chords = project_solids(anatomy.silhouettes, camera, size=size, num_channels=len(LEVELS))
-    best, level = chords.max(dim=1)
-    labels = torch.tensor([MASK_LABELS[name] for name in LEVELS], dtype=torch.uint8, device=chords.device)
-    return torch.where(best > 1.0, labels[level], 0).to(torch.uint8).cpu().numpy()
+    labels = project_labels(anatomy.silhouettes, camera, size=size, num_channels=len(LEVELS))
+    return labels.cpu().numpy()
 
 
-def render_batch(
+def render_subjects(
     recipe: PhantomRecipe, seed: int, subjects: list[Subject], device: torch.device | None = None
 ) -> list[Rendering]:
     """Render subjects that share a view angle.
 
-    Every random number comes from the sample's own streams on the CPU. On a CPU the caller passes one subject at a
-    time, so that a sample's bytes cannot depend on its neighbours.
+    Every random number comes from the sample's own streams, drawn on the CPU. The geometry of all subjects is built
+    together; on a CPU their images are then made one by one, so that a sample's bytes cannot depend on its neighbours.
     """
     device = device or torch.device("cpu")
     size = recipe.size
-    anatomy = build_anatomy(subjects).to(device)
+    anatomy, points = build_anatomy(subjects)
+    anatomy = anatomy.to(device)
     camera = build_camera(subjects, size).to(device)
-    points = torch.from_numpy(find_landmarks(anatomy.body, anatomy.chain)).to(device)
-    landmarks = camera.project_points(points, size).cpu().numpy().astype(np.float32)
+    landmarks = camera.project_points(points.to(device), size).cpu().numpy().astype(np.float32)
     if abs(np.degrees(subjects[0].view_rad)) > _LANDMARK_VIEW_LIMIT_DEG:
         landmarks = np.full_like(landmarks, np.nan)
     masks = render_masks(anatomy, camera, size)
+    bone = project_bone(anatomy, camera, size) if recipe.layer != "soft" else None
+    soft = project_soft(anatomy, camera, size) if recipe.layer != "bone" else None
     artefacts = [_draw_artefact(recipe, seed, subject.index) for subject in subjects]
-    exposure = _draw_exposure(recipe, seed, subjects, artefacts, camera)
-    integrals = _line_integrals(recipe, seed, subjects, anatomy, camera)
-    expected = expose(integrals, exposure).cpu().numpy()
-    quanta = np.stack(
-        [
-            numpy_generator(seed, "phantom.quanta", subject.index).poisson(image.astype(np.float64))
-            for subject, image in zip(subjects, expected, strict=True)
-        ]
-    )
-    shown = develop(torch.from_numpy(quanta.astype(np.float32)).to(device), exposure).cpu().numpy()
     renderings = []
-    for row, subject in enumerate(subjects):
-        spacing = subject.geometry.field_of_view / size
-        image = _finish(shown[row], recipe, seed, subject, landmarks[row], artefacts[row], spacing)
-        renderings.append(Rendering(image, masks[row], landmarks[row], spacing, artefacts[row]))
+    together = 1 if device.type == "cpu" else len(subjects)
+    for start in range(0, len(subjects), together):
+        rows = slice(start, start + together)
+        shown = _expose_and_develop(
+            recipe,
+            seed,
+            subjects[rows],
+            artefacts[rows],
+            spacing=camera.spacing[rows],
+            bone=None if bone is None else bone[rows],
+            soft=None if soft is None else soft[rows],
+        )
+        for row, subject in enumerate(subjects[rows], start=start):
+            spacing = subject.geometry.field_of_view / size
+            image = _finish(shown[row - start], recipe, seed, subject, landmarks[row], artefacts[row], spacing)
+            renderings.append(Rendering(image, masks[row], landmarks[row], spacing, artefacts[row]))
     return renderings
 
 
+def _expose_and_develop(
+    recipe: PhantomRecipe,
+    seed: int,
+    subjects: list[Subject],
+    artefacts: list[Artefact | None],
+    *,
+    spacing: torch.Tensor,
+    bone: torch.Tensor | None,
+    soft: torch.Tensor | None,
+) -> NDArray[np.float32]:
+    """Display values (B, S, S), 0..1, from chords; all random numbers come from each sample's streams."""
+    exposure = _draw_exposure(recipe, seed, subjects, artefacts, spacing)
+    integrals = _line_integrals(recipe, seed, subjects, spacing=spacing, bone=bone, soft=soft)
+    expected = expose(integrals, exposure).cpu().numpy()
+    quanta = np.empty_like(expected)
+    for row, subject in enumerate(subjects):
+        quanta[row] = numpy_generator(seed, "phantom.quanta", subject.index).poisson(expected[row].astype(np.float64))
+    shown: NDArray[np.float32] = develop(torch.from_numpy(quanta).to(integrals.device), exposure).cpu().numpy()
+    return shown
+
+
 def _line_integrals(
-    recipe: PhantomRecipe, seed: int, subjects: list[Subject], anatomy: Anatomy, camera: Camera
+    recipe: PhantomRecipe,
+    seed: int,
+    subjects: list[Subject],
+    *,
+    spacing: torch.Tensor,
+    bone: torch.Tensor | None,
+    soft: torch.Tensor | None,
 ) -> torch.Tensor:
     """Attenuation (B, S, S), with trabecular texture in the marrow and fat planes in the soft tissue."""
-    size, device = recipe.size, camera.spacing.device
+    size, device = recipe.size, spacing.device
+    # One white field serves both textures: their bands of frequencies do not overlap.
+    grain = np.stack(
+        [
+            numpy_generator(seed, "phantom.texture", subject.index).standard_normal((size, size), dtype=np.float32)
+            for subject in subjects
+        ]
+    )
+    white = torch.from_numpy(grain).to(device)
     total = torch.zeros(len(subjects), size, size, device=device)
-    drawn = [numpy_generator(seed, "phantom.texture", subject.index) for subject in subjects]
-    grain = np.stack([generator.standard_normal((2, size, size), dtype=np.float32) for generator in drawn])
-    texture = torch.from_numpy(grain).to(device)
-    if recipe.layer != "soft":
-        chords = project_bone(anatomy, camera, size)
-        trabeculae = _band(texture[:, 0], 0.45 / camera.spacing, 1.5 / camera.spacing)
-        marrow = chords[:, MARROW].clamp(min=0)
-        total = total + (MU_CORTICAL - MU_SOFT) * chords[:, BONE].clamp(min=0) - (MU_CORTICAL - MU_TRABECULAR) * marrow
+    if bone is not None:
+        trabeculae = _band(white, 0.45 / spacing, 1.5 / spacing)
+        marrow = bone[:, MARROW].clamp(min=0)
+        total = (MU_CORTICAL - MU_SOFT) * bone[:, BONE].clamp(min=0) - (MU_CORTICAL - MU_TRABECULAR) * marrow
         total = total.clamp(min=0) + 0.009 * (marrow + 1e-6).sqrt() * trabeculae
-    if recipe.layer != "bone":
-        fat = _band(texture[:, 1], 2.0 / camera.spacing, 9.0 / camera.spacing)
-        chord = project_soft(anatomy, camera, size)
-        total = total + MU_SOFT * (chord + 0.1 * chord.clamp(min=0, max=120) * 0.1 * fat)
+    if soft is not None:
+        fat = _band(white, 2.0 / spacing, 9.0 / spacing)
+        total = total + MU_SOFT * (soft + 0.01 * soft.clamp(min=0, max=120) * fat)
     return total.clamp(min=0)
 
 
@@ -213,7 +243,7 @@ def _draw_artefact(recipe: PhantomRecipe, seed: int, index: int) -> Artefact | N
 
 
 def _draw_exposure(
-    recipe: PhantomRecipe, seed: int, subjects: list[Subject], artefacts: list[Artefact | None], camera: Camera
+    recipe: PhantomRecipe, seed: int, subjects: list[Subject], artefacts: list[Artefact | None], spacing: torch.Tensor
 ) -> Exposure:
     rows = []
     for subject, artefact in zip(subjects, artefacts, strict=True):
@@ -221,6 +251,8 @@ def _draw_exposure(
         photons = np.exp(generator.uniform(*np.log(recipe.photons_per_mm2)))
         if artefact:
             photons /= divide_dose(artefact.name, artefact.strength)
+        # Bone alone attenuates a fifth of what a neck does: it gets a window of its own.
+        low, high, air = (0.01, 0.62, 0.05) if recipe.layer == "bone" else (0.12, 2.35, 0.55)
         rows.append(
             [
                 photons,
@@ -228,13 +260,14 @@ def _draw_exposure(
                 generator.uniform(*recipe.blur_mm),
                 generator.uniform(1.7, 2.6),
                 generator.uniform(0.52, 0.68),
-                generator.uniform(0.12, 0.3),
-                generator.uniform(2.35, 2.8),
+                low * generator.uniform(1, 2.5),
+                high * generator.uniform(1, 1.2),
                 generator.uniform(0.85, 1.15),
+                air,
             ]
         )
-    columns = torch.tensor(np.array(rows).T, dtype=torch.float64, device=camera.spacing.device)
-    return Exposure(camera.spacing, *columns)
+    columns = torch.tensor(np.array(rows).T, dtype=torch.float64, device=spacing.device)
+    return Exposure(spacing, *columns)
 
 
 def _finish(
@@ -258,5 +291,7 @@ def _finish(
         shown = apply_artefact(
             shown, name=artefact.name, strength=artefact.strength, spacing_mm=spacing_mm, generator=faults
         )
-    top = 255 if recipe.bit_depth == 8 else 65535
-    return np.round(np.clip(shown, 0, 1) * np.float32(top)).astype(np.uint8 if top == 255 else np.uint16)
+    clipped = np.clip(shown, 0, 1)
+    if recipe.bit_depth == 8:
+        return np.round(clipped * np.float32(255)).astype(np.uint8)
+    return np.round(clipped * np.float32(65535)).astype(np.uint16)

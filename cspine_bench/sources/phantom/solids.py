@@ -6,6 +6,7 @@ frame (a vertebra's, the skull's) and stored in the world's. All arrays lead wit
 counts radiographs and L the copies of one part (seven vertebrae, two sides).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,44 +98,60 @@ def half_space(*, normal: ArrayLike, offset: ArrayLike) -> FloatArray:
 
 @dataclass
 class SolidGroup:
-    """Solids that all have K quadrics and H half-spaces, in world coordinates.
+    """Solids that all have K quadrics and H half-spaces, in world coordinates; float64 tensors.
 
     Attributes:
         quadrics: (B, N, K, 4, 4).
         planes: (B, N, H, 4).
-        corners: (B, N, 8, 3) mm, a box that holds the solid.
+        centres, extents: (B, N, 3) mm, middle and half sides of an upright box that holds the solid.
         weights: (B, N) what a millimetre of chord adds to the channel; 0 = absent.
         channels: (N,) which image the solid adds to.
     """
 
     quadrics: torch.Tensor
     planes: torch.Tensor
-    corners: torch.Tensor
+    centres: torch.Tensor
+    extents: torch.Tensor
     weights: torch.Tensor
     channels: torch.Tensor
 
     def to(self, device: torch.device) -> "SolidGroup":
-        """The same group on a device. Float64 throughout: the renderer rounds to float32 only after tile shifts."""
+        """The same group on a device."""
+        return SolidGroup(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+
+    def move(self, transform: torch.Tensor) -> "SolidGroup":
+        """The same solids after a rigid motion (B, 4, 4), float64, of each radiograph's world; differentiable in it."""
+        inverse = torch.linalg.inv(transform)[:, None, None]
+        rotation = transform[:, None, :3, :3]
         return SolidGroup(
-            self.quadrics.to(device),
-            self.planes.to(device),
-            self.corners.to(device),
-            self.weights.to(device),
-            self.channels.to(device),
+            quadrics=inverse.transpose(-1, -2) @ self.quadrics @ inverse,
+            planes=(self.planes[..., None, :] @ inverse)[..., 0, :],
+            centres=(rotation @ self.centres[..., None])[..., 0] + transform[:, None, :3, 3],
+            extents=(rotation.abs() @ self.extents[..., None])[..., 0],
+            weights=self.weights,
+            channels=self.channels,
         )
 
 
-_CORNER_SIGNS = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+@dataclass(frozen=True)
+class _Part:
+    """What one `add` was given, broadcast to (B, L, ...): local quadrics and planes, frames, box, weights, channels."""
+
+    quadrics: FloatArray
+    planes: FloatArray
+    frames: FloatArray
+    middle: FloatArray
+    half: FloatArray
+    weights: FloatArray
+    channels: NDArray[np.int64]
 
 
 @dataclass
 class SolidList:
-    """Collects parts as they are described, and groups them by shape for the renderer."""
+    """Collects parts as they are described; moves them into the world and groups them by shape at the end."""
 
     batch_size: int
-    _parts: dict[tuple[int, int], list[tuple[FloatArray, FloatArray, FloatArray, FloatArray, NDArray[np.int64]]]] = field(
-        default_factory=dict
-    )
+    _parts: dict[tuple[int, int, bool], list[_Part]] = field(default_factory=dict)
 
     def add(
         self,
@@ -146,6 +163,7 @@ class SolidList:
         planes: list[FloatArray],
         low: ArrayLike,
         high: ArrayLike,
+        rounded: bool = False,
     ) -> None:
         """Add L solids per radiograph.
 
@@ -156,41 +174,59 @@ class SolidList:
             quadrics: each broadcasts to (B, L, 4, 4), in the local frame.
             planes: each broadcasts to (B, L, 4), in the local frame.
             low, high: broadcast to (B, L, 3): the box in the local frame that holds the solid, mm.
+            rounded: the ellipsoid inscribed in that box holds the solid too.
         """
-        count = frame.shape[1]
-        shape = (self.batch_size, count)
-        frame = np.broadcast_to(frame, (*shape, 4, 4))
-        inverse = invert_frame(frame)
-        transposed = np.swapaxes(inverse, -1, -2)
-        moved = [transposed @ np.broadcast_to(quadric, (*shape, 4, 4)) @ inverse for quadric in quadrics]
-        faces = [(np.broadcast_to(plane, (*shape, 4))[..., None, :] @ inverse)[..., 0, :] for plane in planes]
-        low = np.broadcast_to(np.asarray(low, dtype=np.float64), (*shape, 3))[..., None, :]
-        high = np.broadcast_to(np.asarray(high, dtype=np.float64), (*shape, 3))[..., None, :]
-        corners = apply_frame(frame[..., None, :, :], low + (high - low) * _CORNER_SIGNS)
-        part = (
-            np.stack(moved, axis=2) if moved else np.zeros((*shape, 0, 4, 4)),
-            np.stack(faces, axis=2) if faces else np.zeros((*shape, 0, 4)),
-            corners,
-            np.array(np.broadcast_to(np.asarray(weight, dtype=np.float64), shape)),
-            np.array(np.broadcast_to(np.asarray(channel, dtype=np.int64), (count,))),
-        )
-        self._parts.setdefault((len(quadrics), len(planes)), []).append(part)
+        shape = (self.batch_size, frame.shape[1])
+        local_quadrics = np.empty((*shape, len(quadrics), 4, 4))
+        for k, quadric in enumerate(quadrics):
+            local_quadrics[:, :, k] = quadric
+        local_planes = np.empty((*shape, len(planes), 4))
+        for k, plane in enumerate(planes):
+            local_planes[:, :, k] = plane
+        low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+        frames, middle, half = np.empty((*shape, 4, 4)), np.empty((*shape, 3)), np.empty((*shape, 3))
+        frames[:], middle[:], half[:] = frame, (low + high) / 2, (high - low) / 2
+        weights, channels = np.empty(shape), np.empty(shape[1], dtype=np.int64)
+        weights[:], channels[:] = weight, channel
+        part = _Part(local_quadrics, local_planes, frames, middle, half, weights, channels)
+        self._parts.setdefault((len(quadrics), len(planes), rounded), []).append(part)
 
     def add_ellipsoid(
-        self, *, channel: int | ArrayLike, weight: ArrayLike, frame: FloatArray, semi_axes: ArrayLike, planes: list[FloatArray] = []
+        self,
+        *,
+        channel: int | ArrayLike,
+        weight: ArrayLike,
+        frame: FloatArray,
+        semi_axes: ArrayLike,
+        planes: Sequence[FloatArray] = (),
     ) -> None:
-        """Add ellipsoids about the local origins, cut by optional half-spaces; semi_axes broadcasts to (B, L, 3), mm."""
-        semi_axes = np.broadcast_to(np.asarray(semi_axes, dtype=np.float64), (self.batch_size, frame.shape[1], 3))
+        """Add ellipsoids about the local origins, cut by half-spaces; semi_axes broadcasts to (B, L, 3), mm."""
+        semi_axes = np.asarray(semi_axes, dtype=np.float64)
         quadric = axial_quadric(inverse_squares=1.0 / semi_axes**2)
         self.add(
-            channel=channel, weight=weight, frame=frame, quadrics=[quadric], planes=planes, low=-semi_axes, high=semi_axes
-        )
+            channel=channel, weight=weight, frame=frame, quadrics=[quadric], planes=list(planes), low=-semi_axes,
+            high=semi_axes, rounded=True,
+        )  # fmt: skip
 
     def build_groups(self) -> list[SolidGroup]:
-        """All parts as tensors, one group per (number of quadrics, number of half-spaces)."""
-        groups = []
-        for _, parts in sorted(self._parts.items()):
-            columns = [np.concatenate(arrays, axis=1) for arrays in list(zip(*parts, strict=True))[:4]]
-            channels = np.concatenate([part[4] for part in parts])
-            groups.append(SolidGroup(*(torch.from_numpy(column) for column in columns), torch.from_numpy(channels)))
-        return groups
+        """All parts as tensors, one group per shape."""
+        return [_build_group(parts, rounded=key[2]) for key, parts in sorted(self._parts.items())]
+
+
+def _build_group(parts: list[_Part], *, rounded: bool) -> SolidGroup:
+    def join(name: str) -> FloatArray:
+        return np.concatenate([getattr(part, name) for part in parts], axis=1)
+
+    frames = join("frames")
+    inverse = invert_frame(frames)[:, :, None]
+    rotation, half = frames[..., :3, :3], join("half")[..., None, :]
+    spread = np.sqrt(((rotation * half) ** 2).sum(-1)) if rounded else (np.abs(rotation) * half).sum(-1)
+    arrays = (
+        np.swapaxes(inverse, -1, -2) @ join("quadrics") @ inverse,
+        (join("planes")[..., None, :] @ inverse)[..., 0, :],
+        apply_frame(frames, join("middle")),
+        spread,
+        join("weights"),
+        np.concatenate([part.channels for part in parts]),
+    )
+    return SolidGroup(*(torch.from_numpy(array) for array in arrays))

@@ -9,14 +9,15 @@ import torch
 
 from cspine_bench.dataset.source import Radiograph, SampleKey
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
-from cspine_bench.sources.phantom.render import render_batch
+from cspine_bench.sources.phantom.render import render_subjects
 from cspine_bench.sources.phantom.subject import draw_subject, draw_traits
 
 PHANTOM_VERSION: Final = "1.0.0"
 """Raised whenever the same recipe, seed and index would give other pixels or labels."""
 
 _AGE_BANDS: Final = ((40, "18-39"), (60, "40-59"), (200, "60+"))
-_GPU_BATCH: Final = 32
+_BATCH_PIXELS: Final = 32 * 256**2
+"""Samples rendered together, by their pixels: keeps the chord images of a batch near 50 MB at any size."""
 _BYTES_PER_PIXEL: Final = {8: 0.62, 16: 1.75}
 """Encoded image and mask, measured on the default recipe; only sizes shards."""
 
@@ -100,7 +101,7 @@ class PhantomSource:
     def _iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph]:
         device = torch.device(self.device)
         views = len(self.recipe.view_angles_deg)
-        batch_size = 1 if device.type == "cpu" else _GPU_BATCH
+        batch_size = max(1, _BATCH_PIXELS // self.recipe.size**2)
         for start in range(0, len(keys), batch_size):
             chunk = keys[start : start + batch_size]
             subjects = [draw_subject(self.recipe, self.seed, int(key.origin)) for key in chunk]
@@ -109,7 +110,9 @@ class PhantomSource:
                 same_view = [position for position in range(len(chunk)) if subjects[position].index % views == view]
                 if not same_view:
                     continue
-                renderings = render_batch(self.recipe, self.seed, [subjects[position] for position in same_view], device)
+                renderings = render_subjects(
+                    self.recipe, self.seed, [subjects[position] for position in same_view], device
+                )
                 for position, rendering in zip(same_view, renderings, strict=True):
                     subject = subjects[position]
                     lateral = bool(torch.isfinite(torch.from_numpy(rendering.landmarks_xy)).all())

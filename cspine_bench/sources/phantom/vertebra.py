@@ -43,13 +43,13 @@ class Body:
     superior_slope: FloatArray
     inferior_slope: FloatArray
 
-    def quadric(self, inset: ArrayLike = 0.0) -> FloatArray:
+    def quadric(self, inset: FloatArray | float = 0.0) -> FloatArray:
         """The side wall, inset by a shell's thickness (mm)."""
         depth, width = self.semi_depth - inset, self.semi_width - inset
         inverse = np.stack([1 / depth**2, 1 / width**2, -self.waist], axis=-1)
         return axial_quadric(inverse_squares=inverse, linear_z=self.linear)
 
-    def planes(self, inset: ArrayLike = 0.0) -> tuple[FloatArray, FloatArray]:
+    def planes(self, inset: FloatArray | float = 0.0) -> tuple[FloatArray, FloatArray]:
         """The superior and inferior endplate planes, inset by a shell's thickness (mm)."""
         zero, one = np.zeros_like(self.superior), np.ones_like(self.superior)
         superior = half_space(normal=np.stack([-self.superior_slope, zero, one], -1), offset=self.superior - inset)
@@ -57,7 +57,7 @@ class Body:
         return superior, inferior
 
     def find_corners(self) -> FloatArray:
-        """Corners (B, 8, 4, 3), mm, local: superior anterior, superior posterior, inferior anterior, inferior posterior.
+        """Corners (B, 8, 4, 3), mm, local, in the order of `anatomy.landmarks.CORNERS`.
 
         They are where the endplate planes cut the side wall in the midsagittal plane.
         """
@@ -106,26 +106,52 @@ def find_landmarks(body: Body, chain: Chain) -> FloatArray:
 def add_bodies(solids: SolidList, person: Person, body: Body, chain: Chain) -> None:
     """Bodies C2..T2 with shell, hollow endplates, uncinate processes and osteophytes."""
     cortex = np.clip(person.cortex, 0.3, None)[:, None]
-    plate = 0.75 * cortex + person.sclerosis
+    plate: FloatArray = np.asarray(0.75 * cortex + person.sclerosis)
     density = _level_density(person)
-    reach = 1.25 * np.maximum(body.semi_depth, body.semi_width)
-    low = np.stack([-1.25 * body.semi_depth, -reach, body.inferior - 2.5], -1)
-    high = np.stack([1.25 * body.semi_depth, reach, body.superior + 2.5], -1)
-    for channel, side, end in ((BONE, 0.0, 0.0), (MARROW, cortex, plate)):
+    reach = 1.25 * body.semi_width
+    low, high = _box(body)
+    nothing = np.zeros_like(plate)
+    for channel, side, end in ((BONE, nothing, nothing), (MARROW, cortex, plate)):
         # C2 has no upper endplate: its marrow goes on into the dens.
         wall, planes = body.quadric(side), (body.planes(end * (np.arange(8) > 0))[0], body.planes(end)[1])
-        box = {"frame": chain.bodies, "low": low, "high": high}
-        solids.add(channel=channel, weight=density, quadrics=[wall], planes=list(planes), **box)
-        hollows = ((planes[0], body.superior, body.superior_slope, 0), (planes[1], body.inferior, body.inferior_slope, 1))
+        solids.add(
+            channel=channel,
+            weight=density,
+            frame=chain.bodies,
+            quadrics=[wall],
+            planes=list(planes),
+            low=low,
+            high=high,
+        )
+        hollows = (
+            (planes[0], body.superior, body.superior_slope, 0),
+            (planes[1], body.inferior, body.inferior_slope, 1),
+        )
         for plane, height, slope, which in hollows:
-            depth = person.endplate_concavity[..., which] + (end if channel == MARROW else 0.0)
-            bowl = _bowl(body, height=height, slope=slope, depth=depth, widen=0.0 if channel == BONE else cortex)
+            depth = person.endplate_concavity[..., which] + end
+            bowl = _bowl(body, height=height, slope=slope, depth=depth, widen=side)
             present = density * ((np.arange(8) > 0) | (which == 1))
-            solids.add(channel=channel, weight=-present, quadrics=[wall, bowl], planes=[plane], **box)
+            middle = np.stack([0 * height, 0 * height, height], -1)
+            deep = depth + 0.2 * body.semi_depth
+            half = np.stack([body.semi_depth, reach, deep], -1)
+            solids.add(
+                channel=channel, weight=-present, frame=chain.bodies, quadrics=[wall, bowl], planes=[plane],
+                low=middle - half, high=middle + half,
+            )  # fmt: skip
     _add_rims(solids, person, body, chain)
 
 
-def _bowl(body: Body, *, height: FloatArray, slope: FloatArray, depth: FloatArray, widen: ArrayLike) -> FloatArray:
+def _box(body: Body) -> tuple[FloatArray, FloatArray]:
+    """Corners of a box that holds each body, (B, 8, 3) mm, local: wider than its plates, higher than their slopes."""
+    side = np.stack([1.2 * body.semi_depth, 1.25 * body.semi_width], -1)
+    low = np.concatenate([-side, body.inferior[..., None] - 1.5], -1)
+    high = np.concatenate([side, body.superior[..., None] + 1.5], -1)
+    return low, high
+
+
+def _bowl(
+    body: Body, *, height: FloatArray, slope: FloatArray, depth: FloatArray, widen: FloatArray | float
+) -> FloatArray:
     """Ellipsoid that hollows an endplate: its middle on the plane, a little behind the body's axis."""
     tilted = build_frame(
         origin=np.stack([-0.08 * body.semi_depth, np.zeros_like(height), height - 0.08 * body.semi_depth * slope], -1),
@@ -142,7 +168,13 @@ def _level_density(person: Person) -> FloatArray:
 
 
 def _add_shell(
-    solids: SolidList, person: Person, frame: FloatArray, semi_axes: ArrayLike, *, weight: ArrayLike = 1.0, shell: float = 1.0
+    solids: SolidList,
+    person: Person,
+    frame: FloatArray,
+    semi_axes: ArrayLike,
+    *,
+    weight: ArrayLike = 1.0,
+    shell: float = 1.0,
 ) -> None:
     """An ellipsoid of bone, (B, L) copies; shell scales the cortex."""
     count = frame.shape[1]
@@ -192,12 +224,12 @@ def add_posterior_elements(solids: SolidList, person: Person, body: Body, chain:
         pedicles = _attach(frames, x=-a - 1.5, y=side * 0.5 * person.width, z=1.0 + drop, yaw=-side * 0.7)
         _add_shell(solids, person, pedicles, (5.5, 2.7, 3.1), weight=0.8, shell=1.2)
         _add_pillars(solids, person, body, chain, side=side, spacing=spacing, drop=drop)
-        laminae = _attach(
-            frames, x=(back - a) / 2 - 6.5, y=side * 9.0, z=-3.5 + drop / 2, pitch=0.3, yaw=side * 0.65
-        )
+        laminae = _attach(frames, x=(back - a) / 2 - 6.5, y=side * 9.0, z=-3.5 + drop / 2, pitch=0.3, yaw=side * 0.65)
         _add_shell(solids, person, laminae, np.array([2.1, 9.5, 6.2]), weight=0.75, shell=1.3)
         tubercles = _attach(frames, x=-0.45 * a, y=side * (0.5 * person.width + 8), z=-2.0 + drop, yaw=side * 0.4)
-        _add_shell(solids, person, tubercles, (4.5, 5.5, 2.6), weight=np.array([0.4, 0.6, 0.6, 0.6, 0.8, 0.7, 0.7, 0.7]))
+        _add_shell(
+            solids, person, tubercles, (4.5, 5.5, 2.6), weight=np.array([0.4, 0.6, 0.6, 0.6, 0.8, 0.7, 0.7, 0.7])
+        )
     _add_spinous(solids, person, chain, back)
 
 
@@ -221,7 +253,9 @@ def _add_pillars(
         planes = [half_space(normal=normal, offset=half - inset), half_space(normal=-normal, offset=half - inset)]
         inner = axes - np.asarray(inset)[..., None] if channel == MARROW else axes
         quadric = axial_quadric(inverse_squares=np.stack([inner[..., i] ** -2 for i in range(3)], -1))
-        solids.add(channel=channel, weight=weight, frame=frames, quadrics=[quadric], planes=planes, low=-axes, high=axes)
+        solids.add(
+            channel=channel, weight=weight, frame=frames, quadrics=[quadric], planes=planes, low=-axes, high=axes
+        )
 
 
 def _add_spinous(solids: SolidList, person: Person, chain: Chain, back: FloatArray) -> None:
@@ -245,11 +279,15 @@ def _add_spinous(solids: SolidList, person: Person, chain: Chain, back: FloatArr
         planes = [half_space(normal=normal, offset=tall - inset) for normal in normals]
         axes = np.stack([reach - inset, 2.7 - 0.6 * inset + 0 * reach, 2.2 * tall], -1)
         quadric = axial_quadric(inverse_squares=1 / axes**2)
-        solids.add(channel=channel, weight=weight, frame=frames, quadrics=[quadric], planes=planes, low=-axes, high=axes)
+        solids.add(
+            channel=channel, weight=weight, frame=frames, quadrics=[quadric], planes=planes, low=-axes, high=axes
+        )
     tip_x, tip_z = back - length * np.cos(slant) + 1.0, lift - length * np.sin(slant) - 0.6
     for side in _SIDES:
         spread = np.where(person.bifid > 0, 3.2, 0.6)
-        tips = _attach(chain.bodies, x=tip_x + side * 0.7, y=side * spread, z=tip_z - 0.5 * side * person.bifid, pitch=-slant)
+        tips = _attach(
+            chain.bodies, x=tip_x + side * 0.7, y=side * spread, z=tip_z - 0.5 * side * person.bifid, pitch=-slant
+        )
         size = np.stack([2.6 + 0.05 * length, np.full_like(length, 2.0), 0.75 * tall], -1)
         _add_shell(solids, person, tips, size, weight=np.where(person.bifid > 0, 0.9, 0.5))
 
@@ -273,20 +311,28 @@ def add_dens_and_atlas(solids: SolidList, person: Person, body: Body, chain: Cha
         _add_shell(solids, person, frame, semi_axes, weight=1.0, shell=1.4)
 
 
-def add_mask_solids(solids: SolidList, person: Person, body: Body, chain: Chain) -> None:
-    """Silhouettes of C1..T1, one channel each; chords are in units of the threshold that makes a pixel part of it.
+def add_mask_solids(solids: SolidList, person: Person, body: Body, chain: Chain, *, lateral: bool) -> None:
+    """Silhouettes of C1..T1, one channel each; a weight is 1 over the chord from which on a pixel is part of it.
 
-    A vertebra's label is its body's shadow (C2 with the dens, C1 its two arches): posterior elements of neighbours cross
-    each other on a lateral film, and one label a pixel cannot hold that.
+    A vertebra's label is its body's shadow (C2 with the dens, C1 its two arches): posterior elements of neighbours
+    cross each other on a lateral film, and one label a pixel cannot hold that.
+
+    Args:
+        lateral: take the shadow of the middle 4 mm of a body, where its corners are. The rims to either side lie higher
+            or lower on an oblique ray, and would round the corners off. From other sides the whole body is taken.
     """
-    wall, planes = body.quadric(), body.planes()
-    reach = 1.25 * np.maximum(body.semi_depth, body.semi_width)
-    low = np.stack([-1.25 * body.semi_depth, -reach, body.inferior - 2.5], -1)[:, :7]
-    high = np.stack([1.25 * body.semi_depth, reach, body.superior + 2.5], -1)[:, :7]
+    bodies = slice(0, 7)
+    half = np.full_like(person.width, 2.0) if lateral else person.width
+    sides = [half_space(normal=(0.0, sign, 0.0), offset=half[:, bodies]) for sign in _SIDES]
     solids.add(
-        channel=np.arange(1, 8), weight=4 / person.width[:, :7], frame=chain.bodies[:, :7], quadrics=[wall[:, :7]],
-        planes=[plane[:, :7] for plane in planes], low=low, high=high,
-    )  # fmt: skip
+        channel=np.arange(1, 8),
+        weight=1.0 if lateral else 4 / person.width[:, bodies],
+        frame=chain.bodies[:, bodies],
+        quadrics=[body.quadric()[:, bodies]],
+        planes=[plane[:, bodies] for plane in body.planes()] + sides,
+        low=_box(body)[0][:, bodies],
+        high=_box(body)[1][:, bodies],
+    )
     dens, axes = _place_dens(person, body, chain)
     solids.add_ellipsoid(channel=1, weight=1 / 1.5, frame=dens, semi_axes=axes, planes=[_ABOVE])
     for frame, semi_axes in _place_atlas_arches(person, chain):

@@ -15,6 +15,7 @@ from cspine_bench.cli.options import (
     Printing,
     Writing,
     importing_options,
+    parse_device,
     printing_options,
     writing_options,
 )
@@ -43,6 +44,7 @@ def dataset() -> None:
 @click.option("--size", type=click.IntRange(min=16), help="Side of the square image, px.")
 @click.option("--facing", type=click.Choice(FACINGS), help="Side of the image that the patients face.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
+@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
 @writing_options
 @printing_options
 def phantom(
@@ -51,6 +53,7 @@ def phantom(
     size: int | None,
     facing: str | None,
     overrides: tuple[str, ...],
+    device: str,
     writing: Writing,
     printing: Printing,
 ) -> None:
@@ -65,7 +68,7 @@ def phantom(
 
     named = [f"{name}={value}" for name, value in (("size", size), ("facing", facing)) if value is not None]
     recipe = apply_overrides(PhantomRecipe(), [*named, *overrides])
-    _write(PhantomSource(recipe, count, writing.seed), out, writing, printing)
+    _write(PhantomSource(recipe, count, writing.seed, device), out, writing, printing)
     print_note("Synthetic phantom: not for diagnosis.", quiet=printing.quiet)
 
 

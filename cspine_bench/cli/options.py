@@ -1,6 +1,7 @@
 """Options that several commands share, spelled once."""
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,24 @@ def parse_fractions(context: click.Context, option: click.Parameter, text: str) 
     if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
         raise click.BadParameter(f"{text!r} is not three shares that add up to 1, for example 0.8,0.1,0.1")
     return shares
+
+
+def parse_device(context: click.Context, option: click.Parameter, text: str) -> str:
+    """`cpu`, `cuda` or `cuda:N`, and there is such a device.
+
+    Raises:
+        click.BadParameter: another name, or this machine has no such device. There is no fallback to the CPU.
+    """
+    if text == "cpu":
+        return text
+    if not re.fullmatch(r"cuda(:\d+)?", text):
+        raise click.BadParameter(f"{text!r} is none of cpu, cuda, cuda:N")
+    import torch
+
+    found = torch.cuda.device_count()
+    if int(text.partition(":")[2] or 0) >= found:
+        raise click.BadParameter(f"{text!r} is not there: this machine has {found} CUDA devices that torch can use")
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ def test_ctrl_c_says_how_to_go_on(failing: Callable[..., tuple[int, str, str]]) 
         ["dataset", "phantom", "ds", "--fractions", "0.9,0.9,-0.8"],
         ["dataset", "phantom", "ds", "--fractions", "nan,0.5,0.5"],
         ["dataset", "phantom", "ds", "--seed", "-1"],
+        ["dataset", "phantom", "ds", "--device", "tpu"],
+        ["dataset", "phantom", "ds", "--device", "cuda:99"],
         ["dataset", "verify", "no-such-folder"],
         ["dataset", "import", "images", ".", "ds", "--max-bad", "3"],
         ["dataset", "no-such-verb"],

@@ -57,7 +57,7 @@ def _explain_os_error(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Cli, context_settings={"max_content_width": 110})
 @click.version_option(__version__, prog_name="cspine-bench")
 @click.option("--traceback", is_flag=True, help="On a failure, show the Python traceback.")
 def cli(traceback: bool) -> None:

@@ -1,4 +1,4 @@
-"""Write and read the same radiographs as a dataset folder, as WebDataset tars, and by `datasets`: who is faster, by how much?
+"""Write and read the same radiographs as a dataset folder, as WebDataset tars, and by `datasets`: how fast is each?
 
     python benchmarks/speed/dataset_write_read.py [--count 2000] [--size 256] [--repeats 5]
 
@@ -9,6 +9,7 @@ shard, and forces every file to the disk (fsync); `ShardWriter` and `to_parquet`
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -180,6 +181,10 @@ def measure(action: Callable[[], object], count: int) -> dict[str, float]:
     return {"per_wall_s": count / (time.perf_counter() - wall), "per_cpu_s": count / (time.process_time() - cpu)}
 
 
+def _note_total(totals: set[int], read: Callable[[Path, bool], int], folder: Path, decode: bool) -> None:
+    totals.add(read(folder, decode))
+
+
 def run(samples: Samples, repeats: int, scratch: Path) -> dict[tuple[str, str], list[dict[str, float]]]:
     count = len(samples.radiographs)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
@@ -190,15 +195,13 @@ def run(samples: Samples, repeats: int, scratch: Path) -> dict[tuple[str, str], 
                 out = scratch / name
                 shutil.rmtree(out, ignore_errors=True)
                 task = f"write, {'encoded' if encoded else 'arrays'}"
-                figure = measure(lambda write=write, out=out: write(samples, out), count)
+                figure = measure(functools.partial(write, samples, out), count)
                 found.setdefault((task, name), []).extend([figure] if repeat else [])
         for decode in (False, True):
-            totals = set()
+            totals: set[int] = set()
             for name, read in READERS.items():
                 task = f"read, {'decoded' if decode else 'bytes'}"
-                figure = measure(
-                    lambda read=read, name=name, decode=decode: totals.add(read(scratch / name, decode)), count
-                )
+                figure = measure(functools.partial(_note_total, totals, read, scratch / name, decode), count)
                 found.setdefault((task, name), []).extend([figure] if repeat else [])
             if len(totals) != 1:
                 raise SystemExit(f"the readers disagree about what they read: {totals}")
@@ -223,7 +226,8 @@ def summarize(found: dict[tuple[str, str], list[dict[str, float]]]) -> list[dict
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     print(
-        f"{'task':16} {'candidate':14} {'per wall s':>11} {'(min - max)':>15} {'per CPU s':>10} {'ours/it wall':>13} {'ours/it CPU':>12}"
+        f"{'task':16} {'candidate':14} {'per wall s':>11} {'(min - max)':>15} {'per CPU s':>10} "
+        f"{'ours/it wall':>18} {'ours/it CPU':>18}"
     )
     for row in rows:
         wall, cpu = row["per_wall_s"], row["per_cpu_s"]
@@ -231,7 +235,8 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         texts = [f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})" for ratio in ratios]
         spread = f"({wall['min']:.0f} - {wall['max']:.0f})"
         print(
-            f"{row['task']:16} {row['candidate']:14} {wall['median']:11.0f} {spread:>15} {cpu['median']:10.0f} {texts[0]:>18} {texts[1]:>18}"
+            f"{row['task']:16} {row['candidate']:14} {wall['median']:11.0f} {spread:>15} "
+            f"{cpu['median']:10.0f} {texts[0]:>18} {texts[1]:>18}"
         )
 
 

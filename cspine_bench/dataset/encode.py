@@ -1,6 +1,6 @@
 """From a radiograph as a source makes it to the record that is stored."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,8 @@ def encode_radiograph(radiograph: Radiograph, split: Split) -> Record:
     fields = radiograph.fields
     if unknown := sorted(fields.keys() - _FREE):
         raise DataError(
-            f"sample {sample_id} ({radiograph.key.origin}): the source sets {', '.join(unknown)}; allowed: {', '.join(sorted(_FREE))}"
+            f"sample {sample_id} ({radiograph.key.origin}): the source sets {', '.join(unknown)}; "
+            f"allowed: {', '.join(sorted(_FREE))}"
         )
     if (kind := fields.get("source_kind")) not in MARK_OF_KIND:
         raise DataError(f"sample {sample_id}: source_kind is {kind!r}; allowed: {', '.join(MARK_OF_KIND)}")

@@ -96,7 +96,8 @@ def _examine_landmarks(record: Record, where: str) -> Iterator[Issue]:
 def _examine_mark(record: Record, where: str) -> Iterator[Issue]:
     mark = MARK_OF_KIND[record.source_kind]
     if record.synthetic != (mark != "captured") or record.digital_source_type != DIGITAL_SOURCE_TYPES[mark]:
-        text = f"a {record.source_kind} image is {mark}; the row says synthetic={record.synthetic}, {record.digital_source_type}"
+        said = f"synthetic={record.synthetic}, {record.digital_source_type}"
+        text = f"a {record.source_kind} image is {mark}; the row says {said}"
         yield report("mark-mismatch", where, text, record.sample_id)
     elif f'"{record.digital_source_type}"' not in (read_xmp(record.image) or ""):
         yield report("mark-mismatch", where, f"the PNG does not say {record.digital_source_type}", record.sample_id)

@@ -65,5 +65,6 @@ def explain_full_disk(path: Path, needed_bytes: Callable[[], int]) -> Iterator[N
             raise
         raise DataError(
             f"{path}: cannot be written, {os.strerror(error.errno).lower()}; this file needs about "
-            f"{needed_bytes() / 1e6:.2f} MB. Free some space and run the same command again: it goes on where it stopped"
+            f"{needed_bytes() / 1e6:.2f} MB. "
+            "Free some space and run the same command again: it goes on where it stopped"
         ) from error

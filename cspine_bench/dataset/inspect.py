@@ -16,7 +16,8 @@ from cspine_bench.dataset.splits import age_band, tabulate_strata
 from cspine_bench.schema import COLUMNS, SPLITS, Split
 
 _LABEL_FIELDS: Final = (
-    "mask", "pixel_spacing_mm", "facing", "curvature", "cobb_c2_c7_deg", "sva_mm", "cci_percent", "disease", "sex", "age",
+    "mask", "pixel_spacing_mm", "facing", "curvature", "cobb_c2_c7_deg", "sva_mm", "cci_percent", "disease", "sex",
+    "age",
 )  # fmt: skip
 _GROUPED: Final = ("source_kind", "label_source", "artefact", "overlays_found", "overlays_action")
 

@@ -1,7 +1,7 @@
 """One writer at a time in a dataset folder, also when the one before it was killed and its workers still run.
 
-Two files in the scratch folder are locked with `flock`, which the kernel lets go of when a process ends, however it ends:
-`lock` is held by the writing process, and `workers.lock` is shared by its workers. A new writer needs both.
+Two files in the scratch folder are locked with `flock`, which the kernel lets go of when a process ends, whatever ends
+it: `lock` is held by the writing process, and `workers.lock` is shared by its workers. A new writer needs both.
 """
 
 import ctypes

@@ -1,5 +1,6 @@
 """What a dataset folder will hold, fixed before the first pixel is made: splits, shards and their rows."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -111,7 +112,7 @@ def _cut_shards(members: Sequence[SampleKey], split: Split, sample_bytes: int) -
     edges = [index * len(members) // count for index in range(count + 1)] if count else []
     return [
         ShardPlan(f"data/{split}-{index:05d}-of-{count:05d}.parquet", split, tuple(members[start:stop]))
-        for index, (start, stop) in enumerate(zip(edges, edges[1:], strict=False))
+        for index, (start, stop) in enumerate(itertools.pairwise(edges))
     ]
 
 

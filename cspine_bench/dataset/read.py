@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -129,7 +129,8 @@ def _fetch(hub_id: str, revision: str | None) -> Path:
         return Path(huggingface_hub.snapshot_download(hub_id, repo_type="dataset", revision=revision))
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise DataError(
-            f"{hub_id}: no such folder, and it cannot be fetched from the Hub ({str(error).splitlines()[0]:.200}); check the name, "
+            f"{hub_id}: no such folder, and it cannot be fetched from the Hub "
+            f"({str(error).splitlines()[0]:.200}); check the name, "
             f"or give a folder that holds {MANIFEST_NAME}"
         ) from error
 

@@ -1,4 +1,4 @@
-"""The README of a dataset folder: the YAML that makes `load_dataset(FOLDER)` right, and the few lines a finder needs."""
+"""The README of a dataset folder: the YAML that makes `load_dataset(FOLDER)` right, and a few lines for people."""
 
 from collections.abc import Sequence
 from typing import Any

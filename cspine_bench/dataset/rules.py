@@ -46,12 +46,12 @@ _ALL = (
     ),
     Rule("manifest-damaged", "error", "dataset.json is not what the writer wrote, so it proves nothing.", _AGAIN),
     Rule("file-missing", "error", "A file that the manifest lists is not there.", _AGAIN),
-    Rule("file-extra", "error", "A file that the manifest does not list may be read along with the data.", "Move it away."),
+    Rule("file-extra", "error", "A file that the manifest does not list may be read with the data.", "Move it away."),
     Rule("file-unreadable", "error", "The system refuses to read the file.", "Check its permissions and the disk."),
     Rule("file-hash", "error", "The file's bytes are not those that were written.", _AGAIN),
     Rule("shard-torn", "error", "The Parquet file is cut short or damaged, so its rows cannot be read.", _AGAIN),
     Rule("shard-foreign", "error", "The shard was made for another dataset or another place in this one.", _AGAIN),
-    Rule("schema-drift", "error", "Columns, types or Hugging Face features differ from the schema of this version.", _AGAIN),
+    Rule("schema-drift", "error", "Columns, types or Hugging Face features are not this version's.", _AGAIN),
     Rule("row-count", "error", "The shard holds more or fewer rows than the manifest says.", _AGAIN),
     Rule("row-invalid", "error", "A value is missing, of a wrong type, or out of its range.", _SOURCE),
     Rule("split-mismatch", "error", "A row names another split than its shard.", _SOURCE),
@@ -72,10 +72,10 @@ _ALL = (
     ),
     Rule("alignment-mismatch", "error", "An alignment parameter is not the one that the landmarks give.", _SOURCE),
     Rule("mark-mismatch", "error", "The mark of origin in the row differs from the one inside the PNG.", _SOURCE),
-    Rule("duplicate-pixels", "warning", "Two images of one split are equal, pixel by pixel.", "Remove one from the source."),
+    Rule("duplicate-pixels", "warning", "Two images of one split are equal in every pixel.", "Remove one of them."),
     Rule(
-        "duplicate-across-splits", "error", "One image lies in two splits: a model is tested on what it was trained on.",
-        "Give both the same group_id, or remove one, and write the dataset anew.",
+        "duplicate-across-splits", "error", "One image is in two splits: a model is tested on what it was trained on.",
+        "Give both one group_id, or remove one, and write the dataset anew.",
     ),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One shard: a source's samples into a Parquet file, row group by row group, under a temporary name until it is whole."""
+"""One shard: samples into a Parquet file, row group by row group, under a temporary name until it is whole."""
 
 import hashlib
 import json
@@ -249,7 +249,8 @@ class _Rows:
         ):
             if (None if data is None else sha256_bytes(data)) != digest:
                 raise DataError(
-                    f"sample {record.sample_id}: {name} does not match its {name}_sha256; verify the dataset it comes from"
+                    f"sample {record.sample_id}: {name} does not match its {name}_sha256; "
+                    "verify the dataset it comes from"
                 )
         if record.group_id != group_id:
             raise DataError(

@@ -42,8 +42,8 @@ class Radiograph:
         image: uint8 or uint16 (height, width), bone bright.
         mask: uint8 (height, width) of label ids, or None where not annotated.
         landmarks_xy: float32 (23, 2), px, (x, y); NaN = not labelled.
-        fields: values of `Record` by name. Left out = null. The writer fills identity, sizes, hashes and marking itself,
-            and `cobb_c2_c7_deg`, `sva_mm` and `cci_percent` from the landmarks.
+        fields: values of `Record` by name. Left out = null. The writer fills identity, sizes, hashes and marking
+            itself, and `cobb_c2_c7_deg`, `sva_mm` and `cci_percent` from the landmarks.
     """
 
     key: SampleKey

@@ -1,8 +1,9 @@
 """Train, validation and test: balanced over sex, age, curvature and disease, and never cutting a group.
 
-Groups are lined up stratum by stratum, inside a stratum by a seeded hash of their name. Walking down the line, each group
-goes to the split that is furthest behind its share. So every stratum is divided in the asked fractions as far as whole
-groups allow, what one stratum could not settle is settled in the next, and the whole comes out right to within one group.
+Groups are lined up stratum by stratum, inside a stratum by a seeded hash of their name. Walking down the line, each
+group goes to the split that is furthest behind its share. So every stratum is divided in the asked fractions as far as
+whole groups allow, what one stratum could not settle is settled in the next, and
+the whole comes out right to within one group.
 The result depends on the samples, the fractions and the seed, not on the order of the samples.
 """
 

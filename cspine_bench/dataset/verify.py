@@ -1,4 +1,4 @@
-"""Verify a dataset folder, whatever its bytes: every fault is found and named, none stops the others from being found."""
+"""Verify a dataset folder, whatever its bytes: every fault is named, and none hides the others."""
 
 import os
 from collections.abc import Callable, Iterator

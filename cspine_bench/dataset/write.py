@@ -1,8 +1,8 @@
 """Write a dataset folder: plan, make the shards, then the README, and the manifest last.
 
-A writer may die at any byte. While it works, `.unfinished/` in the folder holds the plan, a lock, the temporary files, and
-a receipt with the hash of each finished shard. Run again with the same arguments, it keeps the shards whose bytes match
-their receipt and makes the others; the folder it ends with is the one that an undisturbed run gives.
+A writer may die at any byte. While it works, `.unfinished/` in the folder holds the plan, a lock, the temporary files,
+and a receipt with the hash of each finished shard. Run again with the same arguments, it keeps the shards whose bytes
+match their receipt and makes the others; the folder it ends with is the one that an undisturbed run gives.
 """
 
 import json
@@ -46,7 +46,7 @@ _MAX_LISTED: Final = 10
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """What a finished run left: where, how many radiographs in each split, what was skipped, and the manifest's hash."""
+    """What a finished run left: where, how many radiographs in each split, what was skipped, the manifest's hash."""
 
     path: Path
     num_samples: dict[Split, int]
@@ -79,7 +79,7 @@ def write_dataset(
         splits: the split of every sample by `sample_id`, to keep splits that exist; None draws them.
         num_workers: processes that make shards; more than one needs the `if __name__ == "__main__":` guard in scripts.
         skip_bad: go on after a sample that cannot be made, and list it; otherwise the first one stops the run.
-        max_bad: with `skip_bad`, the most bad samples that are accepted; None: any number. The shards that are done stay.
+        max_bad: with `skip_bad`, the most bad samples that are accepted; None: any number. Finished shards stay.
         overwrite: make the dataset anew where `out` holds another one. Only files of a dataset folder are removed: a
             folder with anything else in it is refused in any case.
         on_progress: called with (samples done, samples in all).

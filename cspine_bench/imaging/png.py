@@ -1,8 +1,8 @@
 """Gray PNG files: written fast and always with the same bytes, read with every fault named.
 
 The encoder is our own few lines instead of Pillow's: each row is stored as its difference from the row above (filter
-"Up"), and deflated with run-length matching only (zlib's Z_RLE). On noisy films that is several times faster at the same
-size; and numpy undoes it for the whole image at once, so that reading our own files back needs no decoder either.
+"Up"), and deflated with run-length matching only (zlib's Z_RLE). On noisy films that is several times faster at the
+same size; and numpy undoes it for the whole image at once, so that reading our own files back needs no decoder either.
 Source: W3C PNG specification, third edition.
 
 Pixels that mean something to a machine carry their origin: `digital_source_type` becomes an XMP packet in front of the

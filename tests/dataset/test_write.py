@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -154,7 +154,7 @@ def test_a_bad_record_never_reaches_the_disk(tmp_path: Path, change: dict[str, A
 class _Echo(ToySource):
     """Encoded records of a dataset, given on as they are."""
 
-    records: dict[str, Record] = {}
+    records: ClassVar[dict[str, Record]] = {}
 
     def list_samples(self) -> list[SampleKey]:
         return [SampleKey(name, record.group_id, name) for name, record in self.records.items()]
@@ -184,6 +184,7 @@ def test_no_clock_host_or_path_in_the_manifest(tmp_path: Path) -> None:
     write_dataset(ToySource(4), tmp_path)
     manifest = json.loads((tmp_path / "dataset.json").read_text())
     assert set(manifest) == {
-        "digest", "files", "fingerprint", "format", "fractions", "num_samples", "schema_version", "seed", "shards", "source",
+        "digest", "files", "fingerprint", "format", "fractions", "num_samples", "schema_version", "seed", "shards",
+        "source",
     }  # fmt: skip
     assert str(tmp_path) not in (tmp_path / "dataset.json").read_text() + (tmp_path / "README.md").read_text()

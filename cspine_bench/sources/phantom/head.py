@@ -93,8 +93,8 @@ def add_jaw(solids: SolidList, person: Person, chain: Chain) -> None:
                 _add(solids, place, (3.4, 3.8, 5.2), scale=scale, density=crown, shell=0.0)
                 root = _place(skull, x, y, height + (9.0 if row == 0 else -9.0), scale=scale)
                 _add(solids, root, (2.2, 2.4, 8.0), scale=scale, density=0.5 * density, shell=0.0)
-    chin = _place(skull, 99, 0, -45, scale=scale, pitch=-0.25)
-    _add(solids, chin, (7, 20, 14), scale=scale, density=density, shell=2.0)
+    chin = _place(skull, 96, 0, -44, scale=scale, pitch=-0.25)
+    _add(solids, chin, (8, 17, 13), scale=scale, density=0.6 * density, shell=2.5)
 
 
 def add_hyoid(solids: SolidList, person: Person, chain: Chain) -> None:

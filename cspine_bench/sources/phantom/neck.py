@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from cspine_bench.sources.phantom.person import Person
 from cspine_bench.sources.phantom.posture import Chain
-from cspine_bench.sources.phantom.solids import SolidList, apply_frame, axial_quadric, build_frame, invert_frame
+from cspine_bench.sources.phantom.solids import (
+    SolidList,
+    apply_frame,
+    axial_quadric,
+    build_frame,
+    half_space,
+    invert_frame,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -59,14 +66,33 @@ def add_outline(solids: SolidList, person: Person, chain: Chain) -> None:
     solids.add_ellipsoid(channel=OUTLINE, weight=1.0, frame=head, semi_axes=_axes(102 + 0 * bulk, 80, 86))
     face = _at(skull, 58.0, 0.0, -4.0, pitch=0.25)
     solids.add_ellipsoid(channel=OUTLINE, weight=1.0, frame=face, semi_axes=_axes(58 + 0 * bulk, 58, 62 * bulk))
-    shoulders = _at(person_frame, base_x - 12, 0.0, base_z - 118, pitch=0.1)
-    solids.add_ellipsoid(
-        channel=OUTLINE, weight=1.0, frame=shoulders, semi_axes=_axes(112 * bulk, 1.05 * person.shoulder_width, 108)
-    )
-    trapezius = _at(person_frame, base_x - 22, 0.0, base_z - 105, pitch=0.12)
-    solids.add_ellipsoid(channel=OUTLINE, weight=1.0, frame=trapezius, semi_axes=_axes(82 * bulk, 112 * bulk, 138))
+    _add_shoulders(solids, person, _at(person_frame, base_x - 16, 0.0, base_z + 34, pitch=0.08))
     chest = _at(person_frame, base_x + 8, 0.0, base_z - 185, pitch=0.25)
     solids.add_ellipsoid(channel=OUTLINE, weight=1.0, frame=chest, semi_axes=_axes(135 * bulk, 150, 150))
+
+
+def _add_shoulders(solids: SolidList, person: Person, apex: FloatArray) -> None:
+    """Trapezius and shoulders: a cone from high in the neck, as wide as the shoulders at its foot.
+
+    Its chord grows steadily from nothing, so the film whitens downwards without the edge that a sphere would draw.
+    """
+    batch = person.bulk.shape[0]
+    slope_depth, slope_width = 0.75 * person.bulk, 1.55 * person.bulk
+    cone = np.stack([slope_depth**-2, slope_width**-2, np.full(batch, -1.0)], -1)[:, None]
+    width = person.shoulder_width[:, None]
+    depth = 95 * person.bulk[:, None]
+    limit = np.stack([depth**-2, width**-2, np.zeros_like(width)], -1)
+    half = np.concatenate([depth, width, np.full_like(width, 130.0)], -1)[:, None]
+    middle = np.array([0.0, 0.0, -130.0])
+    solids.add(
+        channel=OUTLINE,
+        weight=1.0,
+        frame=apex,
+        quadrics=[axial_quadric(inverse_squares=cone, constant=0.0), axial_quadric(inverse_squares=limit)],
+        planes=[half_space(normal=(0.0, 0.0, 1.0), offset=0.0)],
+        low=middle - half,
+        high=middle + half,
+    )
 
 
 def add_air(solids: SolidList, person: Person, chain: Chain) -> None:
@@ -97,6 +123,6 @@ def add_air(solids: SolidList, person: Person, chain: Chain) -> None:
         lung = _at(chain.bodies[:, 7:8], 14.0, side * 42, -70.0)
         solids.add_ellipsoid(channel=AIR, weight=0.02, frame=lung, semi_axes=_axes(44 + 0 * far, 36.0, 52.0))
     epiglottis = _at(chain.bodies[:, 1:2], front[:, 1] + near + 11.0, 0.0, -11.0, pitch=-0.5)
-    solids.add_ellipsoid(channel=TISSUE_IN_AIR, weight=0.1, frame=epiglottis, semi_axes=_axes(1.4 + 0 * far, 8.0, 8.0))
+    solids.add_ellipsoid(channel=TISSUE_IN_AIR, weight=0.02, frame=epiglottis, semi_axes=_axes(1.4 + 0 * far, 8.0, 8.0))
     cords = _at(chain.bodies[:, 3:4], front[:, 3] + middle + 9.0, 0.0, -7.0)
     solids.add_ellipsoid(channel=TISSUE_IN_AIR, weight=0.3, frame=cords, semi_axes=_axes(6.0 + 0 * far, 9.0, 2.2))

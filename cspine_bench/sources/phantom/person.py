@@ -139,7 +139,7 @@ def draw_person(generator: np.random.Generator, *, sex: Sex, age: int, disease: 
         * bulk,
         neck_depth=np.asarray((122 if male else 108) * bulk + generator.normal(0, 5)),
         neck_width=np.asarray((118 if male else 104) * bulk + generator.normal(0, 5)),
-        shoulder_drop=np.asarray(generator.normal(10 if male else 12, 13)),
+        shoulder_drop=np.asarray(generator.normal(2 if male else 5, 13)),
         shoulder_width=np.asarray((180 if male else 160) * (0.7 + 0.3 * bulk)),
         bulk=np.asarray(bulk),
         # Source: IJRMS: height 15.8; Monu 1987: tilt 17.4 deg, of which we leave half to the body's own slope.

@@ -132,7 +132,6 @@ class PhantomSource:
                             "age": subject.traits.age,
                             "artefact": rendering.artefact.name if rendering.artefact else None,
                             "artefact_strength": rendering.artefact.strength if rendering.artefact else None,
-                            "synthetic": True,
                             "source_kind": "phantom",
                             "generator": "cspine-bench phantom",
                             "generator_version": PHANTOM_VERSION,

@@ -1,6 +1,6 @@
 """Write and read the same radiographs as a dataset folder, as WebDataset tars, and by `datasets`: how fast is each?
 
-    python benchmarks/speed/dataset_write_read.py [--count 2000] [--size 256] [--repeats 5]
+    python benchmarks/speed/dataset_write_read.py [--count 1500] [--size 256] [--repeats 3]
 
 One process, one thread, all candidates in turn within each repeat, so that a busy machine slows them alike. The first
 repeat warms up and is dropped. Each writer gets the same samples, once as arrays (it encodes PNG itself, as it does by
@@ -242,9 +242,9 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
     import datasets

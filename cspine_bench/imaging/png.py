@@ -1,9 +1,12 @@
 """Gray PNG files: written fast and always with the same bytes, read with every fault named.
 
 The encoder is our own few lines instead of Pillow's: each row is stored as its difference from the row above (filter
-"Up"), and deflated with run-length matching only (zlib's Z_RLE). On noisy films that is several times faster at the
-same size; and numpy undoes it for the whole image at once, so that reading our own files back needs no decoder either.
+"Up"), and deflated with run-length matching only (Z_RLE). On noisy films that is several times faster at the same size;
+and numpy undoes it for the whole image at once, so that reading our own files back needs no decoder either.
 Source: W3C PNG specification, third edition.
+
+Deflate comes from the package zlib-ng, not from Python's own zlib, which differs from build to build: the bytes are the
+same wherever that package's version is. Run-length matching uses no hash, so the processor does not matter either.
 
 Pixels that mean something to a machine carry their origin: `digital_source_type` becomes an XMP packet in front of the
 pixels, so that an image that has left its folder still says what it is. Source: IPTC Photo Metadata Standard 2025.1.
@@ -19,6 +22,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from zlib_ng import zlib_ng
 
 from cspine_bench.errors import DataError
 
@@ -160,7 +164,7 @@ def _encode(pixels: NDArray[Any], extra_chunks: bytes) -> bytes:
     height, width = pixels.shape
     sample_bytes = pixels.dtype.itemsize
     raw = np.ascontiguousarray(pixels, dtype=">u2").view(np.uint8) if sample_bytes == 2 else pixels
-    deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    deflater = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, 9, zlib_ng.Z_RLE)
     # Differences are modulo 256, as the specification asks; the row above the first counts as 0.
     rows = np.empty((raw.shape[0], raw.shape[1] + 1), np.uint8)
     rows[:, 0] = _FILTER_UP
@@ -178,16 +182,16 @@ def _decode_own(data: bytes, width: int, height: int, bit_depth: int) -> NDArray
     while kind != b"IEND":
         length, kind = struct.unpack(">I4s", data[position : position + 8].ljust(8, b"\0"))
         end = position + 8 + length
-        if data[end : end + 4] != struct.pack(">I", zlib.crc32(data[position + 4 : end])):
+        if data[end : end + 4] != struct.pack(">I", zlib_ng.crc32(data[position + 4 : end])):
             return None
         if kind == b"IDAT":
             compressed.append(data[position + 8 : end])
         position = end + 4
     row_bytes = width * bit_depth // 8 + 1
-    inflater = zlib.decompressobj()
+    inflater = zlib_ng.decompressobj()
     try:
         raw = inflater.decompress(b"".join(compressed), row_bytes * height + 1)
-    except zlib.error:
+    except zlib_ng.error:
         return None
     if len(raw) != row_bytes * height or not inflater.eof or data[28] != 0:
         return None
@@ -204,4 +208,4 @@ def _decode_own(data: bytes, width: int, height: int, bit_depth: int) -> NDArray
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib_ng.crc32(body, zlib_ng.crc32(kind)))

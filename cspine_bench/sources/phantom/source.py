@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 
 from cspine_bench.dataset.source import Radiograph, SampleKey
+from cspine_bench.dataset.splits import age_band
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.render import render_subjects
 from cspine_bench.sources.phantom.subject import draw_subject, draw_traits
@@ -15,16 +16,10 @@ from cspine_bench.sources.phantom.subject import draw_subject, draw_traits
 PHANTOM_VERSION: Final = "1.0.0"
 """Raised whenever the same recipe, seed and index would give other pixels or labels."""
 
-_AGE_BANDS: Final = ((40, "18-39"), (60, "40-59"), (200, "60+"))
 _BATCH_PIXELS: Final = 32 * 256**2
 """Samples rendered together, by their pixels: keeps the chord images of a batch near 50 MB at any size."""
 _BYTES_PER_PIXEL: Final = {8: 0.62, 16: 1.75}
 """Encoded image and mask, measured on the default recipe; only sizes shards."""
-
-
-def name_age_band(age: int) -> str:
-    """The age band that splits are balanced over. Source of the limits: the age trend of lordosis in FACTS' sources."""
-    return next(name for limit, name in _AGE_BANDS if age < limit)
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ class PhantomSource:
                 traits = draw_traits(self.recipe, self.seed, index // views)
                 strata = {
                     "sex": traits.sex,
-                    "age_band": name_age_band(traits.age),
+                    "age_band": age_band(traits.age),
                     "curvature": traits.curvature,
                     "disease": traits.disease,
                 }

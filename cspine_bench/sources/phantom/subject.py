@@ -98,7 +98,7 @@ def draw_subject(recipe: PhantomRecipe, seed: int, index: int) -> Subject:
         postures = [_draw_posture(posing, traits, recipe) for _ in range(_POSTURES_AT_ONCE)]
         chain = build_chain(people, stack_postures(postures))
         points = find_landmarks(bodies, chain)
-        labels = np.stack([_label_classes(points, source_distance, aim, scale) for scale in _CLASS_SCALES])
+        labels = _label_classes(points, source_distance, aim)
         wanted = CURVATURE_CLASSES.index(traits.curvature)
         for candidate in np.flatnonzero((labels == wanted).all(axis=0)):
             posture = postures[candidate]
@@ -122,14 +122,13 @@ def _draw_posture(generator: np.random.Generator, traits: Traits, recipe: Phanto
     )
 
 
-def _label_classes(
-    points: NDArray[np.float64], source_distance: float, aim: NDArray[np.float64], scale: float
-) -> NDArray[np.int64]:
-    """Curvature labels (B,) of landmarks (B, 23, 3) as the lateral film shows them, at 1 mm per pixel times scale."""
+def _label_classes(points: NDArray[np.float64], source_distance: float, aim: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Curvature labels (3, B) of landmarks (B, 23, 3) as the lateral film shows them, for each of `_CLASS_SCALES`."""
     magnified = source_distance / (source_distance + points[..., 1])
     x = aim[0] + (points[..., 0] - aim[0]) * magnified
     z = aim[1] + (points[..., 2] - aim[1]) * magnified
-    return compute_curvature_labels(np.stack([-x, -z], axis=-1), pixel_spacing_mm=scale)
+    seen = np.broadcast_to(np.stack([-x, -z], axis=-1), (len(_CLASS_SCALES), *x.shape, 2))
+    return compute_curvature_labels(seen, pixel_spacing_mm=np.array(_CLASS_SCALES)[:, None])
 
 
 def _frame_film(

@@ -191,7 +191,7 @@ def _decode_own(data: bytes, width: int, height: int, bit_depth: int) -> NDArray
     inflater = zlib_ng.decompressobj()
     try:
         raw = inflater.decompress(b"".join(compressed), row_bytes * height + 1)
-    except zlib_ng.error:
+    except zlib_ng.error:  # type: ignore[misc]  # Its stub spells this class as an instance.
         return None
     if len(raw) != row_bytes * height or not inflater.eof or data[28] != 0:
         return None

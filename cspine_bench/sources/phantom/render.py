@@ -32,6 +32,7 @@ from cspine_bench.sources.phantom.vertebra import (
     add_dens_and_atlas,
     add_mask_solids,
     add_posterior_elements,
+    add_rims,
     build_bodies,
     find_landmarks,
 )
@@ -100,6 +101,7 @@ def build_anatomy(subjects: list[Subject]) -> tuple[Anatomy, torch.Tensor]:
     body = build_bodies(person)
     fine, coarse, tissue, silhouettes = (SolidList(len(subjects)) for _ in range(4))
     add_bodies(fine, person, body, chain)
+    add_rims(coarse, person, body, chain)
     add_posterior_elements(coarse, person, body, chain)
     add_dens_and_atlas(coarse, person, body, chain)
     add_skull(coarse, person, chain)

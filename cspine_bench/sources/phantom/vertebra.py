@@ -104,7 +104,7 @@ def find_landmarks(body: Body, chain: Chain) -> FloatArray:
 
 
 def add_bodies(solids: SolidList, person: Person, body: Body, chain: Chain) -> None:
-    """Bodies C2..T2 with shell, hollow endplates, uncinate processes and osteophytes."""
+    """Bodies C2..T2 with shell and hollow endplates."""
     cortex = np.clip(person.cortex, 0.3, None)[:, None]
     plate: FloatArray = np.asarray(0.75 * cortex + person.sclerosis)
     density = _level_density(person)
@@ -138,7 +138,6 @@ def add_bodies(solids: SolidList, person: Person, body: Body, chain: Chain) -> N
                 channel=channel, weight=-present, frame=chain.bodies, quadrics=[wall, bowl], planes=[plane],
                 low=middle - half, high=middle + half,
             )  # fmt: skip
-    _add_rims(solids, person, body, chain)
 
 
 def _box(body: Body) -> tuple[FloatArray, FloatArray]:
@@ -194,7 +193,7 @@ def _attach(
     return np.asarray(parent @ build_frame(origin=origin, pitch_rad=pitch, yaw_rad=yaw))
 
 
-def _add_rims(solids: SolidList, person: Person, body: Body, chain: Chain) -> None:
+def add_rims(solids: SolidList, person: Person, body: Body, chain: Chain) -> None:
     """Uncinate processes of C3-T1 and osteophytes at the anterior rims."""
     cervical = slice(1, 7)
     frames = chain.bodies[:, cervical]

@@ -41,6 +41,7 @@ def add_skull(solids: SolidList, person: Person, chain: Chain) -> None:
     # Two tables of bone with diploe between them. Tilted front up, its lowest point is the occiput, behind C1.
     vault = _place(skull, 4.0, 0.0, 92.0, scale=scale, pitch=-0.32)
     axes = np.array([102.0, 73.0, 84.0]) * scale[:, None, None]
+    axes = axes * (person.skull_length[:, None] ** (1, -0.5, 0))[:, None]
     weight = 0.7 * density[:, None]
     for channel, factor, inset in ((BONE, 1.0, 0.0), (MARROW, 0.8, 1.2), (MARROW, -0.8, 4.4), (BONE, -1.0, 5.6)):
         solids.add_ellipsoid(channel=channel, weight=factor * weight, frame=vault, semi_axes=axes - inset)
@@ -101,15 +102,16 @@ def add_hyoid(solids: SolidList, person: Person, chain: Chain) -> None:
     """Hyoid body and greater horns in front of C3/C4, and the thyroid cartilage as far as it is calcified."""
     scale, density = person.jaw_size, person.density
     c4 = chain.bodies[:, 2:3]
-    front = person.superior_depth[:, 2] / 2 + person.prevertebral[:, 0]
+    front = person.superior_depth[:, 2] / 2 + person.prevertebral[:, 0] + person.hyoid_shift[:, 0]
+    lift = person.hyoid_shift[:, 1]
     for side in _SIDES:
-        horn = np.stack([front + 19, np.full_like(front, side * 15), np.full_like(front, 9.0)], -1)
+        horn = np.stack([front + 19, np.full_like(front, side * 15), lift + 9.0], -1)
         frame = c4 @ build_frame(origin=horn[:, None], pitch_rad=0.18, yaw_rad=-side * 0.35)
         _add(solids, frame, (14, 1.9, 1.9), scale=scale, density=1.1 * density, shell=0.6)
-        plate = np.stack([front + 20, np.full_like(front, side * 11), np.full_like(front, -17.0)], -1)
+        plate = np.stack([front + 20, np.full_like(front, side * 11), lift - 17.0], -1)
         frame = c4 @ build_frame(origin=plate[:, None], pitch_rad=0.25, yaw_rad=-side * 0.5)
         calcified = 0.45 * person.calcification * density
         _add(solids, frame, (13, 1.5, 12), scale=scale, density=calcified, shell=0.6)
-    middle = np.stack([front + 32, np.zeros_like(front), np.full_like(front, 5.5)], -1)
+    middle = np.stack([front + 32, np.zeros_like(front), lift + 5.5], -1)
     frame = c4 @ build_frame(origin=middle[:, None], pitch_rad=-0.5)
     _add(solids, frame, (2.8, 11, 5.2), scale=scale, density=1.1 * density, shell=0.9)

@@ -55,7 +55,8 @@ class Person:
         prevertebral: (3,) mm of soft tissue in front of C2-C3, C4 and C6-C7.
         neck_depth, neck_width, shoulder_drop, shoulder_width: () mm.
         bulk: () relative soft tissue. dens_height, dens_tilt_rad, atlantodental: () mm or rad.
-        jaw_size: (). calcification: () 0..1, of the thyroid cartilage. fillings: () 0..1, metal in the teeth.
+        jaw_size, skull_length: () relative. hyoid_shift: (2,) mm, forwards and up.
+        calcification: () 0..1, of the thyroid cartilage. fillings: () 0..1, metal in the teeth.
     """
 
     superior_depth: FloatArray
@@ -85,6 +86,8 @@ class Person:
     dens_tilt_rad: FloatArray
     atlantodental: FloatArray
     jaw_size: FloatArray
+    skull_length: FloatArray
+    hyoid_shift: FloatArray
     calcification: FloatArray
     fillings: FloatArray
 
@@ -147,6 +150,8 @@ def draw_person(generator: np.random.Generator, *, sex: Sex, age: int, disease: 
         dens_tilt_rad=np.asarray(np.radians(-generator.normal(8, 4))),
         atlantodental=np.asarray(np.clip(generator.normal(1.3, 0.37), 0.5, 2.6)),
         jaw_size=np.asarray(scale * generator.normal(1.0, 0.04)),
+        skull_length=np.asarray(np.clip(generator.normal(1.0, 0.05), 0.88, 1.12)),
+        hyoid_shift=generator.normal(0, (2.0, 4.0)),
         calcification=np.asarray(np.clip((age - 35) / 60 + generator.normal(0, 0.15), 0, 1)),
         fillings=np.asarray(float(generator.random() < 0.45) * generator.random()),
     )

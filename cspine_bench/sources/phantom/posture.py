@@ -71,7 +71,7 @@ def draw_posture(
         case "straight":
             lordosis = generator.normal(3.0, 4.0)
         case "kyphotic":
-            lordosis = -6.0 - generator.gamma(3.0, 3.5)
+            lordosis = -6.0 - generator.gamma(2.5, 3.0)
         case "sigmoid1":
             lordosis, bend = generator.normal(2.0, 4.0), -generator.uniform(7, 17)
         case "sigmoid2":

@@ -29,4 +29,6 @@ class MissingExtraError(CspineBenchError):
     """An optional dependency is needed and not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this step needs the package {package!r}; install it with: pip install 'cspine-bench[{extra}]'")
+        super().__init__(
+            f"this step needs the package {package!r}; install it with: pip install 'cspine-bench[{extra}]'"
+        )

@@ -235,7 +235,7 @@ def test_spondylosis_narrows_discs_and_grows_osteophytes() -> None:
         ("facng=right", "did you mean 'facing'"),
         ("size=100", "multiple of 16"),
         ("facing=up", "'left' or 'right'"),
-        ("field_of_view_mm=[90, 100]", "140 and 400 mm"),
+        ("field_of_view_mm=[90, 100]", "within 140 and 400 (C2 to C7 must fit in)"),
         ("field_of_view_mm=[200, 170]", "two rising numbers"),
         ("artefacts=[smudge]", "known: motion, blur"),
         ("artefact_strength=[0.5, 1.5]", "within 0 and 1"),

@@ -48,6 +48,8 @@ class Person:
         superior_depth, inferior_depth, anterior_height, posterior_height, width: (8,) mm, of the bodies C2..T2.
         anterior_disc, posterior_disc: (7,) mm, of the discs C2/3..T1/2.
         endplate_concavity: (8, 2) mm, depth of the superior and inferior endplates.
+        endplate_dent: (8, 2, 3) place along the body's half depth (-1..1), radius and depth (mm) of a dent in an
+            endplate; depth 0 = none.
         waist: (8,) depth at mid-height over the mean of the endplates.
         spinous_length, canal: (8,) mm. spinous_slant_rad: (8,). bifid: (8,) 0 or 1.
         cortex: () mm, thickness of the shell. density: () relative to a young adult's bone.
@@ -67,6 +69,7 @@ class Person:
     anterior_disc: FloatArray
     posterior_disc: FloatArray
     endplate_concavity: FloatArray
+    endplate_dent: FloatArray
     waist: FloatArray
     spinous_length: FloatArray
     spinous_slant_rad: FloatArray
@@ -128,6 +131,7 @@ def draw_person(generator: np.random.Generator, *, sex: Sex, age: int, disease: 
         posterior_disc=spread(_POSTERIOR_DISC, 0.12) * (0.35 + 0.65 * worn.disc_left),
         # Source: ESJ 2013 22:1570: superior .9-1.2, inferior 2.1-2.7.
         endplate_concavity=np.stack([generator.uniform(0.8, 1.3, 8), generator.uniform(1.6, 2.5, 8)], axis=-1) * scale,
+        endplate_dent=worn.dent,
         waist=np.clip(generator.normal(0.93, 0.02, 8), 0.86, 0.98),
         spinous_length=spread(_SPINOUS_LENGTH, 0.14),
         spinous_slant_rad=np.radians(_SPINOUS_SLANT_DEG + generator.normal(0, 5, 8) + generator.normal(0, 4)),
@@ -162,6 +166,7 @@ class _Wear:
     disc_left: FloatArray
     osteophyte: FloatArray
     sclerosis: FloatArray
+    dent: FloatArray
     mean_wear: float
 
 
@@ -177,9 +182,19 @@ def _draw_wear(generator: np.random.Generator, *, age: int, disease: Disease) ->
     rims[:-1, 1] = wear
     rims[1:, 0] = wear
     grown = 4.0 * np.clip(rims - 0.2, 0, None) * generator.uniform(0.5, 1.3, (8, 2))
+    dent = np.stack(
+        [
+            generator.uniform(-0.45, 0.35, (8, 2)),
+            generator.uniform(1.5, 3.2, (8, 2)),
+            generator.uniform(0.6, 2.0, (8, 2)),
+        ],
+        axis=-1,
+    )
+    dent[..., 2] *= generator.random((8, 2)) < 0.06 + 0.5 * rims
     return _Wear(
         disc_left=1 - 0.6 * wear,
         osteophyte=grown,
         sclerosis=0.7 * np.max(rims, axis=1) * generator.uniform(0.3, 1.0, 8),
+        dent=dent,
         mean_wear=float(wear.mean()),
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from cspine_bench.anatomy.classes import CSXA_CURVATURE_COUNTS, Curvature, Facing
 from cspine_bench.recipe import Recipe
@@ -40,6 +40,19 @@ class CurvatureMix(Recipe):
         }
 
 
+_LIMITS: Final[dict[str, tuple[float, float, str]]] = {
+    "age_years": (18, 100, "the dimensions are adults'"),
+    "field_of_view_mm": (140, 400, "C2 to C7 must fit in"),
+    "magnification": (1.02, 2, "the person stands between source and detector"),
+    "source_detector_mm": (1000, 5000, "the person must fit before the source"),
+    "photons_per_mm2": (100, 1e8, "fewer is no image, more is no noise"),
+    "scatter_ratio": (0, 10, "scattered over primary intensity"),
+    "blur_mm": (0, 5, "standard deviation"),
+    "artefact_strength": (0, 1, "a share"),
+}
+"""What an interval may hold, and why."""
+
+
 class PhantomRecipe(Recipe):
     """Everything but seed and count that decides the phantom's radiographs."""
 
@@ -73,56 +86,12 @@ class PhantomRecipe(Recipe):
     artefact_share: Share = Field(1.0, description="Share of films with an artefact, if any are named.")
     artefact_strength: Interval = (0.2, 1.0)
 
-    @field_validator("field_of_view_mm", "magnification", "source_detector_mm", "photons_per_mm2", "scatter_ratio",
-                     "blur_mm", "artefact_strength", "age_years")  # fmt: skip
+    @field_validator(*_LIMITS)
     @classmethod
-    def _rising(cls, interval: tuple[float, float]) -> tuple[float, float]:
-        if not 0 <= interval[0] <= interval[1]:
-            raise ValueError(f"needs two rising numbers from 0 up, got {interval}")
-        return interval
-
-    @field_validator("field_of_view_mm")
-    @classmethod
-    def _holds_a_neck(cls, interval: Interval) -> Interval:
-        if not interval[0] >= 140 or interval[1] > 400:
-            raise ValueError(f"must lie within 140 and 400 mm so that C2 to C7 fit in, got {interval}")
-        return interval
-
-    @field_validator("magnification")
-    @classmethod
-    def _beyond_one(cls, interval: Interval) -> Interval:
-        if interval[0] < 1.02 or interval[1] > 2:
-            raise ValueError(f"must lie within 1.02 and 2, got {interval}")
-        return interval
-
-    @field_validator("source_detector_mm")
-    @classmethod
-    def _far_enough(cls, interval: Interval) -> Interval:
-        if interval[0] < 1000 or interval[1] > 5000:
-            raise ValueError(
-                f"must lie within 1000 and 5000 mm, so that the person fits before the source, got {interval}"
-            )
-        return interval
-
-    @field_validator("photons_per_mm2")
-    @classmethod
-    def _some_photons(cls, interval: Interval) -> Interval:
-        if interval[0] < 100 or interval[1] > 1e8:
-            raise ValueError(f"must lie within 100 and 1e8, got {interval}")
-        return interval
-
-    @field_validator("artefact_strength")
-    @classmethod
-    def _at_most_one(cls, interval: Interval) -> Interval:
-        if interval[1] > 1:
-            raise ValueError(f"must lie within 0 and 1, got {interval}")
-        return interval
-
-    @field_validator("age_years")
-    @classmethod
-    def _adults(cls, interval: tuple[int, int]) -> tuple[int, int]:
-        if interval[0] < 18 or interval[1] > 100:
-            raise ValueError(f"must lie within 18 and 100 (dimensions are adults'), got {interval}")
+    def _rising_within_limits(cls, interval: Interval, info: ValidationInfo) -> Interval:
+        low, high, reason = _LIMITS[str(info.field_name)]
+        if not low <= interval[0] <= interval[1] <= high:
+            raise ValueError(f"needs two rising numbers within {low:g} and {high:g} ({reason}), got {interval}")
         return interval
 
     @field_validator("artefacts")

@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from cspine_bench.sources.phantom.person import Person
 from cspine_bench.sources.phantom.posture import Chain
-from cspine_bench.sources.phantom.solids import SolidList, apply_frame, axial_quadric, build_frame, half_space
+from cspine_bench.sources.phantom.solids import (
+    SolidList,
+    apply_frame,
+    axial_quadric,
+    build_frame,
+    half_space,
+    invert_frame,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -104,40 +111,72 @@ def find_landmarks(body: Body, chain: Chain) -> FloatArray:
 
 
 def add_bodies(solids: SolidList, person: Person, body: Body, chain: Chain) -> None:
-    """Bodies C2..T2 with shell and hollow endplates."""
+    """Bodies C2..T2 with shell, hollow endplates and the dents of worn ones."""
     cortex = np.clip(person.cortex, 0.3, None)[:, None]
     plate: FloatArray = np.asarray(0.75 * cortex + person.sclerosis)
-    density = _level_density(person)
-    reach = 1.25 * body.semi_width
-    low, high = _box(body)
     nothing = np.zeros_like(plate)
+    low, high = _box(body)
+    has_plate = np.arange(8) > 0
     for channel, side, end in ((BONE, nothing, nothing), (MARROW, cortex, plate)):
         # C2 has no upper endplate: its marrow goes on into the dens.
-        wall, planes = body.quadric(side), (body.planes(end * (np.arange(8) > 0))[0], body.planes(end)[1])
+        planes = body.planes(end * has_plate)[0], body.planes(end)[1]
         solids.add(
             channel=channel,
-            weight=density,
+            weight=_level_density(person),
             frame=chain.bodies,
-            quadrics=[wall],
+            quadrics=[body.quadric(side)],
             planes=list(planes),
             low=low,
             high=high,
         )
-        hollows = (
-            (planes[0], body.superior, body.superior_slope, 0),
-            (planes[1], body.inferior, body.inferior_slope, 1),
+        for which, present in ((0, has_plate), (1, np.ones(8))):
+            _hollow(solids, person, body, chain, channel=channel, which=which, side=side, end=end, present=present)
+
+
+def _hollow(
+    solids: SolidList,
+    person: Person,
+    body: Body,
+    chain: Chain,
+    *,
+    channel: int,
+    which: int,
+    side: FloatArray,
+    end: FloatArray,
+    present: NDArray[np.bool_] | FloatArray,
+) -> None:
+    """Take the bowl of an endplate, and the dent in its floor, away from a body (which: 0 superior, 1 inferior)."""
+    up = 1.0 - 2.0 * which
+    height, slope = ((body.superior, body.superior_slope), (body.inferior, body.inferior_slope))[which]
+    plane = body.planes(end)[which]
+    deep = person.endplate_concavity[..., which]
+    dent = person.endplate_dent[..., which, :]
+    behind = np.full_like(height, -0.08)
+    bowl_axes = np.stack([0.8 * body.semi_depth + side, 0.8 * body.semi_width + side, deep + end], -1)
+    dent_axes = np.stack([dent[..., 1] + end, 1.6 * dent[..., 1] + end, dent[..., 2] + end], -1)
+    # The dent begins where the bowl ends, so that nothing is taken away twice.
+    floor = plane.copy()
+    floor[..., 3] += deep
+    cuts = (
+        (behind, 0.0 * deep, bowl_axes, plane, present),
+        (dent[..., 0], deep, np.maximum(dent_axes, 0.1), floor, present * (dent[..., 2] > 0)),
+    )
+    for along, sunk, axes, limit, there in cuts:
+        x = along * body.semi_depth
+        middle = np.stack([x, np.zeros_like(x), height + slope * x - up * sunk], -1)
+        tilted = build_frame(origin=middle, pitch_rad=-np.arctan(slope))
+        inverse = invert_frame(tilted)
+        ellipsoid = np.swapaxes(inverse, -1, -2) @ axial_quadric(inverse_squares=1 / axes**2) @ inverse
+        half = axes + 0.2 * axes[..., :1]
+        solids.add(
+            channel=channel,
+            weight=-_level_density(person) * there,
+            frame=chain.bodies,
+            quadrics=[body.quadric(side), ellipsoid],
+            planes=[limit],
+            low=middle - half,
+            high=middle + half,
         )
-        for plane, height, slope, which in hollows:
-            depth = person.endplate_concavity[..., which] + end
-            bowl = _bowl(body, height=height, slope=slope, depth=depth, widen=side)
-            present = density * ((np.arange(8) > 0) | (which == 1))
-            middle = np.stack([0 * height, 0 * height, height], -1)
-            deep = depth + 0.2 * body.semi_depth
-            half = np.stack([body.semi_depth, reach, deep], -1)
-            solids.add(
-                channel=channel, weight=-present, frame=chain.bodies, quadrics=[wall, bowl], planes=[plane],
-                low=middle - half, high=middle + half,
-            )  # fmt: skip
 
 
 def _box(body: Body) -> tuple[FloatArray, FloatArray]:
@@ -146,20 +185,6 @@ def _box(body: Body) -> tuple[FloatArray, FloatArray]:
     low = np.concatenate([-side, body.inferior[..., None] - 1.5], -1)
     high = np.concatenate([side, body.superior[..., None] + 1.5], -1)
     return low, high
-
-
-def _bowl(
-    body: Body, *, height: FloatArray, slope: FloatArray, depth: FloatArray, widen: FloatArray | float
-) -> FloatArray:
-    """Ellipsoid that hollows an endplate: its middle on the plane, a little behind the body's axis."""
-    tilted = build_frame(
-        origin=np.stack([-0.08 * body.semi_depth, np.zeros_like(height), height - 0.08 * body.semi_depth * slope], -1),
-        pitch_rad=-np.arctan(slope),
-    )
-    axes = np.stack([0.8 * body.semi_depth + widen, 0.8 * body.semi_width + widen, depth], -1)
-    inverse = np.linalg.inv(tilted)
-    bowl: FloatArray = np.swapaxes(inverse, -1, -2) @ axial_quadric(inverse_squares=1 / axes**2) @ inverse
-    return bowl
 
 
 def _level_density(person: Person) -> FloatArray:
@@ -216,8 +241,8 @@ def add_posterior_elements(solids: SolidList, person: Person, body: Body, chain:
     """Pedicles, articular pillars with facet joints, laminae, transverse and spinous processes of C2..T2."""
     frames, a = chain.bodies, body.semi_depth
     back = -a - person.canal
-    pitch_to_next = np.linalg.norm(np.diff(frames[..., :3, 3], axis=1), axis=-1)
-    spacing = np.concatenate([pitch_to_next[:, :1], pitch_to_next[:, 1:], pitch_to_next[:, -1:]], axis=1)
+    to_next = np.linalg.norm(np.diff(frames[..., :3, 3], axis=1), axis=-1)
+    spacing = np.concatenate([to_next, to_next[:, -1:]], axis=1)
     drop = np.array([-7.0, 0, 0, 0, 0, 0, 0, 0])
     for side in _SIDES:
         pedicles = _attach(frames, x=-a - 1.5, y=side * 0.5 * person.width, z=1.0 + drop, yaw=-side * 0.7)
@@ -250,8 +275,8 @@ def _add_pillars(
     normal = np.stack([-sine, np.zeros(8), cosine], -1)
     for channel, inset in ((BONE, 0.0), (MARROW, person.cortex[:, None])):
         planes = [half_space(normal=normal, offset=half - inset), half_space(normal=-normal, offset=half - inset)]
-        inner = axes - np.asarray(inset)[..., None] if channel == MARROW else axes
-        quadric = axial_quadric(inverse_squares=np.stack([inner[..., i] ** -2 for i in range(3)], -1))
+        inner = axes - np.asarray(inset)[..., None]
+        quadric = axial_quadric(inverse_squares=inner**-2)
         solids.add(
             channel=channel, weight=weight, frame=frames, quadrics=[quadric], planes=planes, low=-axes, high=axes
         )

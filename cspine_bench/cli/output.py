@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+_REDRAW_EVERY_S = 0.1
+
 OnProgress = Callable[[int, int], None]
 
 NOT_FOR_DIAGNOSIS = "not for diagnosis"
@@ -47,14 +49,19 @@ def show_progress(label: str, *, quiet: bool) -> Iterator[OnProgress | None]:
         TextColumn("{task.fields[pace]}"),
     )
     first: tuple[float, int] | None = None
+    drawn = 0.0
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(label, total=None, pace="")
 
         def update(done: int, total: int) -> None:
-            nonlocal first
+            nonlocal first, drawn
             now = time.monotonic()
             # The first call tells what an earlier run left: that says nothing about this run's pace.
-            first = (now, done) if first is None else first
+            if first is None:
+                first = (now, done)
+            elif now - drawn < _REDRAW_EVERY_S and done < total:
+                return
+            drawn = now
             progress.update(
                 task, completed=done, total=total, pace=_format_pace(now - first[0], done - first[1], total - done)
             )

@@ -83,7 +83,7 @@ def make_shard(
     folder: Path,
     scratch: Path,
     max_rejected: int | None,
-    on_rows: Callable[[int], None] | None = None,
+    on_rows: Callable[[int], None],
 ) -> ShardEntry:
     """Make one shard and put it in its place.
 
@@ -94,7 +94,7 @@ def make_shard(
         folder: the dataset folder, with its `data/`.
         scratch: a folder of the same file system, for the temporary file.
         max_rejected: bad samples to go on after; None: any number.
-        on_rows: told the number of samples after each row group.
+        on_rows: told of each sample, made or rejected, as soon as it is met: the number of new ones.
 
     Raises:
         DataError: a sample is bad, or the disk is full.
@@ -102,7 +102,7 @@ def make_shard(
     """
     target = folder / shard.path
     temporary = scratch / f"{target.name}.tmp"
-    rows = _Rows(source, shard, max_rejected)
+    rows = _Rows(source, shard, max_rejected, on_rows)
     sink = _HashingFile()
 
     def expect_bytes() -> int:
@@ -116,8 +116,6 @@ def make_shard(
                 with _open_writer(sink) as writer:
                     for table in rows.iter_tables():
                         writer.write_table(table, row_group_size=table.num_rows)
-                        if on_rows is not None:
-                            on_rows(rows.take_progress())
                     footer = {
                         "format": FORMAT_VERSION,
                         "fingerprint": fingerprint,
@@ -173,19 +171,16 @@ def _open_writer(sink: _HashingFile) -> pq.ParquetWriter:
 class _Rows:
     """The records of a shard, cut into row groups; counts what was rejected on the way."""
 
-    def __init__(self, source: Source, shard: ShardPlan, max_rejected: int | None) -> None:
+    def __init__(
+        self, source: Source, shard: ShardPlan, max_rejected: int | None, on_rows: Callable[[int], None]
+    ) -> None:
         self._source = source
         self._shard = shard
         self._max_rejected = max_rejected
-        self._seen = 0
+        self._on_rows = on_rows
         self.num_written = 0
         self.arrow_bytes = 0
         self.rejected: list[RejectedSample] = []
-
-    def take_progress(self) -> int:
-        """Samples met since this was asked last."""
-        seen, self._seen = self._seen, 0
-        return seen
 
     def iter_tables(self) -> Iterator[pa.Table]:
         """Row groups: as many rows as fit `MAX_GROUP_BYTES` and `MAX_GROUP_ROWS`, at least one."""
@@ -218,7 +213,7 @@ class _Rows:
                 raise DataError(
                     f"the source made sample {name} where {wanted} was due; a source keeps the order it is given"
                 )
-            self._seen += 1
+            self._on_rows(1)
             if isinstance(made, Rejected):
                 self._reject(made)
             elif isinstance(made, Radiograph):

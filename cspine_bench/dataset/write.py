@@ -82,7 +82,8 @@ def write_dataset(
         max_bad: with `skip_bad`, the most bad samples that are accepted; None: any number. Finished shards stay.
         overwrite: make the dataset anew where `out` holds another one. Only files of a dataset folder are removed: a
             folder with anything else in it is refused in any case.
-        on_progress: called with (samples done, samples in all).
+        on_progress: called with (samples done, samples in all): first for what an earlier run left, then as samples are
+            met, every half second from workers.
 
     Raises:
         DataError: the source cannot be read; a sample is bad; `out` holds something else, is being written by another

@@ -25,11 +25,13 @@ def test_same_bytes_twice_and_with_more_workers(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_dataset(source, tmp_path / "a", on_progress=lambda *counts: seen.append(counts))
     write_dataset(source, tmp_path / "b")
-    write_dataset(source, tmp_path / "c", num_workers=2)
+    reported: list[tuple[int, int]] = []
+    write_dataset(source, tmp_path / "c", num_workers=2, on_progress=lambda *counts: reported.append(counts))
+    assert reported[0] == (0, 90) and reported[-1] == (90, 90) and reported == sorted(set(reported))
     first = hash_tree(tmp_path / "a")
     assert len(first) == 2 + 8 + 1 + 1
     assert first == hash_tree(tmp_path / "b") == hash_tree(tmp_path / "c")
-    assert seen[-1] == (90, 90)
+    assert seen == [(done, 90) for done in range(91)]
     assert not verify_dataset(tmp_path / "a")
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cspine_bench.dataset.manifest import MANIFEST_NAME, Manifest, load_manifest
+from cspine_bench.dataset.shard import iter_batches
 from cspine_bench.errors import DataError
 from cspine_bench.schema import COLUMNS, SPLITS, Record, Split, build_arrow_schema, iter_batch_records
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import datasets
 
 PIXEL_COLUMNS: Final = tuple(name for name, column in COLUMNS.items() if column.dtype == "image")
-_BATCH_ROWS: Final = 256
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class DatasetFolder:
         for path in self._paths(split):
             try:
                 with pq.ParquetFile(path) as file:
-                    for batch in file.iter_batches(_BATCH_ROWS, columns=list(names), use_threads=False):
+                    for batch in iter_batches(file, names):
                         yield from iter_batch_records(batch, names)
             except (OSError, pa.ArrowException) as error:
                 raise _unreadable(path, error) from error

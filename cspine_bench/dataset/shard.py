@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -21,6 +21,7 @@ from cspine_bench.schema import COLUMNS, Record, build_arrow_schema, build_arrow
 
 MAX_GROUP_BYTES: Final = 32_000_000
 MAX_GROUP_ROWS: Final = 1000
+_BATCH_ROWS: Final = 128
 FOOTER_KEY: Final = b"cspine_bench"
 """Name in a shard's Parquet footer of a JSON object: format, fingerprint of the plan, path, and rejected samples."""
 
@@ -146,6 +147,21 @@ def read_footer(metadata: dict[bytes, bytes] | None) -> dict[str, Any] | None:
     except (KeyError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def iter_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Rows of a shard in batches, with memory for one row group: a batch over several could hold 64 whole films.
+
+    Args:
+        file: the open shard.
+        columns: fields to read, None: all.
+
+    Raises:
+        pa.ArrowException: the file is damaged there (or `OSError`).
+    """
+    for group in range(file.num_row_groups):
+        names = None if columns is None else list(columns)
+        yield from file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=names, use_threads=False)
 
 
 def _open_writer(sink: _HashingFile) -> pq.ParquetWriter:

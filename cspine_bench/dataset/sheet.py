@@ -2,9 +2,10 @@
 
 import itertools
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cspine_bench.dataset.read import DatasetFolder
 from cspine_bench.imaging.contact_sheet import Tile, draw_contact_sheet
@@ -12,6 +13,7 @@ from cspine_bench.imaging.png import decode_png
 from cspine_bench.schema import Record
 
 _COLUMNS: Final = 6
+_OVERSAMPLING: Final = 3
 _FIELDS: Final = (
     "sample_id", "split", "image", "mask", "landmarks_xy", "curvature", "cobb_c2_c7_deg", "sex", "age", "synthetic",
     "source_kind", "artefact",
@@ -32,14 +34,16 @@ def write_sheet(folder: DatasetFolder, out: Path, *, count: int, with_labels: bo
         DataError: the dataset cannot be read.
         OSError: the file cannot be written.
     """
-    records = list(itertools.islice(folder.iter_records(columns=_FIELDS), count))
-    origin = ", ".join(sorted({record.source_kind for record in records}))
-    origin = f"synthetic {origin}" if all(record.synthetic for record in records) else origin
+    tiles: list[Tile] = []
+    kinds: set[str] = set()
+    for record in itertools.islice(folder.iter_records(columns=_FIELDS), count):
+        tiles.append(_draw(record, with_labels=with_labels, tile_px=tile_px))
+        kinds.add(f"synthetic {record.source_kind}" if record.synthetic else record.source_kind)
     sheet = draw_contact_sheet(
-        [_draw(record, with_labels=with_labels) for record in records],
+        tiles,
         columns=_COLUMNS,
-        title=f"{folder.path.resolve().name}: {len(records):,} of {len(folder):,} radiographs",
-        footer=f"{origin} - not for diagnosis",
+        title=f"{folder.path.resolve().name}: {len(tiles):,} of {len(folder):,} radiographs",
+        footer=f"{', '.join(sorted(kinds))} - not for diagnosis",
         tile_px=tile_px,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -48,14 +52,27 @@ def write_sheet(folder: DatasetFolder, out: Path, *, count: int, with_labels: bo
     draft.replace(out)
 
 
-def _draw(record: Record, *, with_labels: bool) -> Tile:
+def _draw(record: Record, *, with_labels: bool, tile_px: int) -> Tile:
+    image = decode_png(record.image, where=f"image of {record.sample_id}")
     mask = decode_png(record.mask, where=f"mask of {record.sample_id}") if with_labels and record.mask else None
+    # Whole films of a hundred megabytes each would wait in memory for the sheet: a few pixels per drawn one are enough.
+    step = max(1, max(image.shape) // (_OVERSAMPLING * tile_px))
     return Tile(
-        image=decode_png(record.image, where=f"image of {record.sample_id}"),
-        mask=None if mask is None else mask.astype(np.uint8),
-        landmarks_xy=np.array(record.landmarks_xy) if with_labels else None,
+        image=_reduce(image, step),
+        mask=None if mask is None else mask[step // 2 :: step, step // 2 :: step].astype(np.uint8),
+        landmarks_xy=(np.array(record.landmarks_xy) + 0.5) / step - 0.5 if with_labels else None,
         caption=f"{record.sample_id}\n{' · '.join(_describe(record))}",
     )
+
+
+def _reduce(image: NDArray[Any], step: int) -> NDArray[Any]:
+    """Means of `step` x `step` pixels, as many as `[step // 2 :: step]` has; the last ones reach to the edge."""
+    if step == 1:
+        return image
+    starts = [np.arange(0, length - step // 2, step) for length in image.shape]
+    sums = np.add.reduceat(np.add.reduceat(image, starts[0], axis=0, dtype=np.float32), starts[1], axis=1)
+    sizes = np.outer(*(np.diff([*start, length]) for start, length in zip(starts, image.shape, strict=True)))
+    return np.rint(sums / sizes).astype(image.dtype)
 
 
 def _describe(record: Record) -> list[str]:

@@ -13,14 +13,13 @@ from pydantic import ValidationError
 from cspine_bench.dataset.examine import examine_record
 from cspine_bench.dataset.manifest import MANIFEST_NAME, Manifest, ShardEntry, parse_manifest
 from cspine_bench.dataset.rules import RULES, Issue, Rule, report
-from cspine_bench.dataset.shard import read_footer
+from cspine_bench.dataset.shard import iter_batches, read_footer
 from cspine_bench.errors import DataError
 from cspine_bench.provenance import sha256_file
 from cspine_bench.schema import Record, build_arrow_schema, read_record
 
 __all__ = ["RULES", "Issue", "Rule", "verify_dataset"]
 
-_BATCH_ROWS: Final = 64
 _NOT_OURS: Final = frozenset((".cache", ".git", ".gitattributes"))
 """What git and the Hub's client leave in a folder that they fetched."""
 
@@ -40,7 +39,7 @@ _UNREADABLE: Final = (
 def verify_dataset(path: Path, on_progress: Callable[[int, int], None] | None = None) -> list[Issue]:
     """Check a dataset folder: its files against the manifest, each row against itself, and all rows against each other.
 
-    Memory holds one batch of rows, and about 200 bytes for each radiograph of the dataset.
+    Memory holds one row group, and about 200 bytes for each radiograph of the dataset.
 
     Args:
         path: the folder.
@@ -133,7 +132,7 @@ class _State:
                 if any(footer.get(key) != value for key, value in wanted.items()):
                     text = f"its footer names {footer.get('path')} of dataset {footer.get('fingerprint')}"
                     yield report("shard-foreign", name, text)
-                for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
+                for batch in iter_batches(file):
                     for row in batch.to_pylist():
                         num_rows += 1
                         yield from self._check_row(row, name, entry)

@@ -1,18 +1,22 @@
 """The folder is read by our reader, by `datasets` mapped and streaming, and by DuckDB, with the same values."""
 
+import math
 from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from toy_source import ToySource
 
+from cspine_bench.dataset import sheet
 from cspine_bench.dataset.inspect import inspect_dataset
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
+from cspine_bench.dataset.shard import iter_batches
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.errors import DataError
-from cspine_bench.imaging.png import decode_png
-from cspine_bench.schema import COLUMNS
+from cspine_bench.imaging.png import decode_png, encode_mask_png, encode_png
+from cspine_bench.schema import COLUMNS, Record
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +113,34 @@ def test_a_shard_that_went_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "data/train-00000-of-00001.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"train-00000.*verify"):
         list(open_dataset(tmp_path).iter_records())
+
+
+def test_a_batch_never_reaches_beyond_a_row_group(tmp_path: Path) -> None:
+    """Sixty-four whole films in one batch took four gigabytes."""
+    write_dataset(ToySource(3, size=3000, bits=16), tmp_path, fractions=(1.0, 0.0, 0.0))
+    with pq.ParquetFile(tmp_path / "data/train-00000-of-00001.parquet") as file:
+        assert [batch.num_rows for batch in iter_batches(file, ["image", "sample_id"])] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("shape", [(1000, 800), (999, 37), (775, 1033)])
+def test_large_films_are_reduced_for_the_sheet_with_their_labels(shape: tuple[int, int]) -> None:
+    image = np.zeros(shape, np.uint16)
+    mask = np.zeros(shape, np.uint8)
+    image[600:700, 12:24], mask[600:700, 12:24] = 50_000, 3
+    landmarks_xy = [(11.5, 599.5), (23.5, 699.5)] + [(math.nan, math.nan)] * 21
+    record = Record.model_construct(
+        None,
+        sample_id="toy0000001",
+        split="train",
+        image=encode_png(image),
+        mask=encode_mask_png(mask),
+        landmarks_xy=tuple(landmarks_xy),
+        **dict.fromkeys(("curvature", "cobb_c2_c7_deg", "sex", "age", "artefact")),
+    )
+    tile = sheet._draw(record, with_labels=True, tile_px=64)
+    assert tile.image.shape == tile.mask.shape and max(tile.image.shape) <= 400
+    rows, columns = np.nonzero(tile.mask)
+    (left, top), (right, bottom) = tile.landmarks_xy[:2]
+    assert np.allclose([left, top], [columns.min() - 0.5, rows.min() - 0.5], atol=0.51)
+    assert np.allclose([right, bottom], [columns.max() + 0.5, rows.max() + 0.5], atol=0.51)
+    assert tile.image[int(top) + 2 : int(bottom) - 1, int(left) + 2 : int(right) - 1].min() == 50_000

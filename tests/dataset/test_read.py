@@ -126,8 +126,8 @@ def test_a_batch_never_reaches_beyond_a_row_group(tmp_path: Path) -> None:
 def test_large_films_are_reduced_for_the_sheet_with_their_labels(shape: tuple[int, int]) -> None:
     image = np.zeros(shape, np.uint16)
     mask = np.zeros(shape, np.uint8)
-    image[600:700, 12:24], mask[600:700, 12:24] = 50_000, 3
-    landmarks_xy = [(11.5, 599.5), (23.5, 699.5)] + [(math.nan, math.nan)] * 21
+    image[600:700, 5:35], mask[600:700, 5:35] = 50_000, 3
+    landmarks_xy = [(4.5, 599.5), (34.5, 699.5)] + [(math.nan, math.nan)] * 21
     record = Record.model_construct(
         None,
         sample_id="toy0000001",
@@ -143,4 +143,4 @@ def test_large_films_are_reduced_for_the_sheet_with_their_labels(shape: tuple[in
     (left, top), (right, bottom) = tile.landmarks_xy[:2]
     assert np.allclose([left, top], [columns.min() - 0.5, rows.min() - 0.5], atol=0.51)
     assert np.allclose([right, bottom], [columns.max() + 0.5, rows.max() + 0.5], atol=0.51)
-    assert tile.image[int(top) + 2 : int(bottom) - 1, int(left) + 2 : int(right) - 1].min() == 50_000
+    assert tile.image[rows.min() + 1 : rows.max(), columns.min() + 1 : columns.max()].min() == 50_000

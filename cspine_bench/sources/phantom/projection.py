@@ -125,14 +125,43 @@ def _sum_tiles(
         v = (tile_row * TILE + (TILE - 1) / 2 - middle) * spacing[owner]
         polynomials = _shift(_ray_polynomials(group, camera)[:, solid], u, v, spacing[owner])
         weights = group.weights.flatten().to(torch.float32)[solid, None]
-        num_quadrics = group.quadrics.shape[2]
-        for part in _split_by_owner(owner, batch):
-            values = polynomials[:, part] @ monomials
-            chord = _chord(values[: 3 * num_quadrics], values[3 * num_quadrics :])
-            if fourth_power:
-                chord = (chord * chord) ** 2
-            image.index_add_(0, target[part], chord * weights[part])
+        of_quadrics = 3 * group.quadrics.shape[2]
+        depths = torch.stack(
+            [group.centres[..., 1] - group.extents[..., 1], group.centres[..., 1] + group.extents[..., 1]]
+        )
+        for tiles, rows in _sort_by_planes(polynomials, of_quadrics, depths.flatten(1)[:, solid]):
+            for part in _split_by_owner(owner[tiles], batch):
+                chosen = tiles[part]
+                values = polynomials[:rows, chosen] @ monomials
+                chord = _chord(values[:of_quadrics], values[of_quadrics:])
+                if fourth_power:
+                    chord = (chord * chord) ** 2
+                image.index_add_(0, target[chosen], chord * weights[chosen])
     return image.view(batch, num_channels, side, side, TILE * TILE)
+
+
+def _sort_by_planes(
+    polynomials: torch.Tensor, of_quadrics: int, depths: torch.Tensor
+) -> list[tuple[torch.Tensor, int]]:
+    """Tiles whose rays no plane cuts inside the solid, and tiles where one may; tiles beyond a plane are left out.
+
+    Args:
+        polynomials: (3 K + 2 H, T, 6) about the tiles' middles, in steps of one ray.
+        of_quadrics: 3 K.
+        depths: (2, T) least and greatest y of the solid's box, mm: along a ray, t = y.
+
+    Returns:
+        Indices of tiles, with the number of rows of `polynomials` that they need.
+    """
+    with torch.no_grad():
+        f, g = polynomials[of_quadrics::2, :, :3].double(), polynomials[of_quadrics + 1 :: 2, :, :3].double()
+        # Inside where f - t g >= 0: affine in u, v and in t, so its extremes lie at the tile's and the box's ends.
+        at_ends = f - depths[:, None, :, None] * g
+        swing = at_ends[..., 1:].abs().sum(-1) * ((TILE - 1) / 2)
+        lowest, highest = (at_ends[..., 0] - swing).amin(0), (at_ends[..., 0] + swing).amax(0)
+        outside, uncut = (highest < 0).any(0), (lowest > 0).all(0)
+        whole, cut = torch.nonzero(uncut).flatten(), torch.nonzero(~uncut & ~outside).flatten()
+    return [(whole, of_quadrics), (cut, polynomials.shape[0])]
 
 
 def _split_by_owner(owner: torch.Tensor, batch: int) -> list[slice]:

@@ -1,5 +1,6 @@
 """Write docs/reference/ from the code: `make docs`. A test fails where the pages are not what this script makes."""
 
+import json
 import sys
 import types
 import typing
@@ -12,7 +13,10 @@ from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.anatomy.landmarks import LANDMARK_NAMES, MASK_LABELS
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
+from cspine_bench.recipe import Recipe
 from cspine_bench.schema import SCHEMA_VERSION, Record, build_arrow_schema
+from cspine_bench.sources.phantom.artefacts import ARTEFACTS
+from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/build_reference.py (`make docs`): change the code, not this page. -->"
@@ -25,6 +29,7 @@ def build_pages() -> dict[str, str]:
         "commands.md": build_commands_page(),
         "verify-rules.md": build_rules_page(),
         "errors.md": build_errors_page(),
+        "recipes.md": build_recipes_page(),
         "landmarks.md": build_landmarks_page(),
         "parameters.md": build_parameters_page(),
     }
@@ -116,6 +121,25 @@ def build_errors_page() -> str:
         "Import them from `cspine_bench.errors`. Misuse of a function in code is a plain `ValueError` or `TypeError`."
     )
     return build_page("Errors", intro, "\n".join(lines))
+
+
+def _shorten(default: object) -> object:
+    return round(default, 4) if isinstance(default, float) else default
+
+
+def build_recipes_page() -> str:
+    """Settings of each recipe, with their defaults."""
+    parts = ["`--set key=value` changes a setting; the value is YAML, and a dot reaches into a nested recipe."]
+    for model in (PhantomRecipe, CurvatureMix):
+        rows = []
+        for name, field in model.model_fields.items():
+            default = field.default
+            shown = "its own defaults, see below" if isinstance(default, Recipe) else json.dumps(_shorten(default))
+            rows.append([f"`{name}`", shown, describe_values(field.annotation), field.description or ""])
+        parts.append(f"## `{model.__name__}`\n\n{(model.__doc__ or '').strip()}")
+        parts.append(build_table(["setting", "default", "values", "meaning"], rows))
+    parts.append(f"## Artefacts\n\n{', '.join(f'`{name}`' for name in ARTEFACTS)}")
+    return build_page("Recipes", *parts)
 
 
 def build_landmarks_page() -> str:

@@ -22,6 +22,8 @@ from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
 from cspine_bench.schema import Record
+from cspine_bench.sources.phantom.artefacts import ARTEFACTS
+from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -64,6 +66,7 @@ def test_the_reference_names_everything_public() -> None:
     text = read_reference()
     kinds = [name for name, value in vars(errors).items() if inspect.isclass(value)]
     named = [*Record.model_fields, *RULES, *PARAMETERS, *iter_verbs(cli, "cspine-bench"), *kinds]
+    named += [*PhantomRecipe.model_fields, *CurvatureMix.model_fields, *ARTEFACTS]
     assert [name for name in named if f"`{name}`" not in text] == []
 
 

@@ -60,7 +60,7 @@ class PhantomRecipe(Recipe):
     size: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = Field(
         256, description="Side of the square image, px."
     )
-    bit_depth: Literal[8, 16] = 8
+    bit_depth: Literal[8, 16] = Field(8, description="Bits per pixel.")
     facing: Facing = Field("left", description="Side of the image that the patient faces.")
     layer: Literal["all", "bone", "soft"] = Field(
         "all", description="Which tissue to project: all, bone only, soft only."
@@ -68,23 +68,27 @@ class PhantomRecipe(Recipe):
     view_angles_deg: tuple[Annotated[float, Field(ge=-90, le=90)], ...] = Field(
         (0.0,), min_length=1, description="Views of each person, degrees about the vertical: 0 lateral, 90 frontal."
     )
-    curvature: CurvatureMix = CurvatureMix()
-    spondylosis_share: Share = 0.5
-    female_share: Share = 0.5
-    age_years: tuple[int, int] = (18, 85)
-    rotation_sd_deg: Annotated[float, Field(ge=0, le=10)] = Field(2.0, description="Turn and lean against the beam.")
-    flexion_sd_deg: Annotated[float, Field(ge=0, le=20)] = 5.0
+    curvature: CurvatureMix = Field(CurvatureMix(), description="Relative weights of the curvature classes.")
+    spondylosis_share: Share = Field(0.5, description="Share of people with narrowed discs and osteophytes.")
+    female_share: Share = Field(0.5, description="Share of women.")
+    age_years: tuple[int, int] = Field((18, 85), description="Uniform, both ends included.")
+    rotation_sd_deg: Annotated[float, Field(ge=0, le=10)] = Field(
+        2.0, description="Spread of turn and lean against the beam."
+    )
+    flexion_sd_deg: Annotated[float, Field(ge=0, le=20)] = Field(5.0, description="Nod of the head.")
     field_of_view_mm: Interval = Field((172.0, 205.0), description="Side of the image in the midsagittal plane.")
-    magnification: Interval = (1.10, 1.20)
-    source_detector_mm: Interval = (1500.0, 1830.0)
+    magnification: Interval = Field(
+        (1.10, 1.20), description="Size on the detector over size in the midsagittal plane."
+    )
+    source_detector_mm: Interval = Field((1500.0, 1830.0), description="Focus to detector.")
     photons_per_mm2: Interval = Field((4.0e4, 2.5e5), description="Log-uniform; sets the quantum noise.")
-    scatter_ratio: Interval = (0.3, 0.9)
-    blur_mm: Interval = (0.15, 0.4)
+    scatter_ratio: Interval = Field((0.3, 0.9), description="Scattered over primary intensity behind the neck.")
+    blur_mm: Interval = Field((0.15, 0.4), description="Spread of focal spot and detector, as a standard deviation.")
     collimation_share: Share = Field(0.35, description="Share of films with visible shutter edges.")
     marker_share: Share = Field(0.5, description="Share of films with a side marker.")
     artefacts: tuple[str, ...] = Field((), description="Names to draw one artefact from; empty = none.")
     artefact_share: Share = Field(1.0, description="Share of films with an artefact, if any are named.")
-    artefact_strength: Interval = (0.2, 1.0)
+    artefact_strength: Interval = Field((0.2, 1.0), description="Uniform; 1 is the worst.")
 
     @field_validator(*_LIMITS)
     @classmethod

@@ -1,0 +1,77 @@
+"""Draw the pictures of docs/images/ from the code: `python docs/draw_figures.py` (half a minute on one core)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cspine_bench.imaging.contact_sheet import Tile, draw_contact_sheet
+from cspine_bench.recipe import apply_overrides
+from cspine_bench.sources.phantom import PhantomRecipe, PhantomSource
+from cspine_bench.sources.phantom.artefacts import ARTEFACTS
+
+FOLDER = Path(__file__).parent / "images"
+FOOTER = "synthetic phantom - not for diagnosis"
+SEED = 2
+
+
+def render(overrides: list[str], indices: range, captions: list[str], *, labels: bool = False) -> list[Tile]:
+    """Tiles of some phantom radiographs."""
+    source = PhantomSource(apply_overrides(PhantomRecipe(), overrides), indices.stop, SEED)
+    films = source.iter_radiographs(source.list_samples()[indices.start :])
+    return [
+        Tile(film.image, film.mask if labels else None, film.landmarks_xy if labels else None, caption)
+        for film, caption in zip(films, captions, strict=True)
+    ]
+
+
+def describe(indices: range) -> list[str]:
+    """Class, sex and age of each sample."""
+    keys = PhantomSource(PhantomRecipe(), indices.stop, SEED).list_samples()[indices.start :]
+    return [f"{key.sample_id}\n{key.strata['curvature']} · {key.strata['sex']}" for key in keys]
+
+
+def draw_sheet() -> None:
+    """Films as they come."""
+    indices = range(24)
+    tiles = render([], indices, describe(indices))
+    draw_contact_sheet(tiles, columns=6, footer=FOOTER).save(FOLDER / "phantom_contact_sheet.png")
+
+
+def draw_annotated() -> None:
+    """Outlines and landmarks."""
+    indices = range(6)
+    tiles = render([], indices, describe(indices), labels=True)
+    draw_contact_sheet(tiles, columns=6, footer=FOOTER).save(FOLDER / "phantom_annotated.png")
+
+
+def draw_variants() -> None:
+    """One person: other layers, views and bit depths."""
+    one = range(1)
+    plain = ["collimation_share=0", "marker_share=0"]
+    tiles = render(plain, one, ["lateral\nall tissue"])
+    tiles += render([*plain, "layer=bone"], one, ["lateral\nlayer=bone"])
+    tiles += render([*plain, "layer=soft"], one, ["lateral\nlayer=soft"])
+    views = (20, 45, 90)
+    turned = [*plain, f"view_angles_deg={list(views)}"]
+    tiles += render(turned, range(3), [f"view {view} degrees\nall tissue" for view in views])
+    draw_contact_sheet(tiles, columns=6, footer=FOOTER).save(FOLDER / "phantom_variants.png")
+
+
+def draw_artefacts() -> None:
+    """Every artefact at three strengths."""
+    tiles = []
+    for strength in np.array([0.3, 0.6, 1.0]):
+        for name in ARTEFACTS:
+            overrides = [f"artefacts=[{name}]", f"artefact_strength=[{strength}, {strength}]", "collimation_share=0"]
+            tiles += render(overrides, range(1), [f"{name}\nstrength {strength}"])
+    draw_contact_sheet(tiles, columns=len(ARTEFACTS), footer=FOOTER, tile_px=192).save(FOLDER / "phantom_artefacts.png")
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for draw in (draw_sheet, draw_annotated, draw_variants, draw_artefacts):
+        draw()
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from cspine_bench.cli.demo import demo
 from cspine_bench.errors import CspineBenchError
 
 INTERRUPTED = 130
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class _CannotRun(click.ClickException):
@@ -54,7 +55,8 @@ def _explain_os_error(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{where}; free some and run the same command again: finished shards are kept"
-    return f"{error.strerror or error}{where}"
+    hint = "; choose a place in which you may write, or change its owner or mode" if error.errno in _REFUSED else ""
+    return f"{error.strerror or error}{where}{hint}"
 
 
 @click.group(cls=_Cli, context_settings={"max_content_width": 110})

@@ -232,7 +232,7 @@ def _write(
         "manifest_sha256": summary.manifest_sha256,
     }
     lines = [f"{out}: {_describe_counts(summary.num_samples)}"]
-    lines += [f"skipped {sample.origin}: {sample.reason}" for sample in summary.rejected]
+    lines += [f"skipped {sample.reason}" for sample in summary.rejected]
     print_result(document, "\n".join(lines), as_json=printing.as_json)
 
 
@@ -299,5 +299,5 @@ def _describe_facts(facts: "DatasetFacts") -> str:
         if counts:
             words = [f"{value or 'none'} {count:,}" for value, count in counts.items()]
             lines.append(f"{name}: {', '.join(words)}")
-    lines += [f"skipped {sample.origin}: {sample.reason}" for sample in facts.rejected]
+    lines += [f"skipped {sample.reason}" for sample in facts.rejected]
     return "\n".join(lines)

@@ -13,11 +13,11 @@ def build_readme(shards: Sequence[ShardEntry], *, synthetic: bool, kind: str) ->
     """README.md of a finished dataset.
 
     Args:
-        shards: all of them.
+        shards: all of them. A split without a row is left out, because `datasets` refuses to load one.
         synthetic: no patient is depicted.
         kind: `Record.source_kind`, for the title.
     """
-    splits = [split for split in SPLITS if any(shard.split == split for shard in shards)]
+    splits = [split for split in SPLITS if any(shard.split == split and shard.num_rows for shard in shards)]
     header = yaml.safe_dump(_build_metadata(shards, splits), sort_keys=False, allow_unicode=True, width=120)
     counts = "\n".join(
         f"| {split} | {sum(shard.num_rows for shard in shards if shard.split == split)} |" for split in splits

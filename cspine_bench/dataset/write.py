@@ -86,8 +86,8 @@ def write_dataset(
             met, every half second from workers.
 
     Raises:
-        DataError: the source cannot be read; a sample is bad; `out` holds something else, is being written by another
-            process, or lies on a full disk. What is done stays, and the same call goes on from there.
+        DataError: the source cannot be read; a sample is bad, or all are; `out` holds something else, is being written
+            by another process, or lies on a full disk. What is done stays, and the same call goes on from there.
         ValueError: `fractions`, `num_workers` or `max_bad` is impossible.
         OSError: `out` cannot be written.
     """
@@ -100,7 +100,12 @@ def write_dataset(
     _refuse_foreign_files(out)
     if (out / MANIFEST_NAME).exists() and not (out / SCRATCH_NAME).exists() and not overwrite:
         return _accept_finished(out, plan, most_bad)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be made ({error.strerror}); choose a folder that you may make, or a name that is free"
+        ) from error
     scratch = out / SCRATCH_NAME
     with hold_folder(scratch):
         if not overwrite and (out / MANIFEST_NAME).exists():
@@ -126,6 +131,8 @@ def write_dataset(
             # Workers that were ended because another one failed leave theirs.
             for path in scratch.glob("*.tmp"):
                 path.unlink()
+        if not any(entry.num_rows for entry in kept.values()):
+            raise _nothing_left(tuple(sample for entry in kept.values() for sample in entry.rejected))
         manifest = _finish(out, scratch, plan, tuple(kept[shard.path] for shard in plan.shards))
     return _summarize(out, manifest)
 
@@ -147,9 +154,8 @@ def _refuse_foreign_files(out: Path) -> None:
         return
     if not out.is_dir():
         raise DataError(f"{out}: is a file; name a folder for the dataset")
-    foreign = [
-        path.name for path in out.iterdir() if path.name not in {MANIFEST_NAME, README_NAME, SCRATCH_NAME, "data"}
-    ]
+    expected = {MANIFEST_NAME: False, README_NAME: False, SCRATCH_NAME: True, "data": True}
+    foreign = [path.name for path in out.iterdir() if expected.get(path.name) is not path.is_dir()]
     data = out / "data"
     if data.is_dir():
         foreign += [f"data/{path.name}" for path in data.iterdir() if not _is_shard_name(path.name)]
@@ -157,7 +163,7 @@ def _refuse_foreign_files(out: Path) -> None:
     if not ours:
         foreign += [path.relative_to(out).as_posix() for path in (out / README_NAME, *data.glob("*")) if path.exists()]
     if foreign:
-        names = ", ".join(sorted(foreign)[:_MAX_LISTED])
+        names = ", ".join(sorted(set(foreign))[:_MAX_LISTED])
         raise DataError(
             f"{out}: holds files that are not of a dataset ({names}); choose another folder, or move them away"
         )
@@ -184,6 +190,9 @@ def _accept_finished(out: Path, plan: Plan, most_bad: int | None) -> DatasetSumm
             raise DataError(
                 f"{path}: missing or of another size than {MANIFEST_NAME} says; verify the dataset, or overwrite it"
             )
+    for name, sha256 in manifest.files.items():
+        if not (out / name).is_file() or sha256_file(out / name) != sha256:
+            raise DataError(f"{out / name}: missing or changed since it was written; put it back, or overwrite it all")
     _check_rejected({shard.path: shard for shard in manifest.shards}, most_bad)
     return _summarize(out, manifest)
 
@@ -246,11 +255,21 @@ def _check_rejected(entries: Mapping[str, ShardEntry], most_bad: int | None) -> 
 
 
 def _too_many_rejected(rejected: tuple[RejectedSample, ...], most_bad: int | None) -> DataError:
-    reasons = "".join(f"\n  {sample.reason} (sample {sample.sample_id})" for sample in rejected[:_MAX_LISTED])
-    more = f"\n  and {len(rejected) - _MAX_LISTED} more" if len(rejected) > _MAX_LISTED else ""
     return DataError(
         f"at least {len(rejected)} samples are bad, {most_bad} are allowed; mend or remove them, or allow more "
-        f"(skip_bad, max_bad) and run again: what is done is kept{reasons}{more}"
+        f"(skip_bad, max_bad) and run again: what is done is kept{_list_reasons(rejected)}"
+    )
+
+
+def _list_reasons(rejected: tuple[RejectedSample, ...]) -> str:
+    reasons = "".join(f"\n  {sample.reason} (sample {sample.sample_id})" for sample in rejected[:_MAX_LISTED])
+    return f"{reasons}\n  and {len(rejected) - _MAX_LISTED} more" if len(rejected) > _MAX_LISTED else reasons
+
+
+def _nothing_left(rejected: tuple[RejectedSample, ...]) -> DataError:
+    return DataError(
+        f"all {len(rejected)} samples are bad, so there is no dataset to write; mend them and run again"
+        f"{_list_reasons(rejected)}"
     )
 
 

@@ -1,7 +1,7 @@
 """One film on its way into a dataset: overlays, gray, facing, size, in this order, for every source alike."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Final, Literal, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ from cspine_bench.imaging.overlays import (
     mask_overlays,
     to_gray,
 )
+from cspine_bench.imaging.read import MAX_PIXELS
+
+MAX_SIDE_PX: Final = 32767
+"""Longest side of an image in a dataset; see `Record.width`."""
 
 FacingWish = Literal["keep", "left", "right"]
 
@@ -56,8 +60,8 @@ class ImportOptions:
     source_facing: Facing | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None and not 16 <= self.size <= 32767:
-            raise ValueError(f"size must be between 16 and 32767 px, or None, got {self.size}")
+        if self.size is not None and not 16 <= self.size <= MAX_SIDE_PX:
+            raise ValueError(f"size must be between 16 and {MAX_SIDE_PX} px, or None, got {self.size}")
         allowed: dict[str, tuple[str | None, ...]] = {
             "fit": FITS,
             "overlays": OVERLAYS_ACTIONS,
@@ -100,7 +104,8 @@ def prepare_film(
         where: the film's name, for messages.
 
     Raises:
-        DataError: overlays were found and are to be refused, or a crop would cut a labelled landmark off.
+        DataError: overlays were found and are to be refused, a crop would cut a labelled landmark off, or the film is
+            so long or its pixels so oblong that it becomes too large.
     """
     found = find_overlays(pixels, landmarks_xy=landmarks_xy)
     kinds = ",".join(sorted({item.kind for item in found}))
@@ -112,6 +117,7 @@ def prepare_film(
         gray = mask_overlays(gray, found)
     elif options.overlays == "crop":
         gray, shift = _crop_overlays(gray, found, where)
+    _check_size(gray.shape, options, spacing_xy_mm, where)
     points = np.asarray(landmarks_xy, dtype=np.float64) - shift
     _check_inside(points, gray.shape, where, "cropping the overlays away", "use overlays mask")
     flip = options.facing != "keep" and options.facing != options.source_facing
@@ -139,6 +145,22 @@ def _crop_overlays(gray: Pixels, found: list[Overlay], where: str) -> tuple[Pixe
     except ValueError as error:
         raise DataError(f"{where}: {error}; use overlays mask") from error
     return gray[y0:y1, x0:x1], (x0, y0)
+
+
+def _check_size(
+    shape: tuple[int, ...], options: ImportOptions, spacing_xy_mm: tuple[float, float] | None, where: str
+) -> None:
+    """A film of a few pixels may become huge: made square by its spacing, or padded to a square."""
+    sx, sy = (1.0, 1.0) if spacing_xy_mm is None else (value / min(spacing_xy_mm) for value in spacing_xy_mm)
+    width, height = round(shape[1] * sx), round(shape[0] * sy)
+    if options.size is not None and options.fit == "pad":
+        width = height = max(width, height)
+    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
+        spacing = "" if spacing_xy_mm is None else f" with pixels of {spacing_xy_mm[0]:g} x {spacing_xy_mm[1]:g} mm"
+        raise DataError(
+            f"{where}: has {shape[1]} x {shape[0]} pixels{spacing}, and would need {width} x {height} on its way; "
+            f"allowed are {MAX_SIDE_PX:,} on a side and {MAX_PIXELS:,} in all. Cut the film, or use fit crop"
+        )
 
 
 def _check_inside(points: NDArray[np.float64], shape: tuple[int, ...], where: str, cause: str, remedy: str) -> None:

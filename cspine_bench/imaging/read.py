@@ -3,6 +3,7 @@
 | met | rule |
 | --- | --- |
 | gray of 8 or 16 bits | kept as it is, never scaled, never saturated |
+| gray of 2 or 4 bits | spread over 0..255 |
 | colour of 8 bits per channel | gray where no pixel's channels differ by more than 2 (JPEG: 12); else kept as RGB |
 | palette | expanded to colour, then as above |
 | alpha | dropped where every pixel is opaque, else refused: nothing says what lies beneath |
@@ -25,7 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from cspine_bench.errors import DataError
 
@@ -87,28 +88,34 @@ class ForeignImage:
     format: str
 
 
-def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+def read_file(path: Path, *, where: str | None = None, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     """All bytes of a plain file.
+
+    Args:
+        path: the file.
+        where: its name for messages; None: `path`.
+        max_bytes: the most that it may hold.
 
     Raises:
         DataError: the file is missing, a folder, a loop of links, a device, not readable, empty or over `max_bytes`.
     """
+    where = str(path) if where is None else where
     try:
         facts = path.stat()
     except OSError as error:
-        raise DataError(f"{path}: {_explain(error)}") from error
+        raise DataError(f"{where}: {_explain(error)}") from error
     if stat.S_ISDIR(facts.st_mode):
-        raise DataError(f"{path}: is a folder, though its name is a file's; rename it or move it away")
+        raise DataError(f"{where}: is a folder, though its name is a file's; rename it or move it away")
     if not stat.S_ISREG(facts.st_mode):
-        raise DataError(f"{path}: is no plain file (a pipe, socket or device); remove it from the folder")
+        raise DataError(f"{where}: is no plain file (a pipe, socket or device); remove it from the folder")
     if facts.st_size > max_bytes:
-        raise DataError(f"{path}: has {facts.st_size:,} bytes, allowed are {max_bytes:,}; is it a radiograph?")
+        raise DataError(f"{where}: has {facts.st_size:,} bytes, allowed are {max_bytes:,}; is it a radiograph?")
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: {_explain(error)}") from error
+        raise DataError(f"{where}: {_explain(error)}") from error
     if not data:
-        raise DataError(f"{path}: the file is empty; copy it again from where it came")
+        raise DataError(f"{where}: the file is empty; copy it again from where it came")
     return data
 
 
@@ -154,6 +161,9 @@ def decode_image(data: bytes, *, where: str, max_pixels: int = MAX_PIXELS) -> Fo
         except Image.DecompressionBombError as error:
             # Pillow's own limit, met before it tells the size.
             raise DataError(f"{where}: {error}; allowed are {max_pixels:,} pixels in all") from error
+        except UnidentifiedImageError as error:
+            # Pillow's own words hold a memory address, which must not reach a dataset.
+            raise DataError(f"{where}: the {image_format}'s header is damaged or cut short; copy it again") from error
         except _DECODE_ERRORS as error:
             raise DataError(f"{where}: the {image_format} is damaged or cut short ({error}); copy it again") from error
     return ForeignImage(pixels=_orient(pixels, orientation).copy(), format=image_format)
@@ -230,6 +240,8 @@ def _to_array(image: Image.Image, image_format: str, where: str) -> Pixels:
         array = array.astype(np.uint16)
     elif mode.startswith("I;16"):
         array = array.astype(np.uint16)
+        if (array == image.info.get("transparency", -1)).any():
+            raise DataError(f"{where}: has transparent pixels; flatten it onto the right background first")
         if image_format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0:  # type: ignore[attr-defined]
             array = 65535 - array
     elif image.mode not in ("L", "RGB"):

@@ -160,7 +160,7 @@ class DicomSource:
 
     def _make(self, film: _Film) -> Radiograph:
         name = film.key.origin
-        data = _read(film.file, name)
+        data = film.file.read(where=name)
         with _reading(name):
             dataset = _parse(data)
             _check_kind(dataset, name)
@@ -186,17 +186,6 @@ class DicomSource:
             "source_sha256": hashlib.sha256(data).hexdigest(),
         }
         return Radiograph(film.key, prepared.image, None, prepared.landmarks_xy, fields)
-
-
-def _read(file: SourceFile, name: str) -> bytes:
-    """The file's bytes, or an error that names the film and not the file."""
-    try:
-        return file.read()
-    except DataError as error:
-        text = str(error)
-        for path in (f"{file.path}/{file.member}", str(file.path)):
-            text = text.replace(path, name)
-        raise DataError(text) from error
 
 
 def _hash(text: str) -> str:

@@ -192,9 +192,11 @@ def read_labels(data: bytes, *, names: set[str], where: str) -> dict[str, dict[s
         raise DataError(f"{where}: is no UTF-8 CSV file ({error}); save it as one") from error
     columns = [name.strip().lower() for name in reader.fieldnames or ()]
     unknown = [name for name in columns if name not in _COLUMNS]
-    if "file" not in columns or unknown:
+    twice = [name for name in columns if columns.count(name) > 1]
+    if "file" not in columns or unknown or twice:
         wrong = f"unknown column {unknown[0]!r}" if unknown else "no column 'file'"
-        raise DataError(f"{where}: {wrong}; allowed are {', '.join(_COLUMNS)}")
+        wrong = f"column {twice[0]!r} is there twice" if twice else wrong
+        raise DataError(f"{where}: {wrong}; allowed are {', '.join(_COLUMNS)}, each once, separated by commas")
     labels: dict[str, dict[str, Any]] = {}
     for line, row in enumerate(rows, start=2):
         if None in row or None in row.values():

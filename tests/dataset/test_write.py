@@ -190,3 +190,38 @@ def test_no_clock_host_or_path_in_the_manifest(tmp_path: Path) -> None:
         "source",
     }  # fmt: skip
     assert str(tmp_path) not in (tmp_path / "dataset.json").read_text() + (tmp_path / "README.md").read_text()
+
+
+def test_nothing_left_is_an_error_and_no_dataset(tmp_path: Path) -> None:
+    source = ToySource(3, rejected=frozenset(range(3)))
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"all 3 samples are bad.*\n  film \d\.png is cut short"):
+            write_dataset(source, tmp_path / "a", skip_bad=True)
+        assert not (tmp_path / "a/dataset.json").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", "data", ".unfinished", "dataset.json"])
+def test_a_file_where_a_folder_belongs_is_foreign(tmp_path: Path, name: str) -> None:
+    if name in ("data", ".unfinished"):
+        (tmp_path / name).write_text("x")
+    else:
+        (tmp_path / name).mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match=f"holds files that are not of a dataset \\({name}\\)"):
+            write_dataset(ToySource(3), tmp_path, overwrite=overwrite)
+
+
+def test_a_folder_that_cannot_be_made_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "dangling").symlink_to("nowhere/at/all")
+    for name in ("file/below", "dangling"):
+        with pytest.raises(DataError, match=f"{name}: cannot be made .*; choose a folder that you may make"):
+            write_dataset(ToySource(3), tmp_path / name)
+
+
+def test_a_changed_readme_is_not_called_done(tmp_path: Path) -> None:
+    write_dataset(ToySource(3), tmp_path)
+    for change in (lambda path: path.write_text("mine"), Path.unlink):
+        change(tmp_path / "README.md")
+        with pytest.raises(DataError, match=r"README\.md: missing or changed since it was written"):
+            write_dataset(ToySource(3), tmp_path)

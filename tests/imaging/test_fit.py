@@ -34,7 +34,8 @@ def extent_of(image, axis):
 @given(
     height=st.integers(60, 200),
     width=st.integers(60, 200),
-    size=st.integers(40, 300),
+    # Smaller, the disc has two pixels of radius, and is no longer round to 2 %.
+    size=st.integers(90, 300),
     fit=st.sampled_from(["pad", "crop"]),
     flip=st.booleans(),
     wide=st.booleans(),

@@ -113,7 +113,7 @@ REFUSED = [
         "has 16 bits per colour channel; save it as 16-bit gray",
     ),
     ("jpeg cut short", encode(RAMP8, "JPEG")[:-40], "x.jpg", "the JPEG is damaged or cut short"),
-    ("tiff cut short", encode(RAMP8, "TIFF")[:60], "x.tif", "the TIFF is damaged or cut short"),
+    ("tiff cut short", encode(RAMP8, "TIFF")[:60], "x.tif", "the TIFF's header is damaged or cut short"),
 ]
 
 

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cspine_bench.dataset.read import open_dataset
 from cspine_bench.dataset.source import Radiograph, Rejected
+from cspine_bench.dataset.write import write_dataset
 from cspine_bench.errors import DataError
 from cspine_bench.sources.files import list_files
 from cspine_bench.sources.images import ImagesSource, read_labels
@@ -110,6 +112,8 @@ def test_groups_by_pattern(tmp_path):
         ("file,curvature\na.png,bent\n", "curvature is 'bent'; allowed are lordotic, straight"),
         ("file,age\na.png\n", "line 2: has another number of cells than the header's 2"),
         (b"file\n\xff\xfe", "is no UTF-8 CSV file"),
+        ("file,sex,sex\na.png,m,f\n", "column 'sex' is there twice"),
+        ("file;sex\na.png;m\n", "unknown column 'file;sex'; allowed are file, sex, age"),
     ],
 )
 def test_a_wrong_table_is_named_by_its_line(table, message):
@@ -254,3 +258,87 @@ def test_the_description_follows_contents(tmp_path):
     write_files(tmp_path, {"a.png": encode(2), "b.png": encode(1)})
     assert ImagesSource(tmp_path).describe() != before
     assert ImagesSource(tmp_path, size=128).describe() != ImagesSource(tmp_path).describe()
+
+
+def test_reasons_hold_no_path_so_that_a_moved_folder_gives_the_same_dataset(tmp_path):
+    """Reasons are stored in the dataset: a path or a memory address in one would change its bytes."""
+    for folder in (tmp_path / "here", tmp_path / "elsewhere" / "deep"):
+        write_files(
+            folder,
+            {
+                "cut.png": encode()[:-30],
+                "empty.png": b"",
+                "folder.png/inside.txt": b"x",
+                "good.png": encode(),
+                "header.png": encode()[:20] + encode()[60:],
+                "header.tif": encode(image_format="TIFF", shape=(9, 9))[:60],
+            },
+        )
+        os.mkfifo(folder / "pipe.png")
+        os.symlink("nowhere", folder / "dangling.png")
+        os.symlink(".", folder / "loop")
+    for source in (tmp_path / "here", tmp_path / "elsewhere" / "deep"):
+        write_dataset(ImagesSource(source, size=16), source.with_name("out"), skip_bad=True)
+    first, second = tmp_path / "out", tmp_path / "elsewhere" / "out"
+    assert (first / "dataset.json").read_bytes() == (second / "dataset.json").read_bytes()
+    rejected = open_dataset(first).manifest.rejected
+    assert len(rejected) == 8
+    assert all(sample.reason.startswith(f"{sample.origin}: ") for sample in rejected)
+    assert "0x" not in repr(rejected)
+    # One good film in one split: `datasets` would refuse a split without rows.
+    loaded = open_dataset(first).as_huggingface()
+    assert {split: len(rows) for split, rows in loaded.items()} == open_dataset(first).splits
+
+
+def test_names_that_are_not_utf8_are_rejected_and_odd_ones_are_not(tmp_path):
+    names = ["new\nline.png", "ünï 🦴.png", "x" * 250 + ".png", "A.png", "a.png", "-dash.png"]
+    write_files(tmp_path, {name: encode(seed) for seed, name in enumerate(names)})
+    with open(os.fsencode(tmp_path) + b"/bad\xff.png", "wb") as file:
+        file.write(encode())
+    os.mkdir(os.fsencode(tmp_path) + b"/folder\xff")
+    made = {item.key.origin: item for item in make_all(ImagesSource(tmp_path, size=16, keep_names=True))}
+    bad = {name: item.reason for name, item in made.items() if isinstance(item, Rejected)}
+    assert bad == {name: f"{name}: its name is not UTF-8; rename it" for name in ("bad\\xff.png", "folder\\xff")}
+    assert sorted(set(made) - set(bad)) == sorted(names)
+    ImagesSource(tmp_path).describe()
+
+
+def test_a_folder_is_taken_once_however_many_links_lead_to_it(tmp_path):
+    write_files(tmp_path, {"films/one.png": encode()})
+    for index in range(12):
+        (tmp_path / f"ring{index}").mkdir()
+    for one in range(12):
+        for other in range(12):
+            os.symlink(tmp_path / f"ring{other}", tmp_path / f"ring{one}" / f"to{other}")
+    os.symlink("films", tmp_path / "again")
+    made = {item.key.origin: item for item in make_all(ImagesSource(tmp_path, size=16))}
+    assert isinstance(made.pop("again/one.png"), Radiograph)
+    assert "films: is the same folder as again" in made.pop("films").reason
+    assert all("symbolic link" in item.reason for item in made.values())
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+def test_a_source_that_is_a_pipe_or_device_is_refused_at_once(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is neither a folder nor a zip archive"):
+        list_files(tmp_path / name)
+
+
+def test_films_that_would_become_huge_are_rejected_one_by_one(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(np.arange(40_000, dtype=np.uint16) // 200, (2, 1)).astype(np.uint8)).save(buffer, "PNG")
+    write_files(tmp_path, {"good.png": encode(), "long.png": buffer.getvalue()})
+    for settings in ({"size": 32}, {"size": None}):
+        good, long = make_all(ImagesSource(tmp_path, overlays="keep", **settings))
+        assert isinstance(good, Radiograph)
+        assert "long.png: has 40000 x 2 pixels, and would need 40000 x" in long.reason
+        assert "allowed are 32,767 on a side and 150,000,000 in all" in long.reason
+
+
+def test_transparency_in_16_bits_is_refused_like_in_8(tmp_path):
+    pixels = np.arange(1600, dtype=np.uint16).reshape(40, 40) * 30
+    for name, transparent in (("used.png", 300), ("unused.png", 301)):
+        Image.fromarray(pixels).save(tmp_path / name, transparency=transparent)
+    unused, used = make_all(ImagesSource(tmp_path, size=None))
+    np.testing.assert_array_equal(unused.image, pixels)
+    assert "used.png: has transparent pixels" in used.reason

@@ -17,7 +17,7 @@ def build_readme(shards: Sequence[ShardEntry], *, synthetic: bool, kind: str) ->
         synthetic: no patient is depicted.
         kind: `Record.source_kind`, for the title.
     """
-    splits = [split for split in SPLITS if any(shard.split == split and shard.num_rows for shard in shards)]
+    splits = _splits_with_rows(shards)
     header = yaml.safe_dump(_build_metadata(shards, splits), sort_keys=False, allow_unicode=True, width=120)
     counts = "\n".join(
         f"| {split} | {sum(shard.num_rows for shard in shards if shard.split == split)} |" for split in splits
@@ -48,6 +48,34 @@ dataset = load_dataset("PATH/TO/THIS/FOLDER")
 
 Check it: `cspine-bench dataset verify PATH/TO/THIS/FOLDER`. `dataset.json` lists every file with its hash.
 """
+
+
+def describe_readme_fault(text: str, shards: Sequence[ShardEntry]) -> str | None:
+    """What in a README's YAML would make `load_dataset` read the folder differently; None: nothing.
+
+    Files by split, features and numbers of rows are compared; anything else may be added, as a release's card does.
+
+    Args:
+        text: the whole README.
+        shards: of the manifest.
+    """
+    try:
+        found = yaml.safe_load(text.split("---\n")[1])
+        found_info = found["dataset_info"]
+        found_counts = {entry["name"]: entry["num_examples"] for entry in found_info["splits"]}
+        found_parts = {"configs": found["configs"], "features": found_info["features"], "splits": found_counts}
+    except (yaml.YAMLError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        return f"its YAML is not readable or lacks a part ({type(error).__name__}: {' '.join(str(error).split()):.100})"
+    splits = _splits_with_rows(shards)
+    expected = _build_metadata(shards, splits)
+    counts = {entry["name"]: entry["num_examples"] for entry in expected["dataset_info"]["splits"]}
+    parts = {"configs": expected["configs"], "features": expected["dataset_info"]["features"], "splits": counts}
+    wrong = [name for name, value in parts.items() if found_parts[name] != value]
+    return f"its YAML has other {', '.join(wrong)} than the shards" if wrong else None
+
+
+def _splits_with_rows(shards: Sequence[ShardEntry]) -> list[str]:
+    return [split for split in SPLITS if any(shard.split == split and shard.num_rows for shard in shards)]
 
 
 def _build_metadata(shards: Sequence[ShardEntry], splits: Sequence[str]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ _ALL = (
     Rule("file-extra", "error", "A file that the manifest does not list may be read with the data.", "Move it away."),
     Rule("file-unreadable", "error", "The system refuses to read the file.", "Check its permissions and the disk."),
     Rule("file-hash", "error", "The file's bytes are not those that were written.", _AGAIN),
+    Rule("readme-mismatch", "error", "The README's YAML makes `load_dataset` read other splits or columns.", _AGAIN),
     Rule("shard-torn", "error", "The Parquet file is cut short or damaged, so its rows cannot be read.", _AGAIN),
     Rule("shard-foreign", "error", "The shard was made for another dataset or another place in this one.", _AGAIN),
     Rule("schema-drift", "error", "Columns, types or Hugging Face features are not this version's.", _AGAIN),

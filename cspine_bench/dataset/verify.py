@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from cspine_bench.dataset.examine import examine_record
-from cspine_bench.dataset.manifest import MANIFEST_NAME, Manifest, ShardEntry, parse_manifest
+from cspine_bench.dataset.manifest import MANIFEST_NAME, README_NAME, Manifest, ShardEntry, parse_manifest
+from cspine_bench.dataset.readme import describe_readme_fault
 from cspine_bench.dataset.rules import RULES, Issue, Rule, report
 from cspine_bench.dataset.shard import iter_batches, read_footer
 from cspine_bench.errors import DataError
@@ -95,6 +96,10 @@ def _compare_files(path: Path, manifest: Manifest) -> Iterator[Issue]:
             continue
         if found != sha256:
             yield report("file-hash", name, f"its SHA-256 is {found}, the manifest says {sha256}")
+        elif name == README_NAME:
+            text = (path / name).read_text(encoding="utf-8", errors="replace")
+            if (fault := describe_readme_fault(text, manifest.shards)) is not None:
+                yield report("readme-mismatch", name, fault)
 
 
 def _list_files(path: Path) -> Iterator[str]:

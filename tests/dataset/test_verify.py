@@ -106,6 +106,16 @@ def _unreadable(folder: Path) -> None:
     (folder / TRAIN).mkdir()
 
 
+def _edit_readme(old: str, new: str) -> Callable[[Path], None]:
+    def break_it(folder: Path) -> None:
+        text = (folder / "README.md").read_text()
+        assert old in text
+        (folder / "README.md").write_text(text.replace(old, new, 1))
+        reseal(folder, lambda manifest: manifest["files"].update({"README.md": sha256_file(folder / "README.md")}))
+
+    return break_it
+
+
 _BAD_PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 _NOISE = np.random.default_rng(0).integers(0, 255, (24, 24)).astype(np.uint8)
 
@@ -119,6 +129,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         "not list it",
     ),
     "file-hash": (lambda folder: (folder / "README.md").write_text("hello"), "its SHA-256 is"),
+    "readme-mismatch": (_edit_readme("data/test-*", "data/t*"), "its YAML has other configs than the shards"),
     "shard-torn": (_truncate, "unreadable after row 0"),
     "shard-foreign": (
         lambda folder: edit(folder, lambda rows: None, footer={b"cspine_bench": b'{"path": "other"}'}),
@@ -179,6 +190,28 @@ def test_each_rule_finds_its_fault(folder: Path, code: str) -> None:
     }:
         assert issue.where in {TRAIN, TEST}
         assert issue.sample_id is not None or code == "row-count"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("sequence: float32", "sequence: float64", "its YAML has other features than the shards"),
+        ("num_examples: 8", "num_examples: 9", "its YAML has other splits than the shards"),
+        ("---\n", "", "its YAML is not readable or lacks a part"),
+        ("configs:", f"configs: {'[' * 9999}", "its YAML is not readable or lacks a part"),
+        ("dataset_info:", "other:", "its YAML is not readable or lacks a part (KeyError"),
+        ("splits:", "splits: 3\n  x:", "its YAML is not readable or lacks a part (TypeError"),
+    ],
+)
+def test_a_readme_that_would_load_something_else_is_found(folder: Path, old: str, new: str, message: str) -> None:
+    _edit_readme(old, new)(folder)
+    assert message in find(verify_dataset(folder), "readme-mismatch").message
+
+
+def test_a_readme_may_say_more(folder: Path) -> None:
+    _edit_readme("Load it:", "Cite it, then load it:")(folder)
+    _edit_readme("configs:", "license: other\nconfigs:")(folder)
+    assert verify_dataset(folder) == []
 
 
 def test_a_file_that_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
     python benchmarks/phantom_devices.py [--count 64] [--size 256] [--device cuda]
 
-Random numbers come from the CPU in both cases; only projection and film are computed on the device. A pixel's quanta are
-Poisson draws at a rate that differs in its last bits, so a few pixels may land on the other side of a rounding.
+Random numbers come from the CPU in both cases; only projection and film are computed on the device. A pixel's quanta
+are Poisson draws at a rate that differs in its last bits, so a few pixels may fall on the other side of a rounding.
 """
 
 import argparse
@@ -44,7 +44,8 @@ def main() -> None:
         "count": arguments.count,
         "size_px": arguments.size,
         "seed": SEED,
-        "command": f"python benchmarks/phantom_devices.py --count {arguments.count} --size {arguments.size}",
+        "command": f"python benchmarks/phantom_devices.py --count {arguments.count} --size {arguments.size} "
+        f"--device {arguments.device}",
         "commit": None if commit is None else commit.sha,
         "versions": {"python": platform.python_version(), **library_versions(("numpy", "torch"))},
         "figures": {

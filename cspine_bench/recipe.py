@@ -1,8 +1,6 @@
 """Recipes: frozen, checked settings of a step, read from YAML and changed by `--set key=value`."""
 
 import difflib
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cspine_bench.errors import RecipeError
+from cspine_bench.provenance import canonical_json, sha256_bytes
 
 
 class Recipe(BaseModel):
@@ -20,8 +19,7 @@ class Recipe(BaseModel):
 
     def compute_sha256(self) -> str:
         """Hash of the resolved recipe: of its canonical JSON, all defaults written out."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256_bytes(canonical_json(self.model_dump(mode="json")).encode())
 
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)
@@ -55,13 +53,17 @@ def build_recipe(values: dict[str, Any], model: type[RecipeT], *, where: str) ->
 
 
 def _explain(item: Any, model: type[Recipe], where: str) -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "(the whole recipe)"
+    *parents, key = [str(part) for part in item["loc"]] or ["(the whole recipe)"]
     if item["type"] == "extra_forbidden":
+        for parent in parents:
+            nested = model.model_fields[parent].annotation
+            if isinstance(nested, type) and issubclass(nested, Recipe):
+                model = nested
         known = sorted(model.model_fields)
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"{where}: unknown setting {key!r}; {hint}known settings: {', '.join(known)}"
-    return f"{where}: {key} = {item['input']!r} is not possible: {item['msg']}"
+        return f"{where}: unknown setting {'.'.join([*parents, key])!r}; {hint}known settings: {', '.join(known)}"
+    return f"{where}: {'.'.join([*parents, key])} = {item['input']!r} is not possible: {item['msg']}"
 
 
 def apply_overrides(recipe: RecipeT, overrides: Sequence[str]) -> RecipeT:

@@ -2,9 +2,9 @@
 
     python benchmarks/speed/phantom_render.py [--count 64] [--size 256] [--repeats 5] [--device cpu]
 
-A complete sample is image, mask and landmarks as the dataset writer gets them; `encoded` adds PNG coding, hashes and the
-checked record. One thread. Beside it, in the same run: the same chords without tiles, every solid at every pixel, as
-one would write it first. Memory is the peak of a process of its own that makes N samples and keeps none.
+A complete sample is image, mask and landmarks as the dataset writer gets them; `encoded` adds PNG coding, hashes and
+the checked record. One thread. Beside it, in the same run: the same chords without tiles, every solid at every pixel,
+as one would write it first. Memory is the peak of a process of its own that makes N samples and keeps none.
 """
 
 import argparse
@@ -35,18 +35,21 @@ SEED = 0
 
 
 def project_everywhere(groups: list[SolidGroup], camera: Camera, size: int) -> torch.Tensor:
-    """`project_solids` without its boxes: every solid is evaluated in every tile."""
-    boxes = projection._project_boxes
+    """`project_solids` without its shortcuts: every solid, and all its planes, at every pixel."""
+    boxes, sort = projection._project_boxes, projection._sort_by_planes
 
     def whole_film(group: SolidGroup, camera: Camera, size: int, oversample: int) -> tuple[torch.Tensor, torch.Tensor]:
         low = torch.zeros(group.weights.numel(), 2, dtype=torch.float64, device=group.weights.device)
         return low, low + size * oversample - TILE / 2
 
-    projection._project_boxes = whole_film
+    def all_tiles(polynomials: torch.Tensor, of_quadrics: int, depths: torch.Tensor) -> list[tuple[torch.Tensor, int]]:
+        return [(torch.arange(polynomials.shape[1], device=polynomials.device), polynomials.shape[0])]
+
+    projection._project_boxes, projection._sort_by_planes = whole_film, all_tiles
     try:
         return project_solids(groups, camera, size=size, num_channels=2)
     finally:
-        projection._project_boxes = boxes
+        projection._project_boxes, projection._sort_by_planes = boxes, sort
 
 
 def measure(action: Callable[[], object], count: int, device: torch.device) -> dict[str, float]:
@@ -149,7 +152,8 @@ def main() -> None:
         "size_px": arguments.size,
         "repeats": arguments.repeats,
         "seed": SEED,
-        "command": f"python benchmarks/speed/phantom_render.py --size {arguments.size} --device {device.type}",
+        "command": f"python benchmarks/speed/phantom_render.py --count {arguments.count} --size {arguments.size} "
+        f"--repeats {arguments.repeats} --device {device.type}",
         "commit": None if commit is None else commit.sha,
         "machine": {
             "processor": platform.machine(),

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cspine_bench.sources.phantom.person import Person
 from cspine_bench.sources.phantom.posture import Chain
-from cspine_bench.sources.phantom.solids import SolidList, build_frame, half_space
+from cspine_bench.sources.phantom.solids import SolidList, attach, half_space
 from cspine_bench.sources.phantom.vertebra import BONE, MARROW
 
 FloatArray = NDArray[np.float64]
@@ -20,8 +20,8 @@ _SIDES = (-1.0, 1.0)
 def _place(
     parent: FloatArray, x: float, y: float, z: float, *, scale: FloatArray, pitch: float = 0.0, yaw: float = 0.0
 ) -> FloatArray:
-    origin = np.array([x, y, z]) * scale[:, None]
-    return np.asarray(parent @ build_frame(origin=origin[:, None], pitch_rad=pitch, yaw_rad=yaw))
+    size = scale[:, None]
+    return attach(parent, x=x * size, y=y * size, z=z * size, pitch=pitch, yaw=yaw)
 
 
 def _add(
@@ -57,7 +57,7 @@ def add_skull(solids: SolidList, person: Person, chain: Chain) -> None:
     for side in _SIDES:
         condyle = _place(skull, -1, side * 16, 1, scale=scale)
         _add(solids, condyle, (10, 6, 5), scale=scale, density=0.9 * density, shell=1.2)
-        petrous = _place(skull, 14, side * 32, 22, scale=scale, yaw=side * 0.7, pitch=-0.2)
+        petrous = _place(skull, 14, side * 32, 22, scale=scale, yaw=-side * 0.7, pitch=-0.2)
         _add(solids, petrous, (20, 9, 11), scale=scale, density=0.5 * density, shell=3.0)
         mastoid = _place(skull, -3, side * 52, 6, scale=scale, pitch=0.25)
         _add(solids, mastoid, (9, 8, 16), scale=scale, density=0.5 * density, shell=1.2)
@@ -102,16 +102,13 @@ def add_hyoid(solids: SolidList, person: Person, chain: Chain) -> None:
     """Hyoid body and greater horns in front of C3/C4, and the thyroid cartilage as far as it is calcified."""
     scale, density = person.jaw_size, person.density
     c4 = chain.bodies[:, 2:3]
-    front = person.superior_depth[:, 2] / 2 + person.prevertebral[:, 0] + person.hyoid_shift[:, 0]
-    lift = person.hyoid_shift[:, 1]
+    front = (person.superior_depth[:, 2] / 2 + person.prevertebral[:, 0] + person.hyoid_shift[:, 0])[:, None]
+    lift = person.hyoid_shift[:, 1:2]
     for side in _SIDES:
-        horn = np.stack([front + 19, np.full_like(front, side * 15), lift + 9.0], -1)
-        frame = c4 @ build_frame(origin=horn[:, None], pitch_rad=0.18, yaw_rad=-side * 0.35)
-        _add(solids, frame, (14, 1.9, 1.9), scale=scale, density=1.1 * density, shell=0.6)
-        plate = np.stack([front + 20, np.full_like(front, side * 11), lift - 17.0], -1)
-        frame = c4 @ build_frame(origin=plate[:, None], pitch_rad=0.25, yaw_rad=-side * 0.5)
+        horn = attach(c4, x=front + 19, y=side * 15, z=lift + 9.0, pitch=0.18, yaw=-side * 0.35)
+        _add(solids, horn, (14, 1.9, 1.9), scale=scale, density=1.1 * density, shell=0.6)
+        plate = attach(c4, x=front + 20, y=side * 11, z=lift - 17.0, pitch=0.25, yaw=-side * 0.5)
         calcified = 0.45 * person.calcification * density
-        _add(solids, frame, (13, 1.5, 12), scale=scale, density=calcified, shell=0.6)
-    middle = np.stack([front + 32, np.zeros_like(front), lift + 5.5], -1)
-    frame = c4 @ build_frame(origin=middle[:, None], pitch_rad=-0.5)
-    _add(solids, frame, (2.8, 11, 5.2), scale=scale, density=1.1 * density, shell=0.9)
+        _add(solids, plate, (13, 1.5, 12), scale=scale, density=calcified, shell=0.6)
+    middle = attach(c4, x=front + 32, y=0.0, z=lift + 5.5, pitch=-0.5)
+    _add(solids, middle, (2.8, 11, 5.2), scale=scale, density=1.1 * density, shell=0.9)

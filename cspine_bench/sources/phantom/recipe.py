@@ -42,8 +42,8 @@ class CurvatureMix(Recipe):
 
 _LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     "age_years": (18, 100, "the dimensions are adults'"),
-    "field_of_view_mm": (140, 400, "C2 to C7 must fit in"),
-    "magnification": (1.02, 2, "the person stands between source and detector"),
+    "field_of_view_mm": (140, 260, "C2 to C7 must fit in, and nothing beyond skull base and shoulders is modelled"),
+    "detector_gap_mm": (0, 300, "the detector stands behind the far shoulder"),
     "source_detector_mm": (1000, 5000, "the person must fit before the source"),
     "photons_per_mm2": (100, 1e8, "fewer is no image, more is no noise"),
     "scatter_ratio": (0, 10, "scattered over primary intensity"),
@@ -54,7 +54,7 @@ _LIMITS: Final[dict[str, tuple[float, float, str]]] = {
 
 
 class PhantomRecipe(Recipe):
-    """Everything but seed and count that decides the phantom's radiographs."""
+    """Everything but seed and count that decides the phantom's radiographs. Intervals are assumptions."""
 
     kind: Literal["phantom"] = "phantom"
     size: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = Field(
@@ -75,10 +75,12 @@ class PhantomRecipe(Recipe):
     rotation_sd_deg: Annotated[float, Field(ge=0, le=10)] = Field(
         2.0, description="Spread of turn and lean against the beam."
     )
-    flexion_sd_deg: Annotated[float, Field(ge=0, le=20)] = Field(5.0, description="Nod of the head.")
-    field_of_view_mm: Interval = Field((172.0, 205.0), description="Side of the image in the midsagittal plane.")
-    magnification: Interval = Field(
-        (1.10, 1.20), description="Size on the detector over size in the midsagittal plane."
+    flexion_sd_deg: Annotated[float, Field(ge=0, le=12)] = Field(
+        5.0, description="Spread of flexion and extension: of the head, and with it the upper neck."
+    )
+    field_of_view_mm: Interval = Field((165.0, 198.0), description="Side of the image in the midsagittal plane.")
+    detector_gap_mm: Interval = Field(
+        (5.0, 60.0), description="From the far shoulder to the detector; with the shoulder it sets the magnification."
     )
     source_detector_mm: Interval = Field((1500.0, 1830.0), description="Focus to detector.")
     photons_per_mm2: Interval = Field((4.0e4, 2.5e5), description="Log-uniform; sets the quantum noise.")

@@ -37,19 +37,19 @@ from cspine_bench.sources.phantom.vertebra import (
     find_landmarks,
 )
 
-# Linear attenuation per mm near 60 keV effective. Source: NIST XCOM for water-like tissue (.0205) and cortical bone
-# (.06); trabecular bone as a quarter of the step between them.
+# Linear attenuation per mm at 60 keV. Source: NIST XCOM, soft tissue and cortical bone of 1.92 g/cm^3. Trabecular bone
+# at a quarter of the step between them: an assumption.
 MU_SOFT: Final = 0.0205
-MU_CORTICAL: Final = 0.0560
-MU_TRABECULAR: Final = 0.0310
+MU_CORTICAL: Final = 0.0604
+MU_TRABECULAR: Final = MU_SOFT + 0.25 * (MU_CORTICAL - MU_SOFT)
 
-_LANDMARK_VIEW_LIMIT_DEG: Final = 30.0
-"""Beyond this view angle the corners of a body are no longer corners of its shadow: landmarks are not labelled."""
+_LATERAL_LIMIT_DEG: Final = 10.0
+"""A person turned further against the beam is not seen from the side: no landmarks, facing or spacing."""
 
 
 @dataclass(frozen=True)
-class Artefact:
-    """An artefact and how strong it is, 0..1."""
+class Fault:
+    """An artefact's name and how strong it is, 0..1."""
 
     name: str
     strength: float
@@ -62,7 +62,7 @@ class Rendering:
     Attributes:
         image: uint8 or uint16 (S, S), bone bright.
         mask: uint8 (S, S), label ids.
-        landmarks_xy: float32 (23, 2) px.
+        landmarks_xy: float32 (23, 2) px; NaN where the view is not lateral.
         spacing_mm: side of a pixel in the midsagittal plane.
         artefact: what was simulated, if anything.
     """
@@ -71,7 +71,7 @@ class Rendering:
     mask: NDArray[np.uint8]
     landmarks_xy: NDArray[np.float32]
     spacing_mm: float
-    artefact: Artefact | None
+    artefact: Fault | None
 
 
 @dataclass
@@ -109,10 +109,15 @@ def build_anatomy(subjects: list[Subject]) -> tuple[Anatomy, torch.Tensor]:
     add_hyoid(coarse, person, chain)
     add_outline(tissue, person, chain)
     add_air(tissue, person, chain)
-    lateral = abs(np.degrees(subjects[0].view_rad)) <= _LANDMARK_VIEW_LIMIT_DEG
-    add_mask_solids(silhouettes, person, body, chain, lateral=lateral)
+    add_mask_solids(silhouettes, person, body, chain, lateral=find_lateral(subjects))
     layers = (fine, coarse, tissue, silhouettes)
     return Anatomy(*(solids.build_groups() for solids in layers)), torch.from_numpy(find_landmarks(body, chain))
+
+
+def find_lateral(subjects: list[Subject]) -> NDArray[np.bool_]:
+    """Which subjects (B,) the film shows from the side."""
+    turns = np.array([subject.view_rad + float(subject.posture.yaw) for subject in subjects])
+    return np.asarray(np.abs(np.degrees(turns)) <= _LATERAL_LIMIT_DEG)
 
 
 def project_bone(anatomy: Anatomy, camera: Camera, size: int) -> torch.Tensor:
@@ -152,8 +157,7 @@ def render_subjects(
     anatomy = anatomy.to(device)
     camera = build_camera(subjects, size).to(device)
     landmarks = camera.project_points(points.to(device), size).cpu().numpy().astype(np.float32)
-    if abs(np.degrees(subjects[0].view_rad)) > _LANDMARK_VIEW_LIMIT_DEG:
-        landmarks = np.full_like(landmarks, np.nan)
+    landmarks[~find_lateral(subjects)] = np.nan
     masks = render_masks(anatomy, camera, size)
     bone = project_bone(anatomy, camera, size) if recipe.layer != "soft" else None
     soft = project_soft(anatomy, camera, size) if recipe.layer != "bone" else None
@@ -182,7 +186,7 @@ def _expose_and_develop(
     recipe: PhantomRecipe,
     seed: int,
     subjects: list[Subject],
-    artefacts: list[Artefact | None],
+    artefacts: list[Fault | None],
     *,
     spacing: torch.Tensor,
     bone: torch.Tensor | None,
@@ -236,16 +240,16 @@ def _band(white: torch.Tensor, fine: torch.Tensor, coarse: torch.Tensor) -> torc
     return band / band.flatten(1).std(1)[:, None, None]
 
 
-def _draw_artefact(recipe: PhantomRecipe, seed: int, index: int) -> Artefact | None:
+def _draw_artefact(recipe: PhantomRecipe, seed: int, index: int) -> Fault | None:
     generator = numpy_generator(seed, "phantom.artefact", index)
     if not recipe.artefacts or generator.random() >= recipe.artefact_share:
         return None
     name = recipe.artefacts[int(generator.integers(len(recipe.artefacts)))]
-    return Artefact(name, float(np.float32(generator.uniform(*recipe.artefact_strength))))
+    return Fault(name, float(np.float32(generator.uniform(*recipe.artefact_strength))))
 
 
 def _draw_exposure(
-    recipe: PhantomRecipe, seed: int, subjects: list[Subject], artefacts: list[Artefact | None], spacing: torch.Tensor
+    recipe: PhantomRecipe, seed: int, subjects: list[Subject], artefacts: list[Fault | None], spacing: torch.Tensor
 ) -> Exposure:
     rows = []
     for subject, artefact in zip(subjects, artefacts, strict=True):
@@ -255,21 +259,24 @@ def _draw_exposure(
             photons /= divide_dose(artefact.name, artefact.strength)
         # Bone alone attenuates a fifth of what a neck does: it gets a window of its own.
         low, high, air = (0.01, 0.62, 0.05) if recipe.layer == "bone" else (0.12, 2.35, 0.55)
+        # Display settings without a source: chosen by eye, so that films look like films.
         rows.append(
-            [
-                photons,
-                generator.uniform(*recipe.scatter_ratio),
-                generator.uniform(*recipe.blur_mm),
-                generator.uniform(1.7, 2.6),
-                generator.uniform(0.52, 0.68),
-                low * generator.uniform(1, 2.5),
-                high * generator.uniform(1, 1.2),
-                generator.uniform(0.85, 1.15),
-                air,
-            ]
+            {
+                "photons": photons,
+                "scatter_ratio": generator.uniform(*recipe.scatter_ratio),
+                "blur": generator.uniform(*recipe.blur_mm),
+                "detail": generator.uniform(1.7, 2.6),
+                "base": generator.uniform(0.52, 0.68),
+                "window_low": low * generator.uniform(1, 2.5),
+                "window_high": high * generator.uniform(1, 1.2),
+                "gamma": generator.uniform(0.85, 1.15),
+                "air": air,
+            }
         )
-    columns = torch.tensor(np.array(rows).T, dtype=torch.float64, device=spacing.device)
-    return Exposure(spacing, *columns)
+    columns = {
+        name: torch.tensor([row[name] for row in rows], dtype=torch.float64, device=spacing.device) for name in rows[0]
+    }
+    return Exposure(spacing=spacing, **columns)
 
 
 def _finish(
@@ -278,7 +285,7 @@ def _finish(
     seed: int,
     subject: Subject,
     landmarks: NDArray[np.float32],
-    artefact: Artefact | None,
+    artefact: Fault | None,
     spacing_mm: float,
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Shutter, marker and artefact, then the image's own number of bits."""

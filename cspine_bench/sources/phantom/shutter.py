@@ -27,13 +27,13 @@ def draw_shutter(image: FloatImage, generator: np.random.Generator, *, keep_xy: 
         edge = size / 2 - margins[side]
         if len(known):
             edge = max(edge, float((known @ (normal_x, normal_y)).max()) + 0.03 * size)
-        # Half a pixel of ramp either side: the edge of a real shutter is as sharp as the detector.
+        # A pixel of ramp inside the edge: a real shutter is as sharp as the detector.
         inside *= np.clip(edge - (columns * normal_x + rows * normal_y), 0, 1).astype(np.float32)
     return image * inside
 
 
 def draw_marker(image: FloatImage, generator: np.random.Generator, *, facing: Facing) -> FloatImage:
-    """A lead letter, bright, turned a little, in a lower corner before or behind the neck."""
+    """A lead letter, bright, turned a little, in the air before or behind the neck; L or R by chance."""
     size = image.shape[0]
     letter = "R" if generator.random() < 0.5 else "L"
     height = max(8, round(size * generator.uniform(0.05, 0.075)))

@@ -51,6 +51,15 @@ def build_frame(*, origin: ArrayLike, pitch_rad: ArrayLike = 0.0, yaw_rad: Array
     return frame
 
 
+def attach(
+    parent: FloatArray, *, x: ArrayLike, y: ArrayLike, z: ArrayLike, pitch: ArrayLike = 0.0, yaw: ArrayLike = 0.0
+) -> FloatArray:
+    """Frames (B, L, 4, 4) at (x, y, z) mm of parents (B, L, 4, 4), turned by pitch and yaw (rad); all broadcast."""
+    shape = parent.shape[:-2]
+    origin = np.stack([np.broadcast_to(np.asarray(value, dtype=np.float64), shape) for value in (x, y, z)], -1)
+    return np.asarray(parent @ build_frame(origin=origin, pitch_rad=pitch, yaw_rad=yaw))
+
+
 def invert_frame(frame: FloatArray) -> FloatArray:
     """Inverse of rigid transforms (..., 4, 4)."""
     rotation = np.swapaxes(frame[..., :3, :3], -1, -2)

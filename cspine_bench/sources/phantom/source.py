@@ -1,16 +1,19 @@
 """The phantom as a source of annotated radiographs."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import torch
 
+from cspine_bench.anatomy.classes import Curvature
+from cspine_bench.anatomy.curvature import curvature_class
 from cspine_bench.dataset.source import Radiograph, SampleKey
 from cspine_bench.dataset.splits import age_band
+from cspine_bench.provenance import canonical_json
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
-from cspine_bench.sources.phantom.render import render_subjects
+from cspine_bench.sources.phantom.render import Rendering, render_subjects
 from cspine_bench.sources.phantom.subject import draw_subject, draw_traits
 
 PHANTOM_VERSION: Final = "1.0.0"
@@ -35,7 +38,7 @@ class PhantomSource:
         device: where to render; "cpu" gives the same bytes on every run, "cuda" is faster, within one gray level.
 
     Raises:
-        ValueError: count is not positive.
+        ValueError: count is not positive, or the seed does not fit a signed 64-bit integer.
     """
 
     recipe: PhantomRecipe
@@ -46,6 +49,8 @@ class PhantomSource:
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"count must be at least 1, got {self.count}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be between 0 and 2**63 - 1, got {self.seed}")
 
     def describe(self) -> dict[str, Any]:
         """Recipe, seed, count, version and kind of device: what decides the bytes."""
@@ -110,18 +115,18 @@ class PhantomSource:
                 )
                 for position, rendering in zip(same_view, renderings, strict=True):
                     subject = subjects[position]
-                    lateral = bool(torch.isfinite(torch.from_numpy(rendering.landmarks_xy)).all())
+                    lateral = bool(np.isfinite(rendering.landmarks_xy).all())
                     made[position] = Radiograph(
                         key=chunk[position],
                         image=rendering.image,
                         mask=rendering.mask,
                         landmarks_xy=rendering.landmarks_xy,
                         fields={
-                            "pixel_spacing_mm": rendering.spacing_mm,
-                            "pixel_spacing_plane": "patient",
+                            "pixel_spacing_mm": rendering.spacing_mm if lateral else None,
+                            "pixel_spacing_plane": "patient" if lateral else None,
                             "facing": self.recipe.facing if lateral else None,
                             "label_source": "exact",
-                            "curvature": subject.traits.curvature,
+                            "curvature": self._judge(rendering) if lateral else None,
                             "disease": subject.traits.disease,
                             "sex": subject.traits.sex,
                             "age": subject.traits.age,
@@ -141,6 +146,10 @@ class PhantomSource:
             for position in range(len(chunk)):
                 yield made[position]
 
+    def _judge(self, rendering: Rendering) -> Curvature | None:
+        """The rule's verdict on the film's own landmarks; on films from the side it is the class that was drawn."""
+        return curvature_class(rendering.landmarks_xy, pixel_spacing_mm=rendering.spacing_mm, facing=self.recipe.facing)
+
     @property
     def _parameters(self) -> str:
-        return json.dumps(self.recipe.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return canonical_json(self.recipe.model_dump(mode="json"))

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cspine_bench.anatomy.alignment import compute_toyama_px
 from cspine_bench.anatomy.classes import CURVATURE_CLASSES, Curvature, Disease, Sex
-from cspine_bench.anatomy.curvature import compute_curvature_labels
+from cspine_bench.anatomy.curvature import STRAIGHT_BELOW_MM, compute_curvature_labels
 from cspine_bench.errors import DataError
 from cspine_bench.seeding import numpy_generator
 from cspine_bench.sources.phantom.person import Person, draw_person, stack_people
@@ -22,8 +23,8 @@ from cspine_bench.sources.phantom.vertebra import build_bodies, find_landmarks
 
 _POSTURES_AT_ONCE: Final = 8
 _POSTURE_ROUNDS: Final = 60
-_CLASS_SCALES: Final = (0.95, 1.0, 1.05)
-"""A posture is taken only if its class also holds at a spacing 5 % larger and smaller: labels never sit on an edge."""
+_CLASS_MARGIN_MM: Final = 0.3
+"""By how much every centre's distance may be off before the class changes: labels never sit on an edge."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ def draw_subject(recipe: PhantomRecipe, seed: int, index: int) -> Subject:
     bodies = build_bodies(people)
     posing = numpy_generator(seed, "phantom.posture", person_index)
     filming = numpy_generator(seed, "phantom.camera", person_index)
-    source_detector = filming.uniform(*recipe.source_detector_mm)
-    source_distance = source_detector / filming.uniform(*recipe.magnification)
+    # The detector stands behind the far shoulder, so a broad person is magnified more.
+    object_detector = float(person.shoulder_width) + filming.uniform(*recipe.detector_gap_mm)
+    source_distance = filming.uniform(*recipe.source_detector_mm) - object_detector
     aim = filming.normal(0, 8, 2)
     field_of_view = filming.uniform(*recipe.field_of_view_mm)
     jitter = filming.normal(0, 0.02, 2)
@@ -98,9 +100,7 @@ def draw_subject(recipe: PhantomRecipe, seed: int, index: int) -> Subject:
         postures = [_draw_posture(posing, traits, recipe) for _ in range(_POSTURES_AT_ONCE)]
         chain = build_chain(people, stack_postures(postures))
         points = find_landmarks(bodies, chain)
-        labels = _label_classes(points, source_distance, aim)
-        wanted = CURVATURE_CLASSES.index(traits.curvature)
-        for candidate in np.flatnonzero((labels == wanted).all(axis=0)):
+        for candidate in np.flatnonzero(_has_class(points, source_distance, aim, traits.curvature)):
             posture = postures[candidate]
             turned = build_chain(people, stack_postures([posture]), view_rad=view_rad)
             seen = find_landmarks(bodies, turned)[0]
@@ -116,19 +116,35 @@ def _draw_posture(generator: np.random.Generator, traits: Traits, recipe: Phanto
     return draw_posture(
         generator,
         curvature=traits.curvature,
+        sex=traits.sex,
         age=traits.age,
         rotation_sd_deg=recipe.rotation_sd_deg,
         flexion_sd_deg=recipe.flexion_sd_deg,
     )
 
 
-def _label_classes(points: NDArray[np.float64], source_distance: float, aim: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Curvature labels (3, B) of landmarks (B, 23, 3) as the lateral film shows them, for each of `_CLASS_SCALES`."""
+def _has_class(
+    points: NDArray[np.float64], source_distance: float, aim: NDArray[np.float64], curvature: Curvature
+) -> NDArray[np.bool_]:
+    """Whether landmarks (B, 23, 3), mm, have the class on the lateral film, with `_CLASS_MARGIN_MM` to spare."""
     magnified = source_distance / (source_distance + points[..., 1])
     x = aim[0] + (points[..., 0] - aim[0]) * magnified
     z = aim[1] + (points[..., 2] - aim[1]) * magnified
-    seen = np.broadcast_to(np.stack([-x, -z], axis=-1), (len(_CLASS_SCALES), *x.shape, 2))
-    return compute_curvature_labels(seen, pixel_spacing_mm=np.array(_CLASS_SCALES)[:, None])
+    seen = np.stack([-x, -z], axis=-1)
+    fits = compute_curvature_labels(seen, pixel_spacing_mm=1.0) == CURVATURE_CLASSES.index(curvature)
+    distances = compute_toyama_px(seen)[..., :4]
+    furthest = np.abs(distances).max(axis=-1)
+    if curvature == "straight":
+        return np.asarray(fits & (furthest < STRAIGHT_BELOW_MM - _CLASS_MARGIN_MM))
+    fits &= furthest > STRAIGHT_BELOW_MM + _CLASS_MARGIN_MM
+    least, most = distances.min(axis=-1), distances.max(axis=-1)
+    if curvature == "lordotic":
+        return np.asarray(fits & (least > _CLASS_MARGIN_MM))
+    if curvature == "kyphotic":
+        return np.asarray(fits & (most < -_CLASS_MARGIN_MM))
+    upper_less_lower = distances[..., :2].sum(axis=-1) - distances[..., 2:].sum(axis=-1)
+    both_sides = (least < -_CLASS_MARGIN_MM) & (most > _CLASS_MARGIN_MM)
+    return np.asarray(fits & both_sides & (np.abs(upper_less_lower) > 4 * _CLASS_MARGIN_MM))
 
 
 def _frame_film(

@@ -11,11 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cspine_bench.sources.phantom.person import Person
-from cspine_bench.sources.phantom.posture import Chain
+from cspine_bench.sources.phantom.person import MEAN_C2_WIDTH_MM, Person
+from cspine_bench.sources.phantom.posture import ATLAS_ON_DENS, Chain
 from cspine_bench.sources.phantom.solids import (
     SolidList,
     apply_frame,
+    attach,
     axial_quadric,
     build_frame,
     half_space,
@@ -151,8 +152,9 @@ def _hollow(
     plane = body.planes(end)[which]
     deep = person.endplate_concavity[..., which]
     dent = person.endplate_dent[..., which, :]
-    behind = np.full_like(height, -0.08)
-    bowl_axes = np.stack([0.8 * body.semi_depth + side, 0.8 * body.semi_width + side, deep + end], -1)
+    # Apex 61 % back in superior endplates and 54 % in inferior ones. Source: ESJ 2013 22:1570 (56-67 %, 52-57 %).
+    behind = np.full_like(height, (-0.22, -0.08)[which])
+    bowl_axes = np.stack([0.76 * body.semi_depth + side, 0.8 * body.semi_width + side, deep + end], -1)
     dent_axes = np.stack([dent[..., 1] + end, 1.6 * dent[..., 1] + end, dent[..., 2] + end], -1)
     # The dent begins where the bowl ends, so that nothing is taken away twice.
     floor = plane.copy()
@@ -209,15 +211,6 @@ def _add_shell(
     solids.add_ellipsoid(channel=MARROW, weight=density, frame=frame, semi_axes=inner)
 
 
-def _attach(
-    parent: FloatArray, *, x: ArrayLike, y: ArrayLike, z: ArrayLike, pitch: ArrayLike = 0.0, yaw: ArrayLike = 0.0
-) -> FloatArray:
-    """Frames at (x, y, z) of the parents (B, L, 4, 4)."""
-    shape = parent.shape[:2]
-    origin = np.stack([np.broadcast_to(np.asarray(value, dtype=np.float64), shape) for value in (x, y, z)], -1)
-    return np.asarray(parent @ build_frame(origin=origin, pitch_rad=pitch, yaw_rad=yaw))
-
-
 def add_rims(solids: SolidList, person: Person, body: Body, chain: Chain) -> None:
     """Uncinate processes of C3-T1 and osteophytes at the anterior rims."""
     cervical = slice(1, 7)
@@ -226,13 +219,13 @@ def add_rims(solids: SolidList, person: Person, body: Body, chain: Chain) -> Non
     fade = np.array([1.0, 1.0, 1.0, 0.95, 0.8, 0.4])
     for side in _SIDES:
         axes = np.stack([0.62 * depth, np.full_like(depth, 2.0), 3.4 * fade * np.ones_like(depth)], -1)
-        hooks = _attach(frames, x=-0.28 * depth, y=side * 0.86 * width, z=top - 0.3)
+        hooks = attach(frames, x=-0.28 * depth, y=side * 0.86 * width, z=top - 0.3)
         _add_shell(solids, person, hooks, axes, weight=0.8)
     corners = body.find_corners()
     for corner, which, lean in ((0, 0, 0.35), (2, 1, -0.35)):
         size = person.osteophyte[..., which]
         at = corners[:, :, corner]
-        spur = _attach(chain.bodies, x=at[..., 0] + 0.15 * size, y=0.0, z=at[..., 2] - np.sign(lean) * 0.7, pitch=-lean)
+        spur = attach(chain.bodies, x=at[..., 0] + 0.15 * size, y=0.0, z=at[..., 2] - np.sign(lean) * 0.7, pitch=-lean)
         axes = np.stack([0.8 + size, 0.45 * body.semi_width, np.full_like(size, 1.2) + 0.2 * size], -1)
         _add_shell(solids, person, spur, axes, weight=np.where(size > 0.3, 0.9, 0.0))
 
@@ -245,12 +238,21 @@ def add_posterior_elements(solids: SolidList, person: Person, body: Body, chain:
     spacing = np.concatenate([to_next, to_next[:, -1:]], axis=1)
     drop = np.array([-7.0, 0, 0, 0, 0, 0, 0, 0])
     for side in _SIDES:
-        pedicles = _attach(frames, x=-a - 1.5, y=side * 0.5 * person.width, z=1.0 + drop, yaw=-side * 0.7)
+        pedicles = attach(frames, x=-a - 1.5, y=side * 0.5 * person.width, z=1.0 + drop, yaw=-side * 0.7)
         _add_shell(solids, person, pedicles, (5.5, 2.7, 3.1), weight=0.8, shell=1.2)
         _add_pillars(solids, person, body, chain, side=side, spacing=spacing, drop=drop)
-        laminae = _attach(frames, x=(back - a) / 2 - 6.5, y=side * 9.0, z=-3.5 + drop / 2, pitch=0.3, yaw=side * 0.65)
-        _add_shell(solids, person, laminae, np.array([2.1, 9.5, 6.2]), weight=0.75, shell=1.3)
-        tubercles = _attach(frames, x=-0.45 * a, y=side * (0.5 * person.width + 8), z=-2.0 + drop, yaw=side * 0.4)
+        # From the pillar in, and back, to the spinolaminar line.
+        outer_x, inner_x, run = -a - 12.0, back - 2.6, 15.0
+        laminae = attach(
+            frames,
+            x=(outer_x + inner_x) / 2,
+            y=side * (2.0 + run / 2),
+            z=-3.5 + drop / 2,
+            pitch=0.3,
+            yaw=-side * np.arctan2(outer_x - inner_x, run),
+        )
+        _add_shell(solids, person, laminae, np.array([2.1, 9.0, 6.2]), weight=0.75, shell=1.3)
+        tubercles = attach(frames, x=-0.45 * a, y=side * (0.5 * person.width + 8), z=-2.0 + drop, yaw=side * 0.4)
         _add_shell(
             solids, person, tubercles, (4.5, 5.5, 2.6), weight=np.array([0.4, 0.6, 0.6, 0.6, 0.8, 0.7, 0.7, 0.7])
         )
@@ -269,7 +271,7 @@ def _add_pillars(
     sine, cosine = np.sin(_FACET_SLOPE), np.cos(_FACET_SLOPE)
     half = (spacing * cosine - _FACET_GAP_MM) / 2
     at_x = -body.semi_depth - 8.0
-    frames = _attach(chain.bodies, x=at_x, y=side * (0.5 * person.width + 9.5), z=-0.5 + drop)
+    frames = attach(chain.bodies, x=at_x, y=side * (0.5 * person.width + 9.5), z=-0.5 + drop)
     axes = np.stack([np.full_like(half, 7.2), np.full_like(half, 6.0), 0.85 * spacing], -1)
     weight = person.density[:, None] * np.array([0.85, 0.85, 0.85, 0.85, 0.85, 0.8, 0.7, 0.6])
     normal = np.stack([-sine, np.zeros(8), cosine], -1)
@@ -286,12 +288,12 @@ def _add_spinous(solids: SolidList, person: Person, chain: Chain, back: FloatArr
     """Spinous processes: a blade that tapers from the spinolaminar line, and one tip or two."""
     slant, length = person.spinous_slant_rad, person.spinous_length
     lift = np.array([-6.0, -3.0, -3.0, -3.0, -3.5, -4.0, -5.0, -5.0])
-    reach = length / 2 + 4.0
+    reach = length / 2 + 1.0
     tall = (3.6 + 0.07 * length) * np.array([1.35, 1, 1, 1, 1, 1, 1, 1])
     # A negative pitch raises the front: the blade runs down and back.
-    frames = _attach(
+    frames = attach(
         chain.bodies,
-        x=back - (length / 2) * np.cos(slant) + 1.5,
+        x=back - 2.2 - (length / 2) * np.cos(slant),
         y=0.0,
         z=lift - (length / 2) * np.sin(slant),
         pitch=-slant,
@@ -301,7 +303,7 @@ def _add_spinous(solids: SolidList, person: Person, chain: Chain, back: FloatArr
     weight = 1.25 * _level_density(person)
     for channel, inset in ((BONE, np.zeros((1, 1))), (MARROW, 1.5 * person.cortex[:, None])):
         planes = [half_space(normal=normal, offset=tall - inset) for normal in normals]
-        axes = np.stack([reach - inset, 2.7 - 0.6 * inset + 0 * reach, 2.2 * tall], -1)
+        axes = np.stack([reach - inset, 2.9 - 0.6 * inset + 0 * reach, 2.2 * tall], -1)
         quadric = axial_quadric(inverse_squares=1 / axes**2)
         solids.add(
             channel=channel, weight=weight, frame=frames, quadrics=[quadric], planes=planes, low=-axes, high=axes
@@ -309,7 +311,7 @@ def _add_spinous(solids: SolidList, person: Person, chain: Chain, back: FloatArr
     tip_x, tip_z = back - length * np.cos(slant) + 1.0, lift - length * np.sin(slant) - 0.6
     for side in _SIDES:
         spread = np.where(person.bifid > 0, 3.2, 0.6)
-        tips = _attach(
+        tips = attach(
             chain.bodies, x=tip_x + side * 0.7, y=side * spread, z=tip_z - 0.5 * side * person.bifid, pitch=-slant
         )
         size = np.stack([2.6 + 0.05 * length, np.full_like(length, 2.0), 0.75 * tall], -1)
@@ -318,39 +320,39 @@ def _add_spinous(solids: SolidList, person: Person, chain: Chain, back: FloatArr
 
 def add_dens_and_atlas(solids: SolidList, person: Person, body: Body, chain: Chain) -> None:
     """The dens and the superior facets on C2's body; C1's arches and lateral masses round it."""
-    c2, top = chain.bodies[:, :1], body.superior[:, :1]
+    c2, top, scale = chain.bodies[:, :1], body.superior[:, :1], _scale_atlas(person)
     dens, axes = _place_dens(person, body, chain)
     weight = 1.25 * person.density[:, None]
     for channel, inset in ((BONE, 0.0), (MARROW, person.cortex[:, None, None] * 1.6)):
         solids.add_ellipsoid(channel=channel, weight=weight, frame=dens, semi_axes=axes - inset, planes=[_ABOVE])
     for side in _SIDES:
-        _add_shell(solids, person, _attach(c2, x=-0.5, y=side * 14.5, z=top - 3.0), (7.5, 6.0, 4.0), weight=0.5)
-        masses = _attach(chain.atlas, x=-1.5, y=side * 17.0, z=0.5, yaw=side * 0.2)
-        _add_shell(solids, person, masses, (8.0, 6.0, 6.8), weight=0.4)
-        bars = _attach(chain.atlas, x=-22.0, y=side * 14.0, z=0.5, yaw=side * 0.72)
-        _add_shell(solids, person, bars, (16.0, 2.8, 3.6), weight=1.2, shell=1.5)
-        wings = _attach(chain.atlas, x=-2.0, y=side * 30.0, z=0.0)
-        _add_shell(solids, person, wings, (4.5, 7.0, 3.2), weight=0.35)
+        _add_shell(solids, person, attach(c2, x=-0.5, y=side * 14.5, z=top - 3.0), (7.5, 6.0, 4.0), weight=0.5)
+        masses = attach(chain.atlas, x=-1.5, y=side * 17.0 * scale, z=0.5, yaw=side * 0.2)
+        _add_shell(solids, person, masses, np.array((8.0, 6.0, 6.8)) * scale[..., None], weight=0.4)
+        bars = attach(chain.atlas, x=-22.0 * scale, y=side * 14.0 * scale, z=0.5, yaw=side * 0.72)
+        _add_shell(solids, person, bars, np.array((16.0, 2.8, 3.6)) * scale[..., None], weight=1.2, shell=1.5)
+        wings = attach(chain.atlas, x=-2.0, y=side * 30.0 * scale, z=0.0)
+        _add_shell(solids, person, wings, np.array((4.5, 7.0, 3.2)) * scale[..., None], weight=0.35)
     for frame, semi_axes in _place_atlas_arches(person, chain):
         _add_shell(solids, person, frame, semi_axes, weight=1.0, shell=1.4)
 
 
-def add_mask_solids(solids: SolidList, person: Person, body: Body, chain: Chain, *, lateral: bool) -> None:
+def add_mask_solids(solids: SolidList, person: Person, body: Body, chain: Chain, *, lateral: NDArray[np.bool_]) -> None:
     """Silhouettes of C1..T1, one channel each; a weight is 1 over the chord from which on a pixel is part of it.
 
     A vertebra's label is its body's shadow (C2 with the dens, C1 its two arches): posterior elements of neighbours
     cross each other on a lateral film, and one label a pixel cannot hold that.
 
     Args:
-        lateral: take the shadow of the middle 4 mm of a body, where its corners are. The rims to either side lie higher
-            or lower on an oblique ray, and would round the corners off. From other sides the whole body is taken.
+        lateral: (B,) take the shadow of the middle 4 mm of a body, where its corners are. The rims to either side lie
+            higher or lower on an oblique ray, and would round the corners off. From other sides, take the whole body.
     """
     bodies = slice(0, 7)
-    half = np.full_like(person.width, 2.0) if lateral else person.width
+    half = np.where(lateral[:, None], 2.0, person.width)
     sides = [half_space(normal=(0.0, sign, 0.0), offset=half[:, bodies]) for sign in _SIDES]
     solids.add(
         channel=np.arange(1, 8),
-        weight=1.0 if lateral else 4 / person.width[:, bodies],
+        weight=np.where(lateral[:, None], 1.0, 4 / person.width[:, bodies]),
         frame=chain.bodies[:, bodies],
         quadrics=[body.quadric()[:, bodies]],
         planes=[plane[:, bodies] for plane in body.planes()] + sides,
@@ -364,20 +366,36 @@ def add_mask_solids(solids: SolidList, person: Person, body: Body, chain: Chain,
         solids.add_ellipsoid(channel=0, weight=1 / 3.0, frame=frame, semi_axes=semi_axes)
 
 
+_DENS_FORWARD: Final = 0.6
+"""How far the dens stands before the middle of its body, mm."""
+
 _ABOVE: Final = half_space(normal=(0.0, 0.0, -1.0), offset=0.0)
 
 
 def _place_dens(person: Person, body: Body, chain: Chain) -> tuple[FloatArray, FloatArray]:
     """Frame (B, 1, 4, 4) and semi-axes (B, 1, 3) of the dens: the upper half of an ellipsoid on C2's body."""
     height = person.dens_height[:, None]
-    frame = _attach(chain.bodies[:, :1], x=0.6, y=0.0, z=body.superior[:, :1], pitch=person.dens_tilt_rad[:, None])
-    return frame, np.stack([5.5 + 0 * height, 5.2 + 0 * height, height], -1)
+    frame = attach(
+        chain.bodies[:, :1], x=_DENS_FORWARD, y=0.0, z=body.superior[:, :1], pitch=person.dens_tilt_rad[:, None]
+    )
+    return frame, np.stack([_DENS_SEMI_DEPTH + 0 * height, 5.2 + 0 * height, height], -1)
 
 
-def _place_atlas_arches(person: Person, chain: Chain) -> list[tuple[FloatArray, tuple[float, float, float]]]:
-    """Frames and semi-axes of C1's anterior arch and posterior tubercle."""
-    front = 6.0 + person.atlantodental[:, None] + 3.2
+_DENS_SEMI_DEPTH: Final = 5.4
+
+
+def _scale_atlas(person: Person) -> FloatArray:
+    """(B, 1) size of C1 against the drawing: as wide as C2's body is against the mean."""
+    return person.width[:, :1] / MEAN_C2_WIDTH_MM
+
+
+def _place_atlas_arches(person: Person, chain: Chain) -> list[tuple[FloatArray, FloatArray]]:
+    """Frames and semi-axes of C1's anterior arch, one atlantodental interval before the dens, and of its tubercle."""
+    scale = _scale_atlas(person)
+    dens_surface = _DENS_FORWARD + _DENS_SEMI_DEPTH * np.sqrt(1 - ATLAS_ON_DENS**2)
+    arch, tubercle = np.array([3.3, 9.5, 5.4]) * scale[..., None], np.array([3.4, 6.0, 4.6]) * scale[..., None]
+    front = dens_surface + person.atlantodental[:, None] + arch[..., 0]
     return [
-        (_attach(chain.atlas, x=front, y=0.0, z=0.5), (3.3, 9.5, 5.4)),
-        (_attach(chain.atlas, x=-34.5, y=0.0, z=-0.3), (3.4, 6.0, 4.6)),
+        (attach(chain.atlas, x=front, y=0.0, z=0.5), arch),
+        (attach(chain.atlas, x=-34.5 * scale, y=0.0, z=-0.3), tubercle),
     ]

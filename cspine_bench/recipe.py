@@ -1,6 +1,8 @@
 """Recipes: frozen, checked settings of a step, read from YAML and changed by `--set key=value`."""
 
 import difflib
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +11,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cspine_bench.errors import RecipeError
-from cspine_bench.provenance import canonical_json, sha256_bytes
 
 
 class Recipe(BaseModel):
@@ -19,7 +20,8 @@ class Recipe(BaseModel):
 
     def compute_sha256(self) -> str:
         """Hash of the resolved recipe: of its canonical JSON, all defaults written out."""
-        return sha256_bytes(canonical_json(self.model_dump(mode="json")).encode())
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)

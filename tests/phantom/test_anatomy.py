@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from cspine_bench.sources.phantom.arch import add_dens_and_atlas, add_posterior_elements
+from cspine_bench.sources.phantom.body import build_bodies
+from cspine_bench.sources.phantom.bone import BONE
 from cspine_bench.sources.phantom.person import Person, stack_people
 from cspine_bench.sources.phantom.posture import Chain, build_chain, stack_postures
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.render import build_anatomy, project_soft
 from cspine_bench.sources.phantom.solids import SolidGroup, SolidList, apply_frame, invert_frame
 from cspine_bench.sources.phantom.subject import Subject, build_camera, draw_subject
-from cspine_bench.sources.phantom.vertebra import BONE, add_dens_and_atlas, add_posterior_elements, build_bodies
 
 SUBJECTS = 12
 

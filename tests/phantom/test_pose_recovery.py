@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from cspine_bench.sources.phantom.bone import BONE
 from cspine_bench.sources.phantom.detector import gaussian_blur
 from cspine_bench.sources.phantom.projection import Camera, project_solids
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.render import Anatomy, build_anatomy
 from cspine_bench.sources.phantom.subject import build_camera, draw_subject
-from cspine_bench.sources.phantom.vertebra import BONE
 
 SIZE = 64
 

@@ -7,14 +7,12 @@ our own, set by eye.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cspine_bench.sources.phantom.bone import BONE, MARROW, SIDES
 from cspine_bench.sources.phantom.person import Person
 from cspine_bench.sources.phantom.posture import Chain
 from cspine_bench.sources.phantom.solids import SolidList, attach, half_space
-from cspine_bench.sources.phantom.vertebra import BONE, MARROW
 
 FloatArray = NDArray[np.float64]
-
-_SIDES = (-1.0, 1.0)
 
 
 def _place(
@@ -54,7 +52,7 @@ def add_skull(solids: SolidList, person: Person, chain: Chain) -> None:
         shell=2,
     )
     _add(solids, _place(skull, 42, 0, 30, scale=scale), (16, 17, 13), scale=scale, density=0.35 * density, shell=1.2)
-    for side in _SIDES:
+    for side in SIDES:
         condyle = _place(skull, -1, side * 16, 1, scale=scale)
         _add(solids, condyle, (10, 6, 5), scale=scale, density=0.9 * density, shell=1.2)
         petrous = _place(skull, 14, side * 32, 22, scale=scale, yaw=-side * 0.7, pitch=-0.2)
@@ -72,7 +70,7 @@ def add_skull(solids: SolidList, person: Person, chain: Chain) -> None:
 def add_jaw(solids: SolidList, person: Person, chain: Chain) -> None:
     """Mandible (ramus, angle, body, chin), both rows of teeth with their fillings, and the hyoid bone."""
     scale, density, skull = person.jaw_size, person.density, chain.skull
-    for side in _SIDES:
+    for side in SIDES:
         ramus = _place(skull, 38, side * 46, -9, scale=scale, pitch=0.16, yaw=-side * 0.08)
         front = half_space(normal=(1.0, 0.0, 0.0), offset=15.0 * scale[:, None])
         rear = half_space(normal=(-1.0, 0.0, 0.0), offset=14.0 * scale[:, None])
@@ -104,7 +102,7 @@ def add_hyoid(solids: SolidList, person: Person, chain: Chain) -> None:
     c4 = chain.bodies[:, 2:3]
     front = (person.superior_depth[:, 2] / 2 + person.prevertebral[:, 0] + person.hyoid_shift[:, 0])[:, None]
     lift = person.hyoid_shift[:, 1:2]
-    for side in _SIDES:
+    for side in SIDES:
         horn = attach(c4, x=front + 19, y=side * 15, z=lift + 9.0, pitch=0.18, yaw=-side * 0.35)
         _add(solids, horn, (14, 1.9, 1.9), scale=scale, density=1.1 * density, shell=0.6)
         plate = attach(c4, x=front + 20, y=side * 11, z=lift - 17.0, pitch=0.25, yaw=-side * 0.5)

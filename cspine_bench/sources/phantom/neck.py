@@ -9,6 +9,7 @@ Sizes without a source are adult proportions of our own, set by eye: assumptions
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cspine_bench.sources.phantom.bone import SIDES
 from cspine_bench.sources.phantom.person import Person
 from cspine_bench.sources.phantom.posture import Chain
 from cspine_bench.sources.phantom.solids import (
@@ -25,8 +26,6 @@ FloatArray = NDArray[np.float64]
 OUTLINE = 0
 AIR = 1
 TISSUE_IN_AIR = 2
-
-_SIDES = (-1.0, 1.0)
 
 
 def _share(share_of_chord: float) -> float:
@@ -116,7 +115,7 @@ def add_air(solids: SolidList, person: Person, chain: Chain) -> None:
         (attach(skull, x=66.0, y=0.0, z=-12.0, pitch=0.1), _axes(24.0, 12.0, 3.0), 0.95),
         (attach(skull, x=60.0, y=0.0, z=14.0), _axes(34.0, 7.0, 13.0), 1.0),
     ]
-    for side in _SIDES:
+    for side in SIDES:
         air.append((attach(skull, x=-4.0, y=side * 52, z=10.0), _axes(7.0, 6.0, 12.0), 0.8))
         air.append((attach(bodies[:, 7:8], x=14.0, y=side * 42, z=-70.0), _axes(44.0, 36.0, 52.0), 0.38))
     tissue = [

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from cspine_bench.anatomy.landmarks import LEVELS
 from cspine_bench.seeding import numpy_generator
+from cspine_bench.sources.phantom.arch import add_dens_and_atlas, add_posterior_elements
 from cspine_bench.sources.phantom.artefacts import apply_artefact, divide_dose
+from cspine_bench.sources.phantom.body import add_bodies, add_rims, build_bodies, find_landmarks
+from cspine_bench.sources.phantom.bone import BONE, MARROW
 from cspine_bench.sources.phantom.detector import Exposure, develop, expose, gaussian_blur
 from cspine_bench.sources.phantom.head import add_hyoid, add_jaw, add_skull
 from cspine_bench.sources.phantom.neck import AIR, OUTLINE, TISSUE_IN_AIR, add_air, add_outline
@@ -23,19 +26,9 @@ from cspine_bench.sources.phantom.posture import build_chain, stack_postures
 from cspine_bench.sources.phantom.projection import Camera, project_labels, project_solids
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.shutter import draw_marker, draw_shutter
+from cspine_bench.sources.phantom.silhouette import add_silhouettes
 from cspine_bench.sources.phantom.solids import SolidGroup, SolidList
 from cspine_bench.sources.phantom.subject import Subject, build_camera
-from cspine_bench.sources.phantom.vertebra import (
-    BONE,
-    MARROW,
-    add_bodies,
-    add_dens_and_atlas,
-    add_mask_solids,
-    add_posterior_elements,
-    add_rims,
-    build_bodies,
-    find_landmarks,
-)
 
 # Linear attenuation per mm at 60 keV. Source: NIST XCOM, soft tissue and cortical bone of 1.92 g/cm^3. Trabecular bone
 # at a quarter of the step between them: an assumption.
@@ -109,7 +102,7 @@ def build_anatomy(subjects: list[Subject]) -> tuple[Anatomy, torch.Tensor]:
     add_hyoid(coarse, person, chain)
     add_outline(tissue, person, chain)
     add_air(tissue, person, chain)
-    add_mask_solids(silhouettes, person, body, chain, lateral=find_lateral(subjects))
+    add_silhouettes(silhouettes, person, body, chain, lateral=find_lateral(subjects))
     layers = (fine, coarse, tissue, silhouettes)
     return Anatomy(*(solids.build_groups() for solids in layers)), torch.from_numpy(find_landmarks(body, chain))
 

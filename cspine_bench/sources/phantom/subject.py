@@ -15,11 +15,11 @@ from cspine_bench.anatomy.classes import CURVATURE_CLASSES, Curvature, Disease, 
 from cspine_bench.anatomy.curvature import STRAIGHT_BELOW_MM, compute_curvature_labels
 from cspine_bench.errors import DataError
 from cspine_bench.seeding import numpy_generator
+from cspine_bench.sources.phantom.body import build_bodies, find_landmarks
 from cspine_bench.sources.phantom.person import Person, draw_person, stack_people
 from cspine_bench.sources.phantom.posture import Posture, build_chain, draw_posture, stack_postures
 from cspine_bench.sources.phantom.projection import Camera
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
-from cspine_bench.sources.phantom.vertebra import build_bodies, find_landmarks
 
 _POSTURES_AT_ONCE: Final = 8
 _POSTURE_ROUNDS: Final = 60

@@ -93,4 +93,4 @@ def select_path(recipe: DdpmRecipe) -> Path:
     """The path that a recipe's network is trained on."""
     if recipe.objective == "flow":
         return FLOW
-    return {"cosine": COSINE, "linear": LINEAR}[recipe.schedule]
+    return COSINE if recipe.schedule == "cosine" else LINEAR

@@ -36,7 +36,7 @@ class NetworkRecipe(Recipe):
     @property
     def size_multiple(self) -> int:
         """The side of an image must be a multiple of this."""
-        return self.unshuffle * 2 ** (len(self.widths) - 1)
+        return self.unshuffle << (len(self.widths) - 1)
 
 
 class TrainingRecipe(Recipe):

@@ -69,7 +69,9 @@ def build_network(recipe: NetworkRecipe, in_channels: int) -> UnshuffledUNet:
         block_out_channels=recipe.widths,
         down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attention),
         up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)),
-        norm_num_groups=math.gcd(32, *recipe.widths),
+        # Added in front of a norm over few channels, as is diffusers' default, the time would be normalised away.
+        resnet_time_scale_shift="scale_shift",
+        norm_num_groups=math.gcd(32, *recipe.widths) // 4,
     )
     return UnshuffledUNet(unet, unshuffle=recipe.unshuffle, in_channels=in_channels)
 

@@ -17,8 +17,8 @@ PROGRESS_NAME: Final = "progress.png"
 _MOST_ROWS: Final = 8
 _TILE_PX: Final = 96
 _LEFT_PX, _TOP_PX, _PLOT_PX = 84, 44, 260
-_PAGE, _INK, _MUTED, _LINE = "#0d0f13", "#e8eaee", "#878e9a", "#23272f"
-_COLOURS: Final = ("#6b7280", "#ffffff", "#56b4e9", "#2fc49a", "#e69f00", "#e8703a")
+_PAGE, _MUTED, _LINE = "#0d0f13", "#878e9a", "#23272f"
+_COLOURS: Final = ("#878e9a", "#ffffff", "#56b4e9", "#2fc49a", "#e69f00", "#e8703a")
 """Training, validation, and its bands of time from little to much noise."""
 
 Row = dict[str, Any]
@@ -133,7 +133,7 @@ def _draw_losses(draw: ImageDraw.ImageDraw, rows: list[Row], box: tuple[int, int
     draw.text((right, bottom + 6), f"{last} updates", font=_font(12), fill=_MUTED, anchor="ra")
     x = float(left)
     for (name, curve), colour in zip(curves.items(), _COLOURS, strict=False):
-        draw.text((x, top - 12), name, font=_font(13), fill=colour if name != "training" else _INK, anchor="ls")
+        draw.text((x, top - 12), name, font=_font(13), fill=colour, anchor="ls")
         x += draw.textlength(name, font=_font(13)) + 16
         places = [place(step, loss) for step, loss in curve]
         if len(places) > 1:

@@ -225,8 +225,8 @@ def _run_updates(training: _Training, out: Path, step: int, on_progress: Callabl
         with _explain_full_memory(training.device):
             loss, gradient = _update(training, step, rate)
         step += 1
-        if not (np.isfinite(loss) and np.isfinite(gradient) and loss < _DIVERGED_ABOVE):
-            raise _diverged(out, step, loss, gradient)
+        if not (loss < _DIVERGED_ABOVE and np.isfinite(gradient)):
+            raise _diverged(out, step, f"loss {loss:g}, gradient norm {gradient:g}")
         window.append((loss, gradient))
         saves = step % options.validate_every == 0 or step in (*options.checkpoint_steps, options.num_steps)
         if saves or step % _LOG_EVERY == 0:
@@ -238,8 +238,10 @@ def _run_updates(training: _Training, out: Path, step: int, on_progress: Callabl
             window = []
         if saves:
             bands = _validate(training)
-            row = {"kind": "validation", "step": step, "loss": float(np.mean(list(bands.values()))), "bands": bands}
-            append_log(out, [row])
+            loss = float(np.mean(list(bands.values())))
+            if not loss < _DIVERGED_ABOVE:
+                raise _diverged(out, step, f"validation loss {loss:g}")
+            append_log(out, [{"kind": "validation", "step": step, "loss": loss, "bands": bands}])
             write_strip(out, step, _sample(training))
             save_snapshot(out, _make_snapshot(training, step))
             prune_checkpoints(out, options.checkpoint_steps)
@@ -370,11 +372,11 @@ def _sample(training: _Training) -> torch.Tensor:
     return sampler(denoise, path, noise.to(training.device), times, draw_noise)
 
 
-def _diverged(out: Path, step: int, loss: float, gradient: float) -> RecipeError:
+def _diverged(out: Path, step: int, found: str) -> RecipeError:
     steps = list_steps(out)
     last = f"the last good checkpoint is {find_checkpoint(out, steps[-1])}" if steps else "there is no checkpoint yet"
     return RecipeError(
-        f"{out}: training diverged at update {step} (loss {loss:g}, gradient norm {gradient:g}); {last}; lower "
+        f"{out}: training diverged at update {step} ({found}); {last}; lower "
         "training.learning_rate or training.clip_norm, or lengthen training.warmup_steps, and train into another folder"
     )
 

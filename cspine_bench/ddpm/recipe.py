@@ -61,7 +61,9 @@ class TrainingRecipe(Recipe):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the network's arithmetic; bfloat16 is faster on GPUs, and far slower on many CPUs."
     )
-    validate_every: Count = Field(115, description="Updates between two validations, each with a checkpoint and a few samples.")
+    validate_every: Count = Field(
+        115, description="Updates between two validations, each with a checkpoint and a few samples."
+    )
     checkpoint_steps: tuple[Count, ...] = Field(
         (), description="Updates after which the checkpoint is kept for good; of the others only the last stays."
     )

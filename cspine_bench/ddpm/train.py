@@ -363,7 +363,7 @@ def _sample(training: _Training) -> torch.Tensor:
         t = torch.full((len(xt),), time_now, device=xt.device)
         with _autocast(training):
             output = training.averaged(xt, t, condition).float()
-        return predict_x0(recipe.objective, output, xt, t, path)
+        return predict_x0(recipe.objective, output, xt, t, path).clamp(-1, 1)
 
     def draw_noise(step: int) -> torch.Tensor:
         raise AssertionError(f"{DEFAULT_SAMPLER} draws no noise, asked for at step {step}")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,27 @@ def test_killed_anywhere_it_ends_in_the_same_weights(phantoms: Path, finished: P
     assert len([row for row in read_log(tmp_path / "run") if row["kind"] == "start"]) == 3
     assert hash_weights(tmp_path / "run") == hash_weights(finished)
     assert read_losses(tmp_path / "run") == read_losses(finished)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": "v", "schedule": "cosine", "min_snr_gamma": 5.0, "condition": "none"},
+        {"objective": "epsilon", "schedule": "linear", "training": {"times": "uniform"}},
+        {"objective": "flow", "training": {"precision": "bfloat16", "batch_size": 2}},
+    ],
+    ids=["v", "epsilon", "bfloat16"],
+)
+def test_other_recipes_train_and_load(phantoms: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    values = SMALL.model_dump() | settings
+    length = {"num_steps": 6, "validate_every": 6, "checkpoint_steps": ()}
+    values["training"] = SMALL.training.model_dump() | length | settings.get("training", {})
+    recipe = DdpmRecipe.model_validate(values)
+    summary = train(recipe, phantoms, tmp_path / "run")
+    assert 0.1 < summary.validation_loss < 3
+    generator = load_generator(tmp_path / "run")
+    assert (generator.recipe, generator.weights_sha256) == (recipe, summary.weights_sha256)
+    assert (generator.shape_model is None) == (recipe.condition == "none")
 
 
 def test_a_finished_run_is_left_alone(phantoms: Path, run: Path) -> None:

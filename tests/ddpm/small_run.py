@@ -1,11 +1,14 @@
 """A run folder as training leaves it, with weights drawn at random: enough to sample from, in no time."""
 
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from cspine_bench.dataset.source import Radiograph, SampleKey
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.ddpm.checkpoint import (
     Generator,
@@ -70,5 +73,16 @@ def load_small(folder: Path, *, condition: str = "skeleton") -> Generator:
     return load_generator(write_small_run(folder / f"run-{condition}", condition=condition))
 
 
+class Stalling(DdpmSource):
+    """As its parent, but rests for ever inside the second shard, so that a signal finds it there."""
+
+    def iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph]:
+        for number, made in enumerate(super().iter_radiographs(keys)):
+            if len(keys) < COUNT / 2 and number == 1:
+                print("stalled", flush=True)
+                time.sleep(600)
+            yield made
+
+
 if __name__ == "__main__":
-    write_dataset(DdpmSource(load_generator(Path(sys.argv[1])), COUNT, num_steps=40, batch_size=4), Path(sys.argv[2]))
+    write_dataset(Stalling(load_generator(Path(sys.argv[1])), COUNT, num_steps=3, batch_size=4), Path(sys.argv[2]))

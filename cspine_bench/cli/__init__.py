@@ -10,6 +10,7 @@ import click
 
 from cspine_bench import __version__
 from cspine_bench.cli.dataset import dataset
+from cspine_bench.cli.ddpm import ddpm
 from cspine_bench.cli.demo import demo
 from cspine_bench.errors import CspineBenchError
 
@@ -72,6 +73,7 @@ def cli(traceback: bool) -> None:
 
 
 cli.add_command(dataset)
+cli.add_command(ddpm)
 cli.add_command(demo)
 
 

@@ -68,7 +68,7 @@ def phantom(
 
     named = [f"{name}={value}" for name, value in (("size", size), ("facing", facing)) if value is not None]
     recipe = apply_overrides(PhantomRecipe(), [*named, *overrides])
-    _write(PhantomSource(recipe, count, writing.seed, device), out, writing, printing)
+    write_folder(PhantomSource(recipe, count, writing.seed, device), out, writing, printing)
     print_note("Synthetic phantom: not for diagnosis.", quiet=printing.quiet)
 
 
@@ -99,7 +99,7 @@ def csxa(src: Path, out: Path, need_spacing: bool, importing: Importing, writing
     from cspine_bench.sources.csxa import CsxaSource, write_import_report
 
     source = CsxaSource(src, need_spacing=need_spacing, **importing.settings)
-    _write(source, out, writing, printing, importing)
+    write_folder(source, out, writing, printing, importing)
     if not writing.dry_run:
         report = out.with_name(f"{out.name}.import.json")
         write_import_report(source.build_report(), report)
@@ -132,7 +132,7 @@ def images(
     from cspine_bench.sources.images import ImagesSource
 
     source = ImagesSource(src, group_pattern=group_pattern, keep_names=keep_names, **importing.settings)
-    _write(source, out, writing, printing, importing)
+    write_folder(source, out, writing, printing, importing)
 
 
 @import_.command()
@@ -150,7 +150,7 @@ def dicom(src: Path, out: Path, importing: Importing, writing: Writing, printing
     """
     from cspine_bench.sources.dicom import DicomSource
 
-    _write(DicomSource(src, **importing.settings), out, writing, printing, importing)
+    write_folder(DicomSource(src, **importing.settings), out, writing, printing, importing)
 
 
 @dataset.command()
@@ -205,9 +205,10 @@ def verify(context: click.Context, folder: Path, printing: Printing) -> None:
     context.exit(1 if issues else 0)
 
 
-def _write(
+def write_folder(
     source: "Source", out: Path, writing: Writing, printing: Printing, importing: Importing | None = None
 ) -> None:
+    """Write a source into a dataset folder, or say what would be written, and print the result."""
     from cspine_bench.dataset.write import write_dataset
 
     if writing.dry_run:

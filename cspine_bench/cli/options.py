@@ -17,6 +17,7 @@ EXISTING_PATH: Final = click.Path(exists=True, path_type=Path)
 NEW_PATH: Final = click.Path(path_type=Path)
 FITS: Final = ("pad", "crop")
 OVERLAYS: Final = ("mask", "crop", "keep", "refuse")
+SAMPLERS: Final = ("ddpm", "ddim", "dpmpp-2m", "heun")
 KEEP_SIZE: Final = 0
 SEED: Final = click.IntRange(0, 2**63 - 1)
 
@@ -37,13 +38,13 @@ def parse_fractions(context: click.Context, option: click.Parameter, text: str) 
     return shares
 
 
-def parse_device(context: click.Context, option: click.Parameter, text: str) -> str:
-    """`cpu`, `cuda` or `cuda:N`, and there is such a device.
+def parse_device(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """`cpu`, `cuda` or `cuda:N`, and there is such a device; None for an option that was not given.
 
     Raises:
         click.BadParameter: another name, or this machine has no such device. There is no fallback to the CPU.
     """
-    if text == "cpu":
+    if text is None or text == "cpu":
         return text
     if not re.fullmatch(r"cuda(:\d+)?", text):
         raise click.BadParameter(f"{text!r} is none of cpu, cuda, cuda:N")

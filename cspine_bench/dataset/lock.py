@@ -76,7 +76,7 @@ def _lock_writer(scratch: Path) -> int:
         except BlockingIOError as error:
             os.close(descriptor)
             raise DataError(
-                f"{scratch.parent}: another process is writing this dataset; wait for it, or choose another folder"
+                f"{scratch.parent}: another process is writing here; wait for it, or choose another folder"
             ) from error
         except FileNotFoundError:
             pass

@@ -14,6 +14,7 @@ from cspine_bench.cli import cli
 
 from .small_films import write_films
 from .small_source import write_small
+from .small_training import train_small, write_small_training
 
 
 def iter_commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -54,6 +55,13 @@ def test_the_example_runs(path: tuple[str, ...], tmp_path: Path, monkeypatch: py
     [(_, *arguments)] = find_examples(COMMANDS[path])
     if path[-1] in ("inspect", "verify"):
         write_small(tmp_path / "ds", 4)
+    elif path[-1] == "train":
+        write_small_training(tmp_path)
+    elif path[-2] == "ddpm":
+        train_small(tmp_path)
+        if path[-1] == "replay":
+            sampled = CliRunner().invoke(cli, ["ddpm", "sample", "run", "--out", "samples", "--count", "4"])
+            assert sampled.exit_code == 0, sampled.stderr
     elif path[-2] == "import":
         write_films(path[-1], tmp_path / arguments[3])
     result = CliRunner().invoke(cli, arguments)

@@ -1,0 +1,117 @@
+"""`cspine-bench ddpm ...`: train the learned generator, sample from it, and make single images again."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cspine_bench.cli.dataset import write_folder
+from cspine_bench.cli.options import (
+    EXISTING_PATH,
+    NEW_PATH,
+    SAMPLERS,
+    SEED,
+    Printing,
+    Writing,
+    parse_device,
+    printing_options,
+    writing_options,
+)
+from cspine_bench.cli.output import print_note, print_result, show_progress
+
+
+@click.group()
+def ddpm() -> None:
+    """Train a generator of radiographs on a dataset folder, and sample new ones.
+
+    \b
+    Example:
+      cspine-bench ddpm sample run --count 16 --out samples
+    """
+
+
+@ddpm.command()
+@click.argument("recipe", type=EXISTING_PATH)
+@click.option("--data", type=EXISTING_PATH, required=True, help="Dataset folder to train on.")
+@click.option("--out", type=NEW_PATH, required=True, help="Folder for the run; an interrupted run goes on.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Decides the first weights and every draw.")
+@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@printing_options
+def train(
+    recipe: Path, data: Path, out: Path, overrides: tuple[str, ...], seed: int, device: str, printing: Printing
+) -> None:
+    """Train by a recipe (a YAML file) into a run folder.
+
+    \b
+    Example:
+      cspine-bench ddpm train recipe.yaml --data ds --out run
+    """
+    from cspine_bench.ddpm.recipe import DdpmRecipe
+    from cspine_bench.ddpm.train import train as run_training
+    from cspine_bench.recipe import apply_overrides, load_recipe
+
+    resolved = apply_overrides(load_recipe(recipe, DdpmRecipe), overrides)
+    with show_progress(str(out), quiet=printing.quiet) as on_progress:
+        summary = run_training(resolved, data, out, device=device, seed=seed, on_progress=on_progress)
+    document = {**dataclasses.asdict(summary), "path": str(out)}
+    losses = f"loss {summary.train_loss:.4f}, validation loss {summary.validation_loss:.4f}"
+    print_result(document, f"{out}: run {summary.run_id}, step {summary.step:,}, {losses}", as_json=printing.as_json)
+
+
+@ddpm.command()
+@click.argument("run", type=EXISTING_PATH)
+@click.option("--out", type=NEW_PATH, required=True, help="Dataset folder to write; an interrupted one goes on.")
+@click.option("--count", type=click.IntRange(min=1), default=48, show_default=True, help="Radiographs to make.")
+@click.option("--checkpoint", type=click.IntRange(min=1), metavar="STEP", help="Step of the weights.  [the last]")
+@click.option("--sampler", type=click.Choice(SAMPLERS), help="How noise becomes an image.  [dpmpp-2m]")
+@click.option("--steps", "num_steps", type=click.IntRange(min=1), help="Steps of the sampler.  [12]")
+@click.option("--guidance", "guidance_scale", type=float, help="Weight of the condition.  [1, as trained]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Radiographs made at once.  [16]")
+@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@writing_options
+@printing_options
+def sample(
+    run: Path, out: Path, count: int, checkpoint: int | None, writing: Writing, printing: Printing, **options: Any
+) -> None:
+    """Sample radiographs from a trained run into a dataset folder.
+
+    \b
+    Example:
+      cspine-bench ddpm sample run --count 16 --out samples
+    """
+    from cspine_bench.ddpm.checkpoint import load_generator
+    from cspine_bench.ddpm.sample import DdpmSource
+
+    settings = {name: value for name, value in options.items() if value is not None}
+    source = DdpmSource(load_generator(run, checkpoint), count, writing.seed, **settings)
+    write_folder(source, out, writing, printing)
+    print_note("Synthetic radiographs: not for diagnosis.", quiet=printing.quiet)
+
+
+@ddpm.command()
+@click.argument("folder", type=EXISTING_PATH, metavar="DATASET")
+@click.argument("sample_id")
+@click.option("--run", type=EXISTING_PATH, required=True, help="Run that made the sample.")
+@click.option("--device", callback=parse_device, help="cpu, cuda or cuda:N.  [the kind that made it]")
+@printing_options
+@click.pass_context
+def replay(
+    context: click.Context, folder: Path, sample_id: str, run: Path, device: str | None, printing: Printing
+) -> None:
+    """Make one sample again from its record; exit 1 if it is not the same.
+
+    \b
+    Example:
+      cspine-bench ddpm replay samples dd00000003 --run run
+    """
+    from cspine_bench.ddpm.replay import replay as make_again
+
+    result = make_again(folder, sample_id, run, device=device)
+    text = f"{sample_id}: the same in every field and every byte"
+    if not result.same:
+        fields = ", ".join(result.different_fields)
+        text = f"{sample_id}: differs by up to {result.max_gray_difference} gray levels; other {fields}"
+    print_result(dataclasses.asdict(result), text, as_json=printing.as_json)
+    context.exit(0 if result.same else 1)

@@ -1,0 +1,284 @@
+"""The run folder: what a training run leaves, and how it is read back.
+
+    RUN/recipe.yaml              the resolved recipe
+    RUN/shape_model.safetensors  of the training landmarks, for a network that is conditioned on a skeleton
+    RUN/run.json                 what decides the weights, with the hashes that tie it together
+    RUN/log.jsonl                training and validation, a line each
+    RUN/checkpoints/step-001150/ model, ema and optimizer .safetensors, and state.json with their hashes
+
+A checkpoint folder is renamed into place when it is whole, so one that is there can be gone on from.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors
+import safetensors.numpy
+import safetensors.torch
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cspine_bench.dataset.files import explain_full_disk, move_into_place, sync_folder, write_file
+from cspine_bench.ddpm.network import UnshuffledUNet, build_network, count_channels
+from cspine_bench.ddpm.recipe import DdpmRecipe
+from cspine_bench.ddpm.shape_model import ShapeModel
+from cspine_bench.errors import CheckpointError, RecipeError
+from cspine_bench.provenance import sha256_bytes, sha256_file, sha256_json
+from cspine_bench.recipe import load_recipe
+
+CHECKPOINT_FORMAT: Final = 1
+RUN_NAME: Final = "run.json"
+LOG_NAME: Final = "log.jsonl"
+_RECIPE_NAME: Final = "recipe.yaml"
+_SHAPE_MODEL_NAME: Final = "shape_model.safetensors"
+_STATE_NAME: Final = "state.json"
+_PARTS: Final = ("model", "ema", "optimizer")
+
+Tensors = dict[str, torch.Tensor]
+
+
+class RunFacts(BaseModel):
+    """`run.json`. The first six decide the weights on one kind of machine; the rest says where they were made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = CHECKPOINT_FORMAT
+    recipe_sha256: str
+    dataset_sha256: str
+    shape_model_sha256: str | None
+    seed: int
+    device: str
+    commit: str | None
+    commit_dirty: bool | None
+    versions: dict[str, str]
+
+    @property
+    def run_id(self) -> str:
+        """Sixteen digits that name the run: a hash of what decides its weights."""
+        return sha256_json(self.identity())[:16]
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a run to be gone on with."""
+        return self.model_dump(mode="json", exclude={"commit", "commit_dirty", "versions"})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that training goes on from. `model` and `ema` are by parameter, `optimizer` by "PARAMETER/FIELD"."""
+
+    step: int
+    model: Tensors
+    ema: Tensors
+    optimizer: Tensors
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained network, ready to sample from.
+
+    Attributes:
+        network: averaged weights, in eval mode and without gradients; see `UnshuffledUNet.forward`.
+        recipe: what it was trained by.
+        size: side of its images, px.
+        weights_sha256: of the file that holds the weights.
+        shape_model: of the training landmarks; None for a network without a skeleton condition.
+        run_id: of the run that trained it.
+        step: updates behind the weights.
+    """
+
+    network: UnshuffledUNet
+    recipe: DdpmRecipe
+    size: int
+    weights_sha256: str
+    shape_model: ShapeModel | None
+    run_id: str
+    step: int
+
+
+def write_run(run: Path, facts: RunFacts, recipe: DdpmRecipe, shape_model: bytes | None) -> None:
+    """Begin a run folder; `run.json` comes last, so that a folder that has it is whole.
+
+    Raises:
+        DataError: the disk is full.
+    """
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    write_file(run / _RECIPE_NAME, text.encode(), scratch=run)
+    if shape_model is not None:
+        write_file(run / _SHAPE_MODEL_NAME, shape_model, scratch=run)
+    lines = json.dumps(facts.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+    write_file(run / RUN_NAME, lines.encode(), scratch=run)
+
+
+def pack_shape_model(model: ShapeModel) -> bytes:
+    """The bytes of `shape_model.safetensors`."""
+    return safetensors.numpy.save(dict(sorted(model.to_arrays().items())))
+
+
+def read_run(run: Path) -> tuple[RunFacts, DdpmRecipe]:
+    """What a run is.
+
+    Raises:
+        CheckpointError: `run` is no run folder, or its recipe or `run.json` was changed.
+    """
+    path = run / RUN_NAME
+    try:
+        facts = RunFacts.model_validate_json(path.read_bytes())
+        recipe = load_recipe(run / _RECIPE_NAME, DdpmRecipe)
+    except OSError as error:
+        raise CheckpointError(f"{run}: no training run, {path.name} cannot be read ({error.strerror})") from error
+    except (ValidationError, RecipeError) as error:
+        raise CheckpointError(f"{run}: the run is damaged or of another version ({error})") from error
+    if facts.format != CHECKPOINT_FORMAT:
+        raise CheckpointError(f"{path}: format {facts.format}, this version reads {CHECKPOINT_FORMAT}")
+    if recipe.compute_sha256() != facts.recipe_sha256:
+        raise CheckpointError(f"{run / _RECIPE_NAME}: was changed since the run began; put the old one back")
+    return facts, recipe
+
+
+def list_steps(run: Path) -> list[int]:
+    """Steps of the checkpoints in a run, rising."""
+    names = (re.fullmatch(r"step-(\d{6,})", path.name) for path in (run / "checkpoints").glob("step-*"))
+    return sorted(int(match[1]) for match in names if match)
+
+
+def find_checkpoint(run: Path, step: int) -> Path:
+    """The folder of a step's checkpoint, whether it is there or not."""
+    return run / "checkpoints" / f"step-{step:06d}"
+
+
+def save_snapshot(run: Path, snapshot: Snapshot) -> Path:
+    """Write a checkpoint: whole and on the disk when this returns, or not there at all.
+
+    Raises:
+        DataError: the disk is full.
+    """
+    folder = find_checkpoint(run, snapshot.step)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    files = {}
+    for part in _PARTS:
+        data = safetensors.torch.save({name: value.contiguous() for name, value in getattr(snapshot, part).items()})
+        files[f"{part}.safetensors"] = sha256_bytes(data)
+        _write_synced(temporary / f"{part}.safetensors", data)
+    state = {"format": CHECKPOINT_FORMAT, "step": snapshot.step, "files": files}
+    _write_synced(temporary / _STATE_NAME, (json.dumps(state, indent=1, sort_keys=True) + "\n").encode())
+    sync_folder(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    move_into_place(temporary, folder)
+    return folder
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with explain_full_disk(path, lambda: len(data)), path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def prune_checkpoints(run: Path, keep: tuple[int, ...]) -> None:
+    """Remove every checkpoint but the last and those of the steps in `keep`, and what a killed run left half done."""
+    for step in list_steps(run)[:-1]:
+        if step not in keep:
+            shutil.rmtree(find_checkpoint(run, step))
+    for leftover in (run / "checkpoints").glob(".step-*.tmp"):
+        shutil.rmtree(leftover)
+
+
+def load_snapshot(run: Path, step: int) -> Snapshot:
+    """Read a checkpoint back.
+
+    Raises:
+        CheckpointError: it is missing, cut short or edited.
+    """
+    parts = {part: _load_part(run, step, part)[0] for part in _PARTS}
+    return Snapshot(step=step, **parts)
+
+
+def _load_part(run: Path, step: int, part: str) -> tuple[Tensors, str]:
+    """Tensors of one file of a checkpoint, and the file's hash."""
+    folder = find_checkpoint(run, step)
+    path = folder / f"{part}.safetensors"
+    hint = "the checkpoint is damaged: use another step, or remove its folder and train again"
+    try:
+        state = json.loads((folder / _STATE_NAME).read_bytes())
+        expected = state["files"][path.name]
+        data = path.read_bytes()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); {hint}") from error
+    found = sha256_bytes(data)
+    if found != expected:
+        raise CheckpointError(f"{path}: its hash is {found}, {_STATE_NAME} says {expected}; {hint}")
+    try:
+        return safetensors.torch.load(data), found
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: no safetensors file ({error}); {hint}") from error
+
+
+def load_generator(run: Path, step: int | None = None, *, device: str = "cpu") -> Generator:
+    """A trained network with its averaged weights.
+
+    Args:
+        run: folder that `train` wrote.
+        step: of a checkpoint; None: the last.
+        device: where the network shall be.
+
+    Raises:
+        CheckpointError: the run or the checkpoint is missing, cut short, edited, or of another architecture.
+    """
+    facts, recipe = read_run(run)
+    steps = list_steps(run)
+    if not steps or (step is not None and step not in steps):
+        listed = ", ".join(map(str, steps)) or "none yet; train it first"
+        raise CheckpointError(f"{run}: no checkpoint{f' of step {step}' if step else ''}; there are: {listed}")
+    step = steps[-1] if step is None else step
+    weights, weights_sha256 = _load_part(run, step, "ema")
+    network = build_network(recipe.network, count_channels(recipe))
+    load_weights(network, weights, where=find_checkpoint(run, step))
+    network.eval().requires_grad_(False).to(device)
+    return Generator(
+        network=network,
+        recipe=recipe,
+        size=recipe.size,
+        weights_sha256=weights_sha256,
+        shape_model=_load_shape_model(run, facts),
+        run_id=facts.run_id,
+        step=step,
+    )
+
+
+def load_weights(network: torch.nn.Module, weights: Mapping[str, torch.Tensor], *, where: Path) -> None:
+    """Put weights into a network.
+
+    Raises:
+        CheckpointError: they are of another architecture.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        first = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"{where}: the weights are of another architecture than the recipe's ({first})"
+        ) from error
+
+
+def _load_shape_model(run: Path, facts: RunFacts) -> ShapeModel | None:
+    if facts.shape_model_sha256 is None:
+        return None
+    path = run / _SHAPE_MODEL_NAME
+    try:
+        found = sha256_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the run again") from error
+    if found != facts.shape_model_sha256:
+        raise CheckpointError(
+            f"{path}: its hash is {found}, {RUN_NAME} says {facts.shape_model_sha256}; copy the run again"
+        )
+    return ShapeModel.from_arrays(safetensors.numpy.load_file(path))

@@ -1,0 +1,93 @@
+"""What the network is asked to predict, how errors are weighted, and the image that a prediction means.
+
+Shapes: images (B, 1, S, S), times (B,), both float. `path` is the one that the times refer to.
+"""
+
+import torch
+
+from cspine_bench.ddpm.path import Path
+from cspine_bench.ddpm.recipe import Objective
+
+
+def add_noise(x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor, path: Path) -> torch.Tensor:
+    """The noisy image xt = alpha(t) x0 + sigma(t) eps, of the shape of `x0`. Source: Ho et al. 2020, equation 4."""
+    alpha, sigma = _shares(x0, t, path)
+    return alpha * x0 + sigma * eps
+
+
+def compute_target(
+    objective: Objective, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor, path: Path
+) -> torch.Tensor:
+    """What the network should say of `add_noise(x0, eps, t, path)`; of the shape of `x0`.
+
+    Raises:
+        ValueError: the objective is unknown.
+
+    Source: epsilon: Ho et al. 2020 (2006.11239), equation 14. v = alpha eps - sigma x0: Salimans, Ho 2022
+        (2202.00512), section 4. flow, the velocity dx/dt = eps - x0: Lipman et al. 2023 (2210.02747), equation 23;
+        Liu et al. 2023 (2209.03003), equation 1; with the sign of a time that runs from image to noise.
+    """
+    match objective:
+        case "epsilon":
+            return eps
+        case "v":
+            alpha, sigma = _shares(x0, t, path)
+            return alpha * eps - sigma * x0
+        case "flow":
+            return eps - x0
+        case _:
+            raise ValueError(f"no objective {objective!r}; there are flow, v and epsilon")
+
+
+def predict_x0(
+    objective: Objective, output: torch.Tensor, xt: torch.Tensor, t: torch.Tensor, path: Path
+) -> torch.Tensor:
+    """The image that the network's output at (xt, t) means; of the shape of `xt`, not clipped.
+
+    Raises:
+        ValueError: the objective is unknown.
+
+    Source: the equations of `compute_target` and `add_noise`, solved for x0; for v, alpha^2 + sigma^2 = 1 is used.
+    """
+    match objective:
+        case "epsilon":
+            alpha, sigma = _shares(xt, t, path)
+            return (xt - sigma * output) / alpha
+        case "v":
+            alpha, sigma = _shares(xt, t, path)
+            return alpha * xt - sigma * output
+        case "flow":
+            return xt - _shares(xt, t, path)[1] * output
+        case _:
+            raise ValueError(f"no objective {objective!r}; there are flow, v and epsilon")
+
+
+def compute_weight(objective: Objective, t: torch.Tensor, path: Path, *, min_snr_gamma: float | None) -> torch.Tensor:
+    """Weight of each image's mean squared error.
+
+    Args:
+        objective: what the error is measured on; "flow" is never weighted.
+        t: float (B,), times.
+        path: of the times.
+        min_snr_gamma: highest signal-to-noise ratio alpha^2 / sigma^2 that counts; None: all weights are 1.
+
+    Returns:
+        float (B,), positive.
+
+    Raises:
+        ValueError: flow with a `min_snr_gamma`.
+
+    Source: Hang et al. 2023 (2303.09556), section 3.4: min(SNR, gamma) on x0, which is min(SNR, gamma) / SNR on epsilon
+        and min(SNR, gamma) / (SNR + 1) on v.
+    """
+    if min_snr_gamma is None:
+        return torch.ones_like(t)
+    if objective == "flow":
+        raise ValueError("min_snr_gamma weights v and epsilon, not flow")
+    snr = (path.alpha(t) / path.sigma(t)) ** 2
+    return snr.clamp(max=min_snr_gamma) / (snr if objective == "epsilon" else snr + 1)
+
+
+def _shares(images: torch.Tensor, t: torch.Tensor, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    column = t.reshape(-1, *[1] * (images.ndim - 1))
+    return path.alpha(column), path.sigma(column)

@@ -1,0 +1,103 @@
+"""Make one image of a dataset again from its record, and compare."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cspine_bench.dataset.encode import encode_radiograph
+from cspine_bench.dataset.read import open_dataset
+from cspine_bench.ddpm.checkpoint import Generator, load_generator
+from cspine_bench.ddpm.sample import DdpmSource, build_key
+from cspine_bench.errors import CheckpointError, DataError
+from cspine_bench.imaging.png import decode_png
+from cspine_bench.schema import Record
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """How an image and its record compare with what the generator makes of that record.
+
+    Attributes:
+        same: the record is equal in every field, and so the image in every byte.
+        max_gray_difference: largest difference of a pixel, gray levels; 1 is usual on another device.
+        different_fields: names of fields that differ.
+    """
+
+    sample_id: str
+    same: bool
+    max_gray_difference: int
+    different_fields: tuple[str, ...]
+
+
+def replay(dataset: Path, sample_id: str, run: Path, *, device: str | None = None) -> ReplayResult:
+    """Make one sample again.
+
+    Args:
+        dataset: folder that holds it.
+        sample_id: the sample.
+        run: folder of the run that made it, with the checkpoint that the record names.
+        device: where; None: the kind of device that the record names.
+
+    Raises:
+        DataError: the dataset cannot be read or holds no such sample, the sample was not made by a trained generator,
+            or its kind of device is not there.
+        CheckpointError: the run cannot be read, or has other weights than the record names.
+    """
+    record = _find_record(dataset, sample_id)
+    index, seed = record.sample_index, record.seed
+    sampler, num_steps, batch_size = record.sampler, record.num_steps, record.batch_size
+    device = device or record.device
+    if index is None or seed is None or sampler is None or num_steps is None or batch_size is None or device is None:
+        raise DataError(
+            f"{dataset}: sample {sample_id} is of kind {record.source_kind}; only what a trained generator made can be "
+            "replayed"
+        )
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise DataError(f"sample {sample_id}: {device} is not there; name another device to compare with")
+    source = DdpmSource(
+        _load_same_weights(run, record),
+        count=index + 1,
+        seed=seed,
+        sampler=sampler,
+        num_steps=num_steps,
+        guidance_scale=record.guidance_scale,
+        batch_size=batch_size,
+        device=device,
+    )
+    [made] = source.iter_radiographs([build_key(index, None)])
+    again = encode_radiograph(made, record.split)
+    before = decode_png(record.image, where=f"{dataset}: {sample_id}").astype(np.int32)
+    if before.shape != made.image.shape:
+        raise DataError(f"sample {sample_id} is {before.shape} px, its generator makes {made.image.shape}")
+    different = tuple(name for name in Record.model_fields if not _is_equal(record, again, name))
+    difference = int(np.abs(before - made.image.astype(np.int32)).max())
+    return ReplayResult(sample_id, not different, difference, different)
+
+
+def _find_record(dataset: Path, sample_id: str) -> Record:
+    for record in open_dataset(dataset).iter_records():
+        if record.sample_id == sample_id:
+            return record
+    raise DataError(f"{dataset}: holds no sample {sample_id}; `cspine-bench dataset inspect` shows what it holds")
+
+
+def _load_same_weights(run: Path, record: Record) -> Generator:
+    step = json.loads(record.generator_parameters or "{}").get("step")
+    generator = load_generator(run, step)
+    if generator.weights_sha256 != record.weights_sha256:
+        raise CheckpointError(
+            f"{run}: step {step} has the weights {generator.weights_sha256}, sample {record.sample_id} was made by "
+            f"{record.weights_sha256} of run {record.run_id}; name that run"
+        )
+    return generator
+
+
+def _is_equal(record: Record, again: Record, name: str) -> bool:
+    old, new = getattr(record, name), getattr(again, name)
+    if name == "landmarks_xy" or isinstance(old, float):
+        # NaN is equal to NaN here; the folder stores 32 bits.
+        return np.array_equal(np.float32(old), np.float32(new), equal_nan=True)
+    return bool(old == new)

@@ -1,0 +1,203 @@
+"""A statistical shape model of the landmarks: new spines for the generator to draw, none of them a training spine.
+
+Shapes are aligned by similarity transforms (generalised Procrustes), and their coordinates joined with the pose that
+was taken off and the pixel spacing. Principal components of that vector are drawn inside the ellipsoid that holds most
+of the training shapes. Source: Cootes et al. 1995, Computer Vision and Image Understanding 61:38-59.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from cspine_bench.anatomy.landmarks import CORNER_LEVELS, LANDMARK_INDEX, NUM_LANDMARKS
+from cspine_bench.errors import DataError
+from cspine_bench.seeding import numpy_generator
+
+FloatArray = NDArray[np.float64]
+
+MIN_SHAPES: Final = 24
+_EXPLAINED: Final = 0.99
+"""Share of the variance that the kept components hold."""
+_INSIDE: Final = 0.95
+"""Share of a Gaussian that the ellipsoid holds; beyond it the tails kink."""
+_MAX_DRAWS: Final = 1000
+_POSE: Final = 5
+"""Logarithm of scale, rotation, x, y, and logarithm of the pixel spacing."""
+
+_DISCS: Final = tuple(
+    (LANDMARK_INDEX[f"{upper}_inferior_{side}"], LANDMARK_INDEX[f"{lower}_superior_{side}"])
+    for upper, lower in zip(("C2", *CORNER_LEVELS), CORNER_LEVELS, strict=False)
+    for side in ("anterior", "posterior")
+)
+_COLUMN: Final = (LANDMARK_INDEX["C2_centroid"], LANDMARK_INDEX["C7_inferior_anterior"])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A drawn spine: float32 (23, 2) px, and the pixel's side in mm (None where the training set gave none)."""
+
+    landmarks_xy: NDArray[np.float32]
+    pixel_spacing_mm: float | None
+
+
+@dataclass(frozen=True)
+class ShapeModel:
+    """Landmarks of a training set as a truncated Gaussian.
+
+    Attributes:
+        mean: (D,) D = 46 aligned coordinates and 5 of pose.
+        spread: (D,) what each is divided by before the components.
+        components: (K, D); deviations: (K,) their standard deviations.
+        min_disc: (10,) least height of each disc's ends over the column's length, in training.
+        training: (N, 23, 2) px; a draw never comes nearer to one of them than `min_distance_px`.
+        min_distance_px: () root mean square over the landmarks.
+    """
+
+    mean: FloatArray
+    spread: FloatArray
+    components: FloatArray
+    deviations: FloatArray
+    min_disc: FloatArray
+    training: FloatArray
+    min_distance_px: FloatArray
+
+    def draw(self, seed: int, index: int) -> Shape:
+        """Shape `index` of a seed: inside the ellipsoid, with open discs, and no training shape.
+
+        Raises:
+            DataError: no such shape was found; the training set is too odd to model.
+        """
+        generator = numpy_generator(seed, "ddpm.shape", index)
+        limit = stats.chi2.ppf(_INSIDE, len(self.deviations))
+        for _ in range(_MAX_DRAWS):
+            weights = generator.standard_normal(len(self.deviations))
+            if weights @ weights > limit:
+                continue
+            vector = self.mean + self.spread * ((weights * self.deviations) @ self.components)
+            points = _pose(vector[:-_POSE].reshape(NUM_LANDMARKS, 2), vector[-_POSE:])
+            if (_measure_discs(points) < self.min_disc).any():
+                continue
+            if self.measure_nearest_px(points) < self.min_distance_px:
+                continue
+            spacing = float(np.exp(vector[-1]))
+            return Shape(points.astype(np.float32), spacing if np.isfinite(spacing) else None)
+        raise DataError(
+            f"shape {index} of seed {seed}: none of {_MAX_DRAWS} draws was a plausible new spine; the shape model was "
+            f"fitted to {len(self.training)} shapes, train on more"
+        )
+
+    def measure_nearest_px(self, landmarks_xy: NDArray[np.floating]) -> float:
+        """Root mean square distance (px) of a shape (23, 2) to the nearest training shape."""
+        squared = ((self.training - landmarks_xy) ** 2).sum(-1).mean(-1)
+        return float(np.sqrt(squared.min()))
+
+    def to_arrays(self) -> dict[str, FloatArray]:
+        """All attributes by name, for a checkpoint."""
+        return {name: np.atleast_1d(np.asarray(value)) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Any]) -> "ShapeModel":
+        """The inverse of `to_arrays`."""
+        values = {name: np.asarray(value, dtype=np.float64) for name, value in arrays.items()}
+        values["min_distance_px"] = values["min_distance_px"].reshape(())
+        return cls(**values)
+
+
+def fit_shape_model(landmarks_xy: NDArray[np.floating], pixel_spacing_mm: NDArray[np.floating]) -> ShapeModel:
+    """Fit the model to a training set.
+
+    Args:
+        landmarks_xy: (N, 23, 2) px, all images of one size; shapes with a NaN are left out.
+        pixel_spacing_mm: (N,) NaN = not known; if any is not known, drawn shapes carry none.
+
+    Raises:
+        DataError: fewer than 24 whole shapes.
+    """
+    whole = ~np.isnan(landmarks_xy).any(axis=(1, 2))
+    shapes = np.asarray(landmarks_xy[whole], dtype=np.float64)
+    if len(shapes) < MIN_SHAPES:
+        raise DataError(
+            f"a shape model needs {MIN_SHAPES} radiographs with all 23 landmarks, the training split has "
+            f"{len(shapes)}; "
+            "add labelled radiographs, or train without the skeleton condition"
+        )
+    spacing = np.log(np.asarray(pixel_spacing_mm, dtype=np.float64)[whole])
+    known = bool(np.isfinite(spacing).all())
+    aligned, pose = _align(shapes)
+    last = spacing if known else np.zeros(len(shapes))
+    vectors = np.concatenate([aligned.reshape(len(shapes), -1), pose, last[:, None]], axis=1)
+    mean = vectors.mean(axis=0)
+    # One spread for all coordinates keeps their proportions; pose and spacing have their own units, and their own.
+    spread = np.full(vectors.shape[1], vectors[:, :-_POSE].std(axis=0).mean())
+    spread[-_POSE:] = np.maximum(vectors[:, -_POSE:].std(axis=0), 1e-9)
+    _, singular, components = np.linalg.svd((vectors - mean) / spread, full_matrices=False)
+    variance = singular**2 / (len(shapes) - 1)
+    kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), _EXPLAINED)) + 1
+    if not known:
+        mean[-1] = np.nan
+    return ShapeModel(
+        mean=mean,
+        spread=spread,
+        components=components[:kept],
+        deviations=np.sqrt(variance[:kept]),
+        min_disc=_measure_discs(shapes).min(axis=0),
+        training=shapes,
+        min_distance_px=np.asarray(0.5 * _measure_spacing_of(shapes)),
+    )
+
+
+def _measure_spacing_of(shapes: FloatArray) -> float:
+    """Median root mean square distance (px) of a training shape to its nearest other one, over at most 200 of them."""
+    distances = []
+    for index in range(min(len(shapes), 200)):
+        squared = ((shapes - shapes[index]) ** 2).sum(-1).mean(-1)
+        squared[index] = np.inf
+        distances.append(np.sqrt(squared.min()))
+    return float(np.median(distances))
+
+
+def _align(shapes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Shapes without pose (N, 23, 2), of unit size, and the pose (N, 4) that `_pose` puts back."""
+    centres = shapes.mean(axis=1)
+    centred = shapes - centres[:, None]
+    scales = np.sqrt((centred**2).sum(axis=(1, 2)))
+    unit = centred / scales[:, None, None]
+    reference = unit[0]
+    for _ in range(10):
+        angles = _find_rotations(unit, reference)
+        turned = _rotate(unit, -angles)
+        reference = turned.mean(axis=0)
+        reference = reference / np.sqrt((reference**2).sum())
+    return turned, np.column_stack([np.log(scales), angles, centres])
+
+
+def _find_rotations(shapes: FloatArray, reference: FloatArray) -> FloatArray:
+    """Angles (N,) by which the reference is best turned onto each shape, rad."""
+    across = reference[:, 0] * shapes[..., 1] - reference[:, 1] * shapes[..., 0]
+    angles: FloatArray = np.arctan2(across.sum(axis=1), (shapes * reference).sum(axis=(1, 2)))
+    return angles
+
+
+def _rotate(shapes: FloatArray, angles: FloatArray) -> FloatArray:
+    cosine, sine = np.cos(angles)[..., None], np.sin(angles)[..., None]
+    x, y = shapes[..., 0], shapes[..., 1]
+    return np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
+
+
+def _pose(shape: FloatArray, pose: FloatArray) -> FloatArray:
+    log_scale, angle, x, y = pose[:4]
+    return np.asarray(np.exp(log_scale) * _rotate(shape, angle) + (x, y))
+
+
+def _measure_discs(shapes: FloatArray) -> FloatArray:
+    """Signed heights (..., 10) of the disc ends along the column, over the column's length."""
+    top, bottom = shapes[..., _COLUMN[0], :], shapes[..., _COLUMN[1], :]
+    length = np.linalg.norm(bottom - top, axis=-1)
+    down = (bottom - top) / length[..., None]
+    ends = np.array(_DISCS)
+    gaps = shapes[..., ends[:, 1], :] - shapes[..., ends[:, 0], :]
+    heights: FloatArray = (gaps * down[..., None, :]).sum(-1) / length[..., None]
+    return heights

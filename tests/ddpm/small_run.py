@@ -1,0 +1,88 @@
+"""A run folder as training leaves it, with weights drawn at random: enough to sample from, in no time."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cspine_bench.dataset.source import Radiograph, SampleKey
+from cspine_bench.dataset.write import write_dataset
+from cspine_bench.ddpm.checkpoint import (
+    Generator,
+    RunFacts,
+    Snapshot,
+    load_generator,
+    pack_shape_model,
+    save_snapshot,
+    write_run,
+)
+from cspine_bench.ddpm.network import build_network, count_channels
+from cspine_bench.ddpm.recipe import DdpmRecipe, NetworkRecipe
+from cspine_bench.ddpm.sample import DdpmSource
+from cspine_bench.ddpm.shape_model import ShapeModel, fit_shape_model
+from cspine_bench.provenance import sha256_bytes
+
+SIZE = 32
+COUNT = 40
+
+
+def make_shapes(count: int = 40) -> np.ndarray:
+    """Columns of boxes, each a little different; float32 (count, 23, 2) px."""
+    points = [(16.0, 4.0), (13.0, 6.0), (19.0, 6.0)]
+    for level in range(5):
+        top = 8.0 + 4.5 * level
+        points += [(13.0, top), (19.0, top), (13.0, top + 3), (19.0, top + 3)]
+    draw = np.random.default_rng(0)
+    shapes = np.array(points) + draw.normal(0, 0.25, (count, 23, 2)) + draw.normal(0, 0.5, (count, 1, 2))
+    return shapes.astype(np.float32)
+
+
+def fit_small_model() -> ShapeModel:
+    return fit_shape_model(make_shapes(), np.linspace(1.4, 1.8, 40))
+
+
+def write_small_run(run: Path, *, condition: str = "skeleton", weights_seed: int = 0) -> Path:
+    """A run with one checkpoint, at step 2."""
+    recipe = DdpmRecipe(
+        size=SIZE, condition=condition, network=NetworkRecipe(widths=(16, 16), attention_levels=(1,), unshuffle=4)
+    )
+    packed = pack_shape_model(fit_small_model()) if condition == "skeleton" else None
+    facts = RunFacts(
+        recipe_sha256=recipe.compute_sha256(),
+        dataset_sha256="0" * 64,
+        shape_model_sha256=None if packed is None else sha256_bytes(packed),
+        seed=0,
+        device="cpu",
+        commit=None,
+        commit_dirty=None,
+        versions={},
+    )
+    run.mkdir()
+    write_run(run, facts, recipe, packed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(weights_seed)
+        weights = build_network(recipe.network, count_channels(recipe)).state_dict()
+    save_snapshot(run, Snapshot(step=2, model=weights, ema=weights, optimizer={}))
+    return run
+
+
+def load_small(folder: Path, *, condition: str = "skeleton") -> Generator:
+    return load_generator(write_small_run(folder / f"run-{condition}", condition=condition))
+
+
+class Stalling(DdpmSource):
+    """As its parent, but rests for ever inside the second shard, so that a signal finds it there."""
+
+    def iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph]:
+        for number, made in enumerate(super().iter_radiographs(keys)):
+            if len(keys) < COUNT / 2 and number == 1:
+                print("stalled", flush=True)
+                time.sleep(600)
+            yield made
+
+
+if __name__ == "__main__":
+    write_dataset(Stalling(load_generator(Path(sys.argv[1])), COUNT, num_steps=3, batch_size=4), Path(sys.argv[2]))

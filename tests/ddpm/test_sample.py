@@ -1,0 +1,199 @@
+"""An image depends on what its record says, and on nothing else; and it can be made again from it."""
+
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_run import COUNT, SIZE, fit_small_model, load_small, write_small_run
+
+from cspine_bench.anatomy.curvature import curvature_class
+from cspine_bench.cli.options import SAMPLERS as SAMPLER_CHOICES
+from cspine_bench.dataset.read import open_dataset
+from cspine_bench.dataset.source import Radiograph, SampleKey
+from cspine_bench.dataset.verify import verify_dataset
+from cspine_bench.dataset.write import write_dataset
+from cspine_bench.ddpm.checkpoint import Generator, load_generator
+from cspine_bench.ddpm.replay import replay
+from cspine_bench.ddpm.sample import DdpmSource
+from cspine_bench.ddpm.samplers import SAMPLERS
+from cspine_bench.errors import CheckpointError, DataError, RecipeError
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    return load_small(tmp_path_factory.mktemp("skeleton"))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    return load_small(tmp_path_factory.mktemp("plain"), condition="none")
+
+
+def make(source: DdpmSource, order: Sequence[int] | None = None) -> dict[int, Radiograph]:
+    keys = source.list_samples()
+    chosen = [keys[index] for index in (order if order is not None else range(len(keys)))]
+    return {int(made.key.origin): made for made in source.iter_radiographs(chosen)}
+
+
+def stack(made: dict[int, Radiograph]) -> np.ndarray:
+    return np.stack([made[index].image for index in sorted(made)]).astype(int)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_images_do_not_depend_on_order_neighbours_or_batch_size(generator: Generator, sampler: str) -> None:
+    source = DdpmSource(generator, 17, sampler=sampler, num_steps=3, batch_size=4)
+    images = stack(make(source))
+    assert images.shape == (17, SIZE, SIZE)
+    assert len({image.tobytes() for image in images}) == 17
+    # The same batch size: to the bit, in any order, also in a batch that had to be filled up.
+    for order in ([16, 3, 9, 0, 12, 5, 7], [7]):
+        assert (stack(make(source, order)) == images[sorted(order)]).all()
+    # Another batch size: another order of sums, which may cross one rounding.
+    for batch_size in (1, 16):
+        assert np.abs(stack(make(replace(source, batch_size=batch_size))) - images).max() <= 1
+
+
+def test_every_setting_of_a_record_changes_the_image(generator: Generator) -> None:
+    source = DdpmSource(generator, 2, num_steps=6, batch_size=2)
+    images = stack(make(source))
+    changes = [{"seed": 1}, {"num_steps": 7}, {"guidance_scale": 4.0}, {"sampler": "ddim"}, {"sampler": "ddpm"}]
+    for change in changes:
+        other = replace(source, **change)
+        assert (stack(make(other)) != images).any(), change
+        assert other.describe() != source.describe()
+    unguided = stack(make(replace(source, guidance_scale=1.0)))
+    assert np.abs(unguided - images).max() <= 1
+
+
+def test_a_conditioned_image_arrives_with_the_labels_that_were_drawn(generator: Generator) -> None:
+    source = DdpmSource(generator, 8, seed=5, num_steps=2, batch_size=8)
+    made = make(source)
+    model = fit_small_model()
+    for index, radiograph in made.items():
+        shape = model.draw(5, index)
+        np.testing.assert_array_equal(radiograph.landmarks_xy, shape.landmarks_xy)
+        assert radiograph.fields["label_source"] == "conditioned"
+        assert radiograph.fields["condition_kind"] == "skeleton"
+        assert radiograph.fields["facing"] == "left"
+        assert radiograph.fields["pixel_spacing_mm"] == shape.pixel_spacing_mm
+        assert radiograph.fields["curvature"] == curvature_class(
+            shape.landmarks_xy, pixel_spacing_mm=shape.pixel_spacing_mm
+        )
+        assert radiograph.key.strata == {"curvature": radiograph.fields["curvature"]}
+    assert len({radiograph.fields["condition_sha256"] for radiograph in made.values()}) == 8
+
+
+def test_a_landmark_beyond_the_edge_is_not_labelled(generator: Generator) -> None:
+    model = generator.shape_model
+    assert model is not None
+    low = model.mean.copy()
+    low[-2] += 8  # the pose's y: the lowest corners leave the image
+    # No training shape lies there, so nothing is too near to one.
+    source = DdpmSource(replace(generator, shape_model=replace(model, mean=low)), 4, num_steps=2, batch_size=4)
+    for index, radiograph in make(source).items():
+        shape = source.generator.shape_model.draw(0, index)  # type: ignore[union-attr]
+        outside = (shape.landmarks_xy > SIZE - 0.5).any(axis=1)
+        assert outside.any()
+        assert (np.isnan(radiograph.landmarks_xy).all(axis=1) == outside).all()
+
+
+def test_an_unconditional_image_claims_no_labels(plain: Generator) -> None:
+    [radiograph] = make(DdpmSource(plain, 1, num_steps=2, batch_size=1)).values()
+    assert np.isnan(radiograph.landmarks_xy).all()
+    assert not {"label_source", "condition_kind", "curvature", "facing"} & radiograph.fields.keys()
+
+
+def test_impossible_settings_are_refused(plain: Generator) -> None:
+    with pytest.raises(RecipeError, match="guidance needs"):
+        DdpmSource(plain, 1, guidance_scale=2.0)
+    with pytest.raises(ValueError, match="no sampler 'euler'; there are ddpm, ddim"):
+        DdpmSource(plain, 1, sampler="euler")
+    for name in ("count", "num_steps", "batch_size"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+            DdpmSource(plain, **{"count": 1, name: 0})
+
+
+def test_weights_that_give_no_image_stop_the_sampler(tmp_path: Path) -> None:
+    generator = load_small(tmp_path, condition="none")
+    next(generator.network.parameters()).fill_(float("nan"))
+    with pytest.raises(DataError, match="not finite; use another checkpoint"):
+        make(DdpmSource(generator, 1, batch_size=1))
+
+
+def test_the_command_line_knows_every_sampler() -> None:
+    assert tuple(SAMPLERS) == SAMPLER_CHOICES
+
+
+def test_a_source_travels_to_worker_processes(generator: Generator) -> None:
+    source = DdpmSource(generator, 2, num_steps=2, batch_size=2)
+    copied = pickle.loads(pickle.dumps(source))
+    assert copied.describe() == source.describe()
+    assert (stack(make(copied)) == stack(make(source))).all()
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_killed_sampler_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    run, out = write_small_run(tmp_path / "run"), tmp_path / "killed"
+    script = Path(__file__).with_name("small_run.py")
+    process = subprocess.Popen([sys.executable, str(script), str(run), str(out)], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stalled\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert [path.name.split("-")[0] for path in out.glob("data/*.parquet")] == ["train"]
+    assert not (out / "dataset.json").exists()
+    source = DdpmSource(load_generator(run), COUNT, num_steps=3, batch_size=4)
+    write_dataset(source, out)
+    write_dataset(source, tmp_path / "undisturbed")
+    assert read_files(out) == read_files(tmp_path / "undisturbed")
+    assert verify_dataset(out) == []
+
+
+class Retouched(DdpmSource):
+    """Says that it is its parent, and changes a pixel."""
+
+    def iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph]:
+        for made in super().iter_radiographs(keys):
+            image = made.image.copy()
+            image[3, 4] = (int(image[3, 4]) + 128) % 256
+            yield replace(made, image=image)
+
+
+@pytest.mark.parametrize("condition", ["skeleton", "none"])
+def test_a_sample_is_made_again_from_its_record(tmp_path: Path, condition: str) -> None:
+    run = write_small_run(tmp_path / "run", condition=condition)
+    guidance = 2.0 if condition == "skeleton" else None
+    source = DdpmSource(load_generator(run), 6, 3, sampler="ddpm", num_steps=3, guidance_scale=guidance, batch_size=4)
+    write_dataset(source, tmp_path / "ds")
+    for record in open_dataset(tmp_path / "ds").iter_records(columns=("sample_id",)):
+        result = replay(tmp_path / "ds", record.sample_id, run)
+        assert (result.same, result.max_gray_difference, result.different_fields) == (True, 0, ())
+
+
+def test_replay_sees_an_image_that_was_changed(tmp_path: Path) -> None:
+    run = write_small_run(tmp_path / "run")
+    write_dataset(Retouched(load_generator(run), 2, num_steps=2, batch_size=2), tmp_path / "ds")
+    result = replay(tmp_path / "ds", "dd00000001", run)
+    assert not result.same
+    assert result.max_gray_difference == 128
+    assert result.different_fields == ("image", "image_sha256", "pixel_sha256")
+
+
+def test_replay_refuses_what_it_cannot_compare(tmp_path: Path) -> None:
+    run = write_small_run(tmp_path / "run")
+    write_dataset(DdpmSource(load_generator(run), 2, num_steps=2, batch_size=2), tmp_path / "ds")
+    with pytest.raises(DataError, match="holds no sample dd00000007"):
+        replay(tmp_path / "ds", "dd00000007", run)
+    other = write_small_run(tmp_path / "other", weights_seed=1)
+    with pytest.raises(CheckpointError, match="name that run"):
+        replay(tmp_path / "ds", "dd00000001", other)

@@ -1,0 +1,89 @@
+"""Drawn spines are plausible, new, and the same whenever they are drawn."""
+
+import numpy as np
+import pytest
+import torch
+
+from cspine_bench.anatomy.alignment import cobb_c2_c7_deg
+from cspine_bench.ddpm.shape_model import ShapeModel, fit_shape_model
+from cspine_bench.ddpm.skeleton import draw_skeleton
+from cspine_bench.errors import DataError
+from cspine_bench.sources.phantom import PhantomRecipe
+from cspine_bench.sources.phantom.render import build_anatomy
+from cspine_bench.sources.phantom.subject import build_camera, draw_subject
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def landmarks() -> np.ndarray:
+    subjects = [draw_subject(PhantomRecipe(size=SIZE), 1, index) for index in range(120)]
+    _, points = build_anatomy(subjects)
+    return build_camera(subjects, SIZE).project_points(points, SIZE).numpy()
+
+
+@pytest.fixture(scope="module")
+def model(landmarks: np.ndarray) -> ShapeModel:
+    return fit_shape_model(landmarks, np.full(len(landmarks), 2.9))
+
+
+def test_drawn_shapes_have_the_training_sets_spread(landmarks: np.ndarray, model: ShapeModel) -> None:
+    drawn = np.stack([model.draw(0, index).landmarks_xy for index in range(300)]).astype(np.float64)
+    np.testing.assert_allclose(drawn.mean(0), landmarks.mean(0), atol=0.8)
+    ratio = drawn.std(0) / landmarks.std(0)
+    # The ellipsoid cuts the tails of a Gaussian, so a little less than 1.
+    assert 0.7 < ratio.mean() < 1.1
+    cobb = [cobb_c2_c7_deg(shapes) for shapes in (landmarks, drawn)]
+    assert abs(np.mean(cobb[0]) - np.mean(cobb[1])) < 4
+    assert model.draw(0, 0).pixel_spacing_mm == pytest.approx(2.9)
+
+
+def test_no_drawn_shape_is_a_training_shape(landmarks: np.ndarray, model: ShapeModel) -> None:
+    for index in range(100):
+        shape = model.draw(3, index).landmarks_xy
+        nearest = np.sqrt(((landmarks - shape) ** 2).sum(-1).mean(-1)).min()
+        assert nearest >= model.min_distance_px * 0.999 > 0
+    assert model.measure_nearest_px(landmarks[17]) == 0
+
+
+def test_a_shape_depends_on_seed_and_index_and_survives_storage(model: ShapeModel) -> None:
+    again = ShapeModel.from_arrays(model.to_arrays())
+    for index in (0, 5):
+        np.testing.assert_array_equal(model.draw(1, index).landmarks_xy, again.draw(1, index).landmarks_xy)
+    assert not np.array_equal(model.draw(1, 0).landmarks_xy, model.draw(2, 0).landmarks_xy)
+
+
+def test_unlabelled_and_too_few_shapes(landmarks: np.ndarray) -> None:
+    some = landmarks.copy()
+    some[3, 4] = np.nan
+    assert len(fit_shape_model(some, np.full(len(some), np.nan)).training) == len(some) - 1
+    assert fit_shape_model(some, np.full(len(some), np.nan)).draw(0, 0).pixel_spacing_mm is None
+    with pytest.raises(DataError, match="needs 24 radiographs with all 23 landmarks, the training split has 10"):
+        fit_shape_model(landmarks[:10], np.ones(10))
+
+
+def test_the_skeleton_shows_bodies_and_points(landmarks: np.ndarray) -> None:
+    points = torch.from_numpy(landmarks[:2])
+    skeleton = draw_skeleton(points, SIZE)
+    assert skeleton.shape == (2, 1, SIZE, SIZE)
+    assert skeleton.min() >= 0
+    assert skeleton.max() <= 1
+    for x, y in landmarks[0]:
+        assert skeleton[0, 0, round(y), round(x)] > 0.8
+    c5 = landmarks[0, 11:15].mean(0).round().astype(int)
+    assert skeleton[0, 0, c5[1], c5[0]] >= 0.5
+    assert skeleton[0, 0, :, -4:].max() < 0.01
+    # Twice the size shows the same spine.
+    larger = draw_skeleton((points + 0.5) * 2 - 0.5, 2 * SIZE)
+    shrunk = torch.nn.functional.avg_pool2d(larger, 2)
+    assert (shrunk - skeleton).abs().mean() < 0.01
+
+
+def test_a_missing_point_leaves_out_its_body_only(landmarks: np.ndarray) -> None:
+    points = torch.from_numpy(landmarks[:1].copy())
+    points[0, 11] = float("nan")
+    whole, partial = draw_skeleton(torch.from_numpy(landmarks[:1]), SIZE), draw_skeleton(points, SIZE)
+    assert torch.isfinite(partial).all()
+    c3, c5 = (landmarks[0, first : first + 4].mean(0).round().astype(int) for first in (3, 11))
+    assert partial[0, 0, c5[1], c5[0]] < whole[0, 0, c5[1], c5[0]]
+    assert partial[0, 0, c3[1], c3[0]] == whole[0, 0, c3[1], c3[0]]

@@ -37,7 +37,7 @@ class Exposure:
     air: torch.Tensor
 
 
-_COARSEST_SIGMA_PX = 4.0
+_COARSEST_SIGMA_PX = 2.5
 """A blur is done on a coarser grid as long as it is at least this wide there."""
 
 

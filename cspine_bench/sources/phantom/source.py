@@ -19,7 +19,7 @@ from cspine_bench.sources.phantom.subject import draw_subject, draw_traits
 PHANTOM_VERSION: Final = "1.0.0"
 """Raised whenever the same recipe, seed and index would give other pixels or labels."""
 
-_BATCH_PIXELS: Final = 8 * 256**2
+_BATCH_PIXELS: Final = 12 * 256**2
 """Samples rendered together, by their pixels: arrays below 32 MB, which the allocator reuses instead of returning."""
 _BYTES_PER_PIXEL: Final = {8: 0.62, 16: 1.75}
 """Encoded image and mask, measured on the default recipe; only sizes shards."""

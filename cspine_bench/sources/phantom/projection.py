@@ -8,6 +8,7 @@ inside an 8 x 8 tile they come from one matrix product with the tile's 64 monomi
 evaluated in the tiles that its projected box touches.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -71,7 +72,7 @@ def project_solids(
         camera: of the same batch.
         size: side of the square image, px; a multiple of 8.
         num_channels: images per radiograph; a solid adds to the one that its `channels` names.
-        oversample: rays per pixel along each axis, averaged: thin plates seen on edge need 2.
+        oversample: rays per pixel along each axis, averaged (a divisor of 8): thin plates seen on edge need 2.
         fourth_power: sum fourth powers of the chords. A caller that takes the fourth root has a smooth union of
             overlapping solids instead of their sum.
 
@@ -81,9 +82,11 @@ def project_solids(
     tiles = _sum_tiles(
         groups, camera, size=size, num_channels=num_channels, oversample=oversample, fourth_power=fourth_power
     )
-    image = _join_tiles(tiles)
     if oversample > 1:
-        image = functional.avg_pool2d(image, oversample)
+        # Inside the tiles: a quarter of the data is left to be put in order.
+        pooled = functional.avg_pool2d(tiles.view(-1, TILE, TILE), oversample)
+        tiles = pooled.view(*tiles.shape[:4], -1)
+    image = _join_tiles(tiles)
     length = _ray_length(camera, size)[:, None]
     return image * (length**4 if fourth_power else length)
 
@@ -99,10 +102,11 @@ def project_labels(groups: list[SolidGroup], camera: Camera, *, size: int, num_c
 
 
 def _join_tiles(tiles: torch.Tensor) -> torch.Tensor:
-    """(B, C, S / 8, S / 8, 64) -> (B, C, S, S)."""
+    """(B, C, tiles down, tiles across, pixels of a square tile) -> (B, C, S, S)."""
     batch, channels, side = tiles.shape[:3]
-    joined = tiles.view(batch, channels, side, side, TILE, TILE).permute(0, 1, 2, 4, 3, 5)
-    return joined.reshape(batch, channels, side * TILE, side * TILE)
+    tile = math.isqrt(int(tiles.shape[-1]))
+    joined = tiles.view(batch, channels, side, side, tile, tile).permute(0, 1, 2, 4, 3, 5)
+    return joined.reshape(batch, channels, side * tile, side * tile)
 
 
 def _sum_tiles(

@@ -102,9 +102,11 @@ def draw_subject(recipe: PhantomRecipe, seed: int, index: int) -> Subject:
         points = find_landmarks(bodies, chain)
         for candidate in np.flatnonzero(_has_class(points, source_distance, aim, traits.curvature)):
             posture = postures[candidate]
-            turned = build_chain(people, stack_postures([posture]), view_rad=view_rad)
-            seen = find_landmarks(bodies, turned)[0]
-            geometry = _frame_film(seen, turned.skull[0, 0, :3, 3], aim, source_distance, field_of_view, jitter, recipe)
+            seen, skull = points[candidate], chain.skull[candidate, 0, :3, 3]
+            if view_rad != 0:
+                turned = build_chain(people, stack_postures([posture]), view_rad=view_rad)
+                seen, skull = find_landmarks(bodies, turned)[0], turned.skull[0, 0, :3, 3]
+            geometry = _frame_film(seen, skull, aim, source_distance, field_of_view, jitter, recipe)
             return Subject(index, traits, person, posture, geometry, view_rad)
     raise DataError(
         f"phantom sample {index}: no {traits.curvature} posture found in {_POSTURE_ROUNDS * _POSTURES_AT_ONCE} draws; "

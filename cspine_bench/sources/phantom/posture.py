@@ -61,6 +61,8 @@ def draw_posture(
 
     Args:
         generator: the posture's own stream.
+        curvature: class to aim at.
+        sex, age: move the cSVA and, in years, the lordosis.
         rotation_sd_deg: spread of the turn and lean against the beam; at 3 degrees, left and right sides separate. Both
             stay within 15 degrees: beyond, it would be another projection.
         flexion_sd_deg: spread of the head's flexion (positive) and extension; the upper neck takes part in it.

@@ -13,7 +13,7 @@ from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.anatomy.landmarks import LANDMARK_NAMES, MASK_LABELS
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
-from cspine_bench.ddpm.recipe import DdpmRecipe, NetworkRecipe, TrainingRecipe
+from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
 from cspine_bench.recipe import Recipe
 from cspine_bench.schema import SCHEMA_VERSION, Record, build_arrow_schema
 from cspine_bench.sources.phantom.artefacts import ARTEFACTS
@@ -131,7 +131,7 @@ def _shorten(default: object) -> object:
 def build_recipes_page() -> str:
     """Settings of each recipe, with their defaults."""
     parts = ["`--set key=value` changes a setting; the value is YAML, and a dot reaches into a nested recipe."]
-    for model in (PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe):
+    for model in (PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe):
         rows = []
         for name, field in model.model_fields.items():
             default = field.default

@@ -4,16 +4,17 @@
     RUN/shape_model.safetensors  of the training landmarks, for a network that is conditioned on a skeleton
     RUN/run.json                 what decides the weights, with the hashes that tie it together
     RUN/log.jsonl                training and validation, a line each
-    RUN/checkpoints/step-001150/ model, ema and optimizer .safetensors, and state.json with their hashes
+    RUN/checkpoints/step-001150/ model, ema-0.1, ... and optimizer .safetensors; state.json with their hashes
 
 A checkpoint folder is renamed into place when it is whole, so one that is there can be gone on from.
 """
 
+import dataclasses
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,20 +27,20 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cspine_bench.dataset.files import explain_full_disk, move_into_place, sync_folder, write_file
-from cspine_bench.ddpm.network import UnshuffledUNet, build_network, count_channels
+from cspine_bench.ddpm.network import UnshuffledUNet, build_network
 from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.ddpm.shape_model import ShapeModel
 from cspine_bench.errors import CheckpointError, RecipeError
 from cspine_bench.provenance import sha256_bytes, sha256_file, sha256_json
 from cspine_bench.recipe import load_recipe
 
-CHECKPOINT_FORMAT: Final = 1
+CHECKPOINT_FORMAT: Final = 2
 RUN_NAME: Final = "run.json"
 LOG_NAME: Final = "log.jsonl"
 _RECIPE_NAME: Final = "recipe.yaml"
 _SHAPE_MODEL_NAME: Final = "shape_model.safetensors"
 _STATE_NAME: Final = "state.json"
-_PARTS: Final = ("model", "ema", "optimizer")
+_HINT: Final = "the checkpoint is damaged: use another step, or remove its folder and train again"
 
 Tensors = dict[str, torch.Tensor]
 
@@ -70,13 +71,30 @@ class RunFacts(BaseModel):
 
 
 @dataclass(frozen=True)
+class Best:
+    """The checkpoint whose samples were nearest to the real radiographs, and their Fréchet distance."""
+
+    step: int
+    frechet_distance: float
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """Everything that training goes on from. `model` and `ema` are by parameter, `optimizer` by "PARAMETER/FIELD"."""
+    """Everything that training goes on from.
+
+    Attributes:
+        step: updates behind it.
+        model: weights by parameter.
+        emas: their averages, by length.
+        optimizer: its state by "PARAMETER/FIELD".
+        best: of the run up to this step; None before the first measurement.
+    """
 
     step: int
     model: Tensors
-    ema: Tensors
+    emas: dict[float, Tensors]
     optimizer: Tensors
+    best: Best | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,7 @@ class Generator:
         shape_model: of the training landmarks; None for a network without a skeleton condition.
         run_id: of the run that trained it.
         step: updates behind the weights.
+        ema: length of the average, one of the recipe's `ema_lengths`.
     """
 
     network: UnshuffledUNet
@@ -100,6 +119,7 @@ class Generator:
     shape_model: ShapeModel | None
     run_id: str
     step: int
+    ema: float
 
 
 def write_run(run: Path, facts: RunFacts, recipe: DdpmRecipe, shape_model: bytes | None) -> None:
@@ -163,17 +183,25 @@ def save_snapshot(run: Path, snapshot: Snapshot) -> Path:
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    parts = {"model": snapshot.model, "optimizer": snapshot.optimizer}
+    parts |= {name_average(length): weights for length, weights in snapshot.emas.items()}
     files = {}
-    for part in _PARTS:
-        data = safetensors.torch.save({name: value.contiguous() for name, value in getattr(snapshot, part).items()})
+    for part, tensors in parts.items():
+        data = safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()})
         files[f"{part}.safetensors"] = sha256_bytes(data)
         _write_synced(temporary / f"{part}.safetensors", data)
-    state = {"format": CHECKPOINT_FORMAT, "step": snapshot.step, "files": files}
+    best = None if snapshot.best is None else dataclasses.asdict(snapshot.best)
+    state = {"format": CHECKPOINT_FORMAT, "step": snapshot.step, "best": best, "files": files}
     _write_synced(temporary / _STATE_NAME, (json.dumps(state, indent=1, sort_keys=True) + "\n").encode())
     sync_folder(temporary)
     shutil.rmtree(folder, ignore_errors=True)
     move_into_place(temporary, folder)
     return folder
+
+
+def name_average(length: float) -> str:
+    """Name of the part of a checkpoint that holds the average of this length."""
+    return f"ema-{length:g}"
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -183,7 +211,7 @@ def _write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def prune_checkpoints(run: Path, keep: tuple[int, ...]) -> None:
+def prune_checkpoints(run: Path, keep: Collection[int]) -> None:
     """Remove every checkpoint but the last and those of the steps in `keep`, and what a killed run left half done."""
     for step in list_steps(run)[:-1]:
         if step not in keep:
@@ -192,46 +220,94 @@ def prune_checkpoints(run: Path, keep: tuple[int, ...]) -> None:
         shutil.rmtree(leftover)
 
 
-def load_snapshot(run: Path, step: int) -> Snapshot:
-    """Read a checkpoint back.
+def find_best(run: Path) -> int:
+    """Step of the checkpoint whose samples were nearest to the real radiographs while the run was monitored.
+
+    Raises:
+        CheckpointError: there is no checkpoint, the last one is damaged, the run was not monitored yet, or that
+            checkpoint was removed.
+    """
+    steps = list_steps(run)
+    if not steps:
+        raise CheckpointError(f"{run}: no checkpoint; train it first")
+    best = _read_best(_read_state(find_checkpoint(run, steps[-1])), run)
+    if best is None:
+        raise CheckpointError(
+            f"{run}: no checkpoint is known as the best one, no samples were measured (training.monitor); name a step "
+            f"of {', '.join(map(str, steps))}"
+        )
+    if best.step not in steps:
+        raise CheckpointError(f"{run}: the best checkpoint, of step {best.step}, was removed; name a step of {steps}")
+    return best.step
+
+
+def load_snapshot(run: Path, step: int, lengths: Sequence[float]) -> Snapshot:
+    """Read a checkpoint back, with the averages of these lengths.
 
     Raises:
         CheckpointError: it is missing, cut short or edited.
     """
-    parts = {part: _load_part(run, step, part)[0] for part in _PARTS}
-    return Snapshot(step=step, **parts)
+    return Snapshot(
+        step=step,
+        model=_load_part(run, step, "model")[0],
+        emas={length: _load_part(run, step, name_average(length))[0] for length in lengths},
+        optimizer=_load_part(run, step, "optimizer")[0],
+        best=_read_best(_read_state(find_checkpoint(run, step)), run),
+    )
+
+
+def _read_best(state: dict[str, Any], run: Path) -> Best | None:
+    found = state.get("best")
+    try:
+        return None if found is None else Best(**found)
+    except TypeError as error:
+        raise CheckpointError(f"{run}: the last checkpoint's {_STATE_NAME} is damaged ({error}); {_HINT}") from error
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    path = folder / _STATE_NAME
+    try:
+        state = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); {_HINT}") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: is no mapping; {_HINT}")
+    return state
 
 
 def _load_part(run: Path, step: int, part: str) -> tuple[Tensors, str]:
     """Tensors of one file of a checkpoint, and the file's hash."""
     folder = find_checkpoint(run, step)
     path = folder / f"{part}.safetensors"
-    hint = "the checkpoint is damaged: use another step, or remove its folder and train again"
+    state = _read_state(folder)
     try:
-        state = json.loads((folder / _STATE_NAME).read_bytes())
         expected = state["files"][path.name]
         data = path.read_bytes()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); {hint}") from error
+    except (OSError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); {_HINT}") from error
     found = sha256_bytes(data)
     if found != expected:
-        raise CheckpointError(f"{path}: its hash is {found}, {_STATE_NAME} says {expected}; {hint}")
+        raise CheckpointError(f"{path}: its hash is {found}, {_STATE_NAME} says {expected}; {_HINT}")
     try:
         return safetensors.torch.load(data), found
     except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path}: no safetensors file ({error}); {hint}") from error
+        raise CheckpointError(f"{path}: no safetensors file ({error}); {_HINT}") from error
 
 
-def load_generator(run: Path, step: int | None = None, *, device: str = "cpu") -> Generator:
+def load_generator(
+    run: Path, step: int | None = None, *, ema: float | None = None, device: str | torch.device = "cpu"
+) -> Generator:
     """A trained network with its averaged weights.
 
     Args:
         run: folder that `train` wrote.
-        step: of a checkpoint; None: the last.
+        step: of a checkpoint; None: the last. `find_best` knows the best.
+        ema: length of the average; None: the recipe's first.
         device: where the network shall be.
 
     Raises:
-        CheckpointError: the run or the checkpoint is missing, cut short, edited, or of another architecture.
+        CheckpointError: the run, the checkpoint or the average is missing, cut short, edited, or of another
+            architecture.
     """
     facts, recipe = read_run(run)
     steps = list_steps(run)
@@ -239,8 +315,12 @@ def load_generator(run: Path, step: int | None = None, *, device: str = "cpu") -
         listed = ", ".join(map(str, steps)) or "none yet; train it first"
         raise CheckpointError(f"{run}: no checkpoint{f' of step {step}' if step else ''}; there are: {listed}")
     step = steps[-1] if step is None else step
-    weights, weights_sha256 = _load_part(run, step, "ema")
-    network = build_network(recipe.network, count_channels(recipe))
+    lengths = recipe.training.ema_lengths
+    ema = lengths[0] if ema is None else ema
+    if ema not in lengths:
+        raise CheckpointError(f"{run}: no average of length {ema:g}; there are: {', '.join(f'{n:g}' for n in lengths)}")
+    weights, weights_sha256 = _load_part(run, step, name_average(ema))
+    network = build_network(recipe)
     load_weights(network, weights, where=find_checkpoint(run, step))
     network.eval().requires_grad_(False).to(device)
     return Generator(
@@ -251,6 +331,7 @@ def load_generator(run: Path, step: int | None = None, *, device: str = "cpu") -
         shape_model=_load_shape_model(run, facts),
         run_id=facts.run_id,
         step=step,
+        ema=ema,
     )
 
 

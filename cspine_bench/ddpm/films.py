@@ -1,5 +1,6 @@
 """The radiographs that a generator is trained on, in memory and at its size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from cspine_bench.dataset.read import DatasetFolder
+from cspine_bench.ddpm.classes import encode_classes
+from cspine_bench.ddpm.recipe import ClassName
 from cspine_bench.errors import DataError
 from cspine_bench.imaging.png import decode_png
 from cspine_bench.schema import Split
@@ -22,11 +25,15 @@ class Films:
         pixels: uint16 (N, S, S); 65535 is the brightest value of a film's bit depth, whatever the depth.
         landmarks_xy: float32 (N, 23, 2), px of these images; NaN = not labelled.
         pixel_spacing_mm: float64 (N,), of these images; NaN = not known.
+        curvature: N names of `CURVATURE_CLASSES`; None = not known.
+        sex: N names of `SEXES`; None = not known.
     """
 
     pixels: NDArray[np.uint16]
     landmarks_xy: NDArray[np.float32]
     pixel_spacing_mm: NDArray[np.float64]
+    curvature: tuple[str | None, ...]
+    sex: tuple[str | None, ...]
 
     def __len__(self) -> int:
         """How many."""
@@ -39,6 +46,12 @@ class Films:
     def take_landmarks(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Their landmarks, float32 (B, 23, 2) px."""
         return torch.from_numpy(self.landmarks_xy[rows])
+
+    def take_class_ids(self, rows: NDArray[np.int64], classes: Sequence[ClassName]) -> torch.Tensor:
+        """Their ids, int64 (B,), for a network that is told `classes`; what is not known is not told."""
+        known = {"curvature": self.curvature, "sex": self.sex}
+        ids = [encode_classes(classes, {name: known[name][row] for name in classes}) for row in rows]
+        return torch.tensor(ids, dtype=torch.int64)
 
 
 def load_films(dataset: DatasetFolder, split: Split, size: int, *, at_least: int) -> Films:
@@ -66,8 +79,10 @@ def load_films(dataset: DatasetFolder, split: Split, size: int, *, at_least: int
     pixels = np.empty((count, size, size), np.uint16)
     landmarks_xy = np.empty((count, 23, 2), np.float32)
     spacing = np.full(count, np.nan)
+    curvature: list[str | None] = []
+    sex: list[str | None] = []
     side = None
-    columns = ("sample_id", "image", "width", "height", "landmarks_xy", "pixel_spacing_mm")
+    columns = ("sample_id", "image", "width", "height", "landmarks_xy", "pixel_spacing_mm", "curvature", "sex")
     for row, record in enumerate(dataset.iter_records(split, columns)):
         side = side or record.width
         _check_size(record.sample_id, record.width, record.height, side, size)
@@ -79,7 +94,9 @@ def load_films(dataset: DatasetFolder, split: Split, size: int, *, at_least: int
         landmarks_xy[row] = (np.array(record.landmarks_xy) + 0.5) / factor - 0.5
         if record.pixel_spacing_mm is not None:
             spacing[row] = record.pixel_spacing_mm * factor
-    return Films(pixels, landmarks_xy, spacing)
+        curvature.append(record.curvature)
+        sex.append(record.sex)
+    return Films(pixels, landmarks_xy, spacing, tuple(curvature), tuple(sex))
 
 
 def _check_size(sample_id: str, width: int, height: int, side: int, size: int) -> None:

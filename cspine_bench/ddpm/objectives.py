@@ -3,16 +3,33 @@
 Shapes: images (B, 1, S, S), times (B,), both float. `path` is the one that the times refer to.
 """
 
+from typing import Final
+
 import torch
 
 from cspine_bench.ddpm.path import Path
 from cspine_bench.ddpm.recipe import Objective
+
+SIGMA_DATA: Final = 0.5
+"""Standard deviation of the pixels, as edm assumes it. Source: Karras et al. 2022 (2206.00364), table 1."""
+
+_UNKNOWN: Final = "no objective {!r}; there are flow, v, epsilon and edm"
 
 
 def add_noise(x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor, path: Path) -> torch.Tensor:
     """The noisy image xt = alpha(t) x0 + sigma(t) eps, of the shape of `x0`. Source: Ho et al. 2020, equation 4."""
     alpha, sigma = _shares(x0, t, path)
     return alpha * x0 + sigma * eps
+
+
+def scale_input(objective: Objective, xt: torch.Tensor, t: torch.Tensor, path: Path) -> torch.Tensor:
+    """What the network is given for `xt`: of about the spread of an image at every time; of the shape of `xt`.
+
+    Source: Karras et al. 2022 (2206.00364), table 1, c_in; the other objectives' paths keep the spread themselves.
+    """
+    if objective != "edm":
+        return xt
+    return xt / torch.sqrt(_shares(xt, t, path)[1] ** 2 + SIGMA_DATA**2)
 
 
 def compute_target(
@@ -26,6 +43,7 @@ def compute_target(
     Source: epsilon: Ho et al. 2020 (2006.11239), equation 14. v = alpha eps - sigma x0: Salimans, Ho 2022
         (2202.00512), section 4. flow, the velocity dx/dt = eps - x0: Lipman et al. 2023 (2210.02747), equation 23;
         Liu et al. 2023 (2209.03003), equation 1; with the sign of a time that runs from image to noise.
+        edm, what c_skip xt leaves of x0, over c_out: Karras et al. 2022 (2206.00364), equation 8.
     """
     match objective:
         case "epsilon":
@@ -35,8 +53,11 @@ def compute_target(
             return alpha * eps - sigma * x0
         case "flow":
             return eps - x0
+        case "edm":
+            skip, out = _precondition(_shares(x0, t, path)[1])
+            return (x0 - skip * add_noise(x0, eps, t, path)) / out
         case _:
-            raise ValueError(f"no objective {objective!r}; there are flow, v and epsilon")
+            raise ValueError(_UNKNOWN.format(objective))
 
 
 def predict_x0(
@@ -47,7 +68,8 @@ def predict_x0(
     Raises:
         ValueError: the objective is unknown.
 
-    Source: the equations of `compute_target` and `add_noise`, solved for x0; for v, alpha^2 + sigma^2 = 1 is used.
+    Source: the equations of `compute_target` and `add_noise`, solved for x0; for v, alpha^2 + sigma^2 = 1 is used. edm:
+        Karras et al. 2022 (2206.00364), equation 7.
     """
     match objective:
         case "epsilon":
@@ -58,15 +80,19 @@ def predict_x0(
             return alpha * xt - sigma * output
         case "flow":
             return xt - _shares(xt, t, path)[1] * output
+        case "edm":
+            skip, out = _precondition(_shares(xt, t, path)[1])
+            return skip * xt + out * output
         case _:
-            raise ValueError(f"no objective {objective!r}; there are flow, v and epsilon")
+            raise ValueError(_UNKNOWN.format(objective))
 
 
 def compute_weight(objective: Objective, t: torch.Tensor, path: Path, *, min_snr_gamma: float | None) -> torch.Tensor:
     """Weight of each image's mean squared error.
 
     Args:
-        objective: what the error is measured on; "flow" is never weighted.
+        objective: what the error is measured on; "flow" and "edm" are never weighted. For edm that is the paper's
+            lambda = 1 / c_out^2 on x0.
         t: float (B,), times.
         path: of the times.
         min_snr_gamma: highest signal-to-noise ratio alpha^2 / sigma^2 that counts; None: all weights are 1.
@@ -75,15 +101,15 @@ def compute_weight(objective: Objective, t: torch.Tensor, path: Path, *, min_snr
         float (B,), positive.
 
     Raises:
-        ValueError: flow with a `min_snr_gamma`.
+        ValueError: flow or edm with a `min_snr_gamma`.
 
     Source: Hang et al. 2023 (2303.09556), section 3.4: min(SNR, gamma) on x0, which is min(SNR, gamma) / SNR on epsilon
         and min(SNR, gamma) / (SNR + 1) on v.
     """
     if min_snr_gamma is None:
         return torch.ones_like(t)
-    if objective == "flow":
-        raise ValueError("min_snr_gamma weights v and epsilon, not flow")
+    if objective not in ("v", "epsilon"):
+        raise ValueError(f"min_snr_gamma weights v and epsilon, not {objective}")
     snr = (path.alpha(t) / path.sigma(t)) ** 2
     return snr.clamp(max=min_snr_gamma) / (snr if objective == "epsilon" else snr + 1)
 
@@ -91,3 +117,9 @@ def compute_weight(objective: Objective, t: torch.Tensor, path: Path, *, min_snr
 def _shares(images: torch.Tensor, t: torch.Tensor, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     column = t.reshape(-1, *[1] * (images.ndim - 1))
     return path.alpha(column), path.sigma(column)
+
+
+def _precondition(sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """c_skip and c_out. Source: Karras et al. 2022 (2206.00364), table 1."""
+    total = sigma**2 + SIGMA_DATA**2
+    return SIGMA_DATA**2 / total, sigma * SIGMA_DATA / torch.sqrt(total)

@@ -6,9 +6,10 @@ from pydantic import Field, model_validator
 
 from cspine_bench.recipe import Recipe
 
-Objective = Literal["flow", "v", "epsilon"]
+Objective = Literal["flow", "v", "epsilon", "edm"]
 Schedule = Literal["cosine", "linear"]
 Condition = Literal["none", "skeleton"]
+ClassName = Literal["curvature", "sex"]
 
 Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -39,11 +40,43 @@ class NetworkRecipe(Recipe):
         return self.unshuffle << (len(self.widths) - 1)
 
 
+class AugmentRecipe(Recipe):
+    """Changes that a radiograph survives, drawn anew for every image of every update; landmarks go along.
+
+    All are off by default. Each strength is the largest that is drawn; smaller ones are as likely, in both directions.
+    """
+
+    shift: Annotated[float, Field(ge=0, le=0.25)] = Field(0.0, description="Along each axis, as a share of the side.")
+    rotate_deg: Annotated[float, Field(ge=0, le=30)] = Field(0.0, description="Rotation about the centre, degrees.")
+    zoom: Annotated[float, Field(ge=0, le=0.25)] = Field(0.0, description="Enlargement: 0.1 is 1/1.1 to 1.1 times.")
+    gain: Annotated[float, Field(ge=0, le=0.5)] = Field(0.0, description="Brightness: 0.1 is 1/1.1 to 1.1 times.")
+    gamma: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="Contrast: gray values 0..1 to a power; 0.1 is 1/1.1 to 1.1."
+    )
+    flip: bool = Field(
+        False, description="Mirror half of the images left to right: half of the patients then face the other way."
+    )
+
+
+class MonitorRecipe(Recipe):
+    """Samples measured while a run goes on; they decide which checkpoint is the best."""
+
+    every: Count = Field(description="Updates between two measurements, each with a checkpoint.")
+    count: Annotated[int, Field(ge=2)] = Field(
+        256, description="Images of a measurement: the same noise, and the same conditions, every time."
+    )
+    num_steps: Count = Field(12, description="Of the sampler, dpmpp-2m.")
+    batch_size: Count = Field(32, description="Images made at once.")
+
+
 class TrainingRecipe(Recipe):
     """Optimiser, length, and what is kept."""
 
     num_steps: Count = Field(1150, description="Updates.")
-    batch_size: Count = Field(16, description="Images of an update.")
+    batch_size: Count = Field(16, description="Images of an update, of all processes together.")
+    accumulation_steps: Count = Field(
+        1, description="Parts that a batch is worked through in, to save memory; they divide batch_size."
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="Of AdamW, at its highest.")
     betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="Of AdamW.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="Of AdamW.")
@@ -52,20 +85,32 @@ class TrainingRecipe(Recipe):
         0.35, description="Share of the updates, at the end, over which the rate falls linearly to 0."
     )
     clip_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="Longest gradient; a longer one is shortened.")
-    ema_decay: Decay = Field(
-        0.9995, description="Of the averaged weights that sample; update i uses i / (i + 9) where that is less."
+    ema_lengths: tuple[Annotated[float, Field(ge=0.01, le=0.25)], ...] = Field(
+        (0.1, 0.05),
+        min_length=1,
+        description="Widths of the weights' running averages, as shares of the run so far: each is kept, the first "
+        "samples. Source: Karras et al. 2024 (2312.02696), section 3.1.",
     )
-    times: Literal["logit-normal", "uniform"] = Field(
-        "logit-normal", description="Times trained on: sigmoid of a standard normal number, or uniform."
+    times: Literal["as-published", "logit-normal", "uniform", "log-normal"] = Field(
+        "as-published",
+        description="Times trained on: sigmoid of a standard normal number, uniform, or sigma log-normal; as-published "
+        "is logit-normal for flow, uniform for v and epsilon, log-normal for edm.",
+    )
+    log_sigma: tuple[float, Annotated[float, Field(gt=0)]] = Field(
+        (-1.2, 1.2), description="Mean and standard deviation of ln sigma, for log-normal times."
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the network's arithmetic; bfloat16 is faster on GPUs, and far slower on many CPUs."
     )
+    channels_last: bool = Field(False, description="Memory layout that convolutions on GPUs prefer.")
+    compile: bool = Field(False, description="Let torch.compile fuse the network's update; takes minutes to begin.")
+    augment: AugmentRecipe = Field(AugmentRecipe(), description="Of the training images.")
+    monitor: MonitorRecipe | None = Field(None, description="Measured samples while the run goes on; null = off.")
     validate_every: Count = Field(
         115, description="Updates between two validations, each with a checkpoint and a few samples."
     )
     checkpoint_steps: tuple[Count, ...] = Field(
-        (), description="Updates after which the checkpoint is kept for good; of the others only the last stays."
+        (), description="Updates after which the checkpoint is kept for good; of the others the last and the best stay."
     )
 
     @model_validator(mode="after")
@@ -73,6 +118,18 @@ class TrainingRecipe(Recipe):
         late = [step for step in self.checkpoint_steps if step > self.num_steps]
         if late:
             raise ValueError(f"checkpoint_steps {late} lie beyond num_steps = {self.num_steps}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_one_size(self) -> "TrainingRecipe":
+        if self.batch_size % self.accumulation_steps:
+            raise ValueError(f"accumulation_steps {self.accumulation_steps} do not divide batch_size {self.batch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _averages_that_differ(self) -> "TrainingRecipe":
+        if len(set(self.ema_lengths)) != len(self.ema_lengths):
+            raise ValueError(f"ema_lengths {list(self.ema_lengths)} names one twice")
         return self
 
 
@@ -86,14 +143,18 @@ class DdpmRecipe(Recipe):
     network: NetworkRecipe = Field(NetworkRecipe(), description="Of the denoiser.")
     objective: Objective = Field("flow", description="What the network predicts.")
     schedule: Schedule = Field(
-        "cosine", description="How the image fades into noise, for v and epsilon; flow has its own straight line."
+        "cosine", description="How the image fades into noise, for v and epsilon; flow and edm have their own."
+    )
+    zero_terminal_snr: bool = Field(
+        False, description="For v: the schedule ends in noise alone, without a trace of the image."
     )
     min_snr_gamma: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Highest signal-to-noise ratio that counts in the loss, for v and epsilon; null = off."
     )
-    condition: Condition = Field("none", description="What the network is told: nothing, or a map of the landmarks.")
+    condition: Condition = Field("none", description="What the network is shown: nothing, or a map of the landmarks.")
+    classes: tuple[ClassName, ...] = Field((), description="Labels that the network is told: curvature, sex.")
     condition_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.1, description="Share of training images whose condition is withheld."
+        0.1, description="Share of training images whose map and labels are withheld."
     )
     training: TrainingRecipe = Field(TrainingRecipe(), description="Of the network.")
 
@@ -102,6 +163,28 @@ class DdpmRecipe(Recipe):
         multiple = self.network.size_multiple
         if self.size % multiple:
             raise ValueError(f"size {self.size} is not a multiple of {multiple} (unshuffle x 2 for each further level)")
-        if self.objective == "flow" and self.min_snr_gamma is not None:
-            raise ValueError("min_snr_gamma weights v and epsilon; flow is weighted by the times that it trains on")
+        if self.objective in ("flow", "edm") and self.min_snr_gamma is not None:
+            raise ValueError(
+                f"min_snr_gamma weights v and epsilon; {self.objective} is weighted by the times that it trains on"
+            )
+        if self.zero_terminal_snr and self.objective != "v":
+            why = "from noise alone, its prediction tells nothing of the image"
+            if self.objective != "epsilon":
+                why = "its path ends in noise as it is"
+            raise ValueError(f"zero_terminal_snr is for objective v, not {self.objective}: {why}")
+        if self.training.times == "log-normal" and self.objective != "edm":
+            raise ValueError(f"training.times log-normal is for objective edm, this is {self.objective}")
         return self
+
+    @model_validator(mode="after")
+    def _classes_that_say_something(self) -> "DdpmRecipe":
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes {list(self.classes)} names one twice")
+        if self.condition == "skeleton" and "curvature" in self.classes:
+            raise ValueError("the skeleton decides the curvature: leave curvature out of classes, or condition at none")
+        return self
+
+    @property
+    def is_conditional(self) -> bool:
+        """The network is told something that it can also do without."""
+        return self.condition != "none" or bool(self.classes)

@@ -14,9 +14,9 @@ from cspine_bench.anatomy.curvature import curvature_class
 from cspine_bench.anatomy.landmarks import LANDMARK_NAMES, NUM_LANDMARKS
 from cspine_bench.dataset.source import Radiograph, SampleKey
 from cspine_bench.ddpm.checkpoint import Generator
-from cspine_bench.ddpm.network import DROPPED_CONDITION
+from cspine_bench.ddpm.classes import NOT_TOLD
+from cspine_bench.ddpm.network import encode_skeleton, predict_clean
 from cspine_bench.ddpm.noise import torch_generator
-from cspine_bench.ddpm.objectives import predict_x0
 from cspine_bench.ddpm.path import select_path
 from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, SAMPLERS, build_times
 from cspine_bench.ddpm.shape_model import Shape
@@ -71,7 +71,7 @@ class DdpmSource:
         if self.sampler not in SAMPLERS:
             raise ValueError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         recipe = self.generator.recipe
-        if self.guidance_scale is not None and (recipe.condition == "none" or recipe.condition_dropout == 0):
+        if self.guidance_scale is not None and (not recipe.is_conditional or recipe.condition_dropout == 0):
             raise RecipeError(
                 f"guidance needs a network trained with a condition that is withheld at times; this one has condition "
                 f"{recipe.condition!r} and condition_dropout {recipe.condition_dropout}: leave guidance out"
@@ -146,19 +146,17 @@ class DdpmSource:
             return torch.stack([torch.randn((1, size, size), generator=noise) for noise in noises]).to(self.device)
 
         condition = _draw_conditions([*shapes, *[shapes[-1]] * missing], size, self.device)
+        class_ids = torch.full((len(indices),), NOT_TOLD, device=self.device) if recipe.classes else None
 
         def predict(x: torch.Tensor, time: float) -> torch.Tensor:
-            t = torch.full((len(x),), time, device=x.device)
-            output = network(x, t, condition)
-            if self.guidance_scale is not None and condition is not None:
-                plain = network(x, t, torch.full_like(condition, DROPPED_CONDITION))
-                output = plain + self.guidance_scale * (output - plain)
-            # An expected image lies between the darkest and the brightest one.
-            return predict_x0(recipe.objective, output, x, t, path).clamp(-1, 1)
+            return predict_clean(
+                network, recipe, x, time, condition=condition, class_ids=class_ids, guidance_scale=self.guidance_scale
+            )
 
         try:
             times = build_times(self.num_steps)
-            images = SAMPLERS[self.sampler](predict, path, draw_noise(0), times, draw_noise).cpu()
+            noise = draw_noise(0) * path.sigma(torch.tensor(times[0])).to(self.device)
+            images = SAMPLERS[self.sampler](predict, path, noise, times, draw_noise).cpu()
         except torch.cuda.OutOfMemoryError as error:
             raise DataError(
                 f"{self.device} has too little memory for a batch of {self.batch_size}; lower it"
@@ -229,7 +227,7 @@ def build_key(index: int, shape: Shape | None) -> SampleKey:
 def _draw_conditions(shapes: Sequence[Shape | None], size: int, device: str) -> torch.Tensor | None:
     points = [shape.landmarks_xy for shape in shapes if shape is not None]
     # Drawn on the CPU, so that every device is given the same map.
-    return draw_skeleton(torch.from_numpy(np.stack(points)), size).to(device) if points else None
+    return encode_skeleton(draw_skeleton(torch.from_numpy(np.stack(points)), size)).to(device) if points else None
 
 
 def _find_facing(shape: Shape) -> Facing:

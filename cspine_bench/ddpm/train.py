@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.dataset.manifest import render_manifest
 from cspine_bench.dataset.read import open_dataset
+from cspine_bench.ddpm.averages import find_exponent, update_average
 from cspine_bench.ddpm.checkpoint import (
     LOG_NAME,
     RUN_NAME,
@@ -36,11 +37,12 @@ from cspine_bench.ddpm.checkpoint import (
     save_snapshot,
     write_run,
 )
+from cspine_bench.ddpm.classes import NOT_TOLD
 from cspine_bench.ddpm.films import Films, load_films
-from cspine_bench.ddpm.network import DROPPED_CONDITION, UnshuffledUNet, build_network, count_channels
+from cspine_bench.ddpm.network import DROPPED_CONDITION, UnshuffledUNet, build_network, encode_skeleton, predict_clean
 from cspine_bench.ddpm.noise import torch_generator
-from cspine_bench.ddpm.objectives import add_noise, compute_target, compute_weight, predict_x0
-from cspine_bench.ddpm.path import select_path
+from cspine_bench.ddpm.objectives import add_noise, compute_target, compute_weight, scale_input
+from cspine_bench.ddpm.path import EDM, select_path
 from cspine_bench.ddpm.progress import PROGRESS_NAME, append_log, draw_progress, read_log, rewind_log, write_strip
 from cspine_bench.ddpm.recipe import DdpmRecipe, TrainingRecipe
 from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, SAMPLERS, build_times
@@ -85,7 +87,7 @@ class _Training:
     train: Films
     validation: Films
     network: UnshuffledUNet
-    averaged: UnshuffledUNet
+    averages: dict[float, UnshuffledUNet]
     optimizer: torch.optim.AdamW
 
 
@@ -167,15 +169,15 @@ def _prepare(recipe: DdpmRecipe, data: Path, out: Path, *, device: str, seed: in
         raise CheckpointError(f"{out}: holds another run, of another {', '.join(differing)}; choose another folder")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_key(seed, "ddpm.weights") % 2**63)
-        network = build_network(recipe.network, count_channels(recipe))
+        network = build_network(recipe)
     network = network.to(device)
-    averaged = copy.deepcopy(network).eval().requires_grad_(False)
+    averages = {length: copy.deepcopy(network).eval().requires_grad_(False) for length in recipe.training.ema_lengths}
     options = recipe.training
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay,
         fused=True,
     )  # fmt: skip
-    return _Training(recipe, seed, torch.device(device), films, validation, network, averaged, optimizer), facts
+    return _Training(recipe, seed, torch.device(device), films, validation, network, averages, optimizer), facts
 
 
 def _find_differences(earlier: RunFacts, now: RunFacts) -> list[str]:
@@ -190,9 +192,10 @@ def _take_up(training: _Training, out: Path) -> int:
     rewind_log(out, step)
     if not steps:
         return 0
-    snapshot, where = load_snapshot(out, step), find_checkpoint(out, step)
+    snapshot, where = load_snapshot(out, step, tuple(training.averages)), find_checkpoint(out, step)
     load_weights(training.network, snapshot.model, where=where)
-    load_weights(training.averaged, snapshot.ema, where=where)
+    for length, average in training.averages.items():
+        load_weights(average, snapshot.emas[length], where=where)
     try:
         for name, parameter in training.network.named_parameters():
             state = training.optimizer.state[parameter]
@@ -211,7 +214,8 @@ def _make_snapshot(training: _Training, step: int) -> Snapshot:
         for name, parameter in training.network.named_parameters()
         for field, value in training.optimizer.state[parameter].items()
     }
-    return Snapshot(step, training.network.state_dict(), training.averaged.state_dict(), optimizer)
+    emas = {length: average.state_dict() for length, average in training.averages.items()}
+    return Snapshot(step, training.network.state_dict(), emas, optimizer)
 
 
 def _run_updates(training: _Training, out: Path, step: int, on_progress: Callable[[int, int], None]) -> None:
@@ -266,27 +270,45 @@ def _update(training: _Training, step: int, rate: float) -> tuple[float, float]:
     generator = torch_generator(training.seed, "ddpm.noise", step)
     x0 = training.train.take_images(rows)
     eps = torch.randn(x0.shape, generator=generator)
-    draw = torch_generator(training.seed, "ddpm.times", step)
-    uniform = options.times == "uniform"
-    t = torch.rand(len(rows), generator=draw) if uniform else torch.randn(len(rows), generator=draw).sigmoid()
-    condition = _draw_condition(training, training.train, rows, step)
+    t = draw_times(recipe, len(rows), torch_generator(training.seed, "ddpm.times", step))
+    condition, class_ids = _draw_condition(training, training.train, rows, step)
     x0, eps, t = x0.to(training.device), eps.to(training.device), t.to(training.device)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.network.train()
     with _autocast(training):
-        output = training.network(add_noise(x0, eps, t, path), t, condition).float()
+        xt = scale_input(recipe.objective, add_noise(x0, eps, t, path), t, path)
+        output = training.network(xt, t, condition, class_ids).float()
     errors = (output - compute_target(recipe.objective, x0, eps, t, path)).square().mean(dim=(1, 2, 3))
     loss = (errors * compute_weight(recipe.objective, t, path, min_snr_gamma=recipe.min_snr_gamma)).mean()
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     gradient = torch.nn.utils.clip_grad_norm_(training.network.parameters(), options.clip_norm)
     training.optimizer.step()
-    decay = min(options.ema_decay, (step + 1) / (step + 10))
-    with torch.no_grad():
-        for average, current in zip(training.averaged.parameters(), training.network.parameters(), strict=True):
-            average.lerp_(current, 1 - decay)
+    for length, average in training.averages.items():
+        exponent = find_exponent(length)
+        update_average(
+            list(average.parameters()), list(training.network.parameters()), step=step + 1, exponent=exponent
+        )
     return float(loss.detach()), float(gradient)
+
+
+def draw_times(recipe: DdpmRecipe, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Times to train on, float32 (count,) in 0..1, by the recipe's `training.times`.
+
+    Source: logit-normal: Esser et al. 2024 (2403.03206), section 3.1; log-normal: Karras et al. 2022, table 1.
+    """
+    published = {"flow": "logit-normal", "edm": "log-normal"}
+    times: str = recipe.training.times
+    if times == "as-published":
+        times = published.get(recipe.objective, "uniform")
+    if times == "uniform":
+        return torch.rand(count, generator=generator)
+    normal = torch.randn(count, generator=generator)
+    if times == "logit-normal":
+        return normal.sigmoid()
+    mean, deviation = recipe.training.log_sigma
+    return EDM.find_time((mean + deviation * normal).exp())
 
 
 def pick_rows(seed: int, step: int, count: int, batch_size: int) -> NDArray[np.int64]:
@@ -302,18 +324,25 @@ def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 def _draw_condition(
     training: _Training, films: Films, rows: NDArray[np.int64], step: int | None
-) -> torch.Tensor | None:
-    """Skeleton maps on the device; some withheld in update `step`, none in a validation (None)."""
-    if training.recipe.condition == "none":
-        return None
-    landmarks = films.take_landmarks(rows)
-    withheld = landmarks.isnan().all(dim=(1, 2))
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Skeleton maps and class ids on the device; some withheld in update `step`, none in a validation (None)."""
+    recipe, maps, class_ids = training.recipe, None, None
+    withheld = torch.zeros(len(rows), dtype=torch.bool)
     if step is not None:
         draw = torch.rand(len(rows), generator=torch_generator(training.seed, "ddpm.dropout", step))
-        withheld |= draw < training.recipe.condition_dropout
-    maps = draw_skeleton(landmarks, training.recipe.size)
-    maps[withheld] = DROPPED_CONDITION
-    return maps.to(training.device)
+        withheld = draw < recipe.condition_dropout
+    if recipe.condition == "skeleton":
+        landmarks = films.take_landmarks(rows)
+        maps = encode_skeleton(draw_skeleton(landmarks, recipe.size))
+        maps[withheld | landmarks.isnan().all(dim=(1, 2))] = DROPPED_CONDITION
+        maps = maps.to(training.device)
+    if recipe.classes:
+        class_ids = films.take_class_ids(rows, recipe.classes).masked_fill(withheld, NOT_TOLD).to(training.device)
+    return maps, class_ids
+
+
+def _averaged(training: _Training) -> UnshuffledUNet:
+    return training.averages[training.recipe.training.ema_lengths[0]]
 
 
 def _autocast(training: _Training) -> torch.autocast:
@@ -336,10 +365,11 @@ def _validate(training: _Training) -> dict[str, float]:
             eps = torch.stack([torch.randn(x0.shape[1:], generator=draw) for draw in draws])
             # Spread evenly over the band, image by image.
             t = torch.from_numpy(((band + (rows + 0.5) / count) / _NUM_BANDS).astype(np.float32))
-            condition = _draw_condition(training, training.validation, rows, None)
+            condition, class_ids = _draw_condition(training, training.validation, rows, None)
             x0, eps, t = x0.to(training.device), eps.to(training.device), t.to(training.device)
             with _autocast(training):
-                output = training.averaged(add_noise(x0, eps, t, path), t, condition).float()
+                xt = scale_input(recipe.objective, add_noise(x0, eps, t, path), t, path)
+                output = _averaged(training)(xt, t, condition, class_ids).float()
             errors += (
                 (output - compute_target(recipe.objective, x0, eps, t, path)).square().mean(dim=(1, 2, 3)).tolist()
             )
@@ -355,21 +385,19 @@ def _list_shown(training: _Training) -> NDArray[np.int64]:
 def _sample(training: _Training) -> torch.Tensor:
     """A few images from fixed noise and, with a condition, of the shapes of the first validation radiographs."""
     recipe, path, rows = training.recipe, select_path(training.recipe), _list_shown(training)
-    condition = _draw_condition(training, training.validation, rows, None)
+    condition, class_ids = _draw_condition(training, training.validation, rows, None)
     draws = [torch_generator(training.seed, "ddpm.shown", int(row)) for row in rows]
     noise = torch.stack([torch.randn(1, recipe.size, recipe.size, generator=draw) for draw in draws])
 
     def denoise(xt: torch.Tensor, time_now: float) -> torch.Tensor:
-        t = torch.full((len(xt),), time_now, device=xt.device)
         with _autocast(training):
-            output = training.averaged(xt, t, condition).float()
-        return predict_x0(recipe.objective, output, xt, t, path).clamp(-1, 1)
+            return predict_clean(_averaged(training), recipe, xt, time_now, condition=condition, class_ids=class_ids)
 
     def draw_noise(step: int) -> torch.Tensor:
         raise AssertionError(f"{DEFAULT_SAMPLER} draws no noise, asked for at step {step}")
 
     sampler, times = SAMPLERS[DEFAULT_SAMPLER], build_times(DEFAULT_NUM_STEPS)
-    return sampler(denoise, path, noise.to(training.device), times, draw_noise)
+    return sampler(denoise, path, noise.to(training.device) * float(path.sigma(torch.tensor(1.0))), times, draw_noise)
 
 
 def _diverged(out: Path, step: int, found: str) -> RecipeError:

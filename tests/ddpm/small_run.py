@@ -19,7 +19,7 @@ from cspine_bench.ddpm.checkpoint import (
     save_snapshot,
     write_run,
 )
-from cspine_bench.ddpm.network import build_network, count_channels
+from cspine_bench.ddpm.network import build_network
 from cspine_bench.ddpm.recipe import DdpmRecipe, NetworkRecipe
 from cspine_bench.ddpm.sample import DdpmSource
 from cspine_bench.ddpm.shape_model import ShapeModel, fit_shape_model
@@ -64,8 +64,9 @@ def write_small_run(run: Path, *, condition: str = "skeleton", weights_seed: int
     write_run(run, facts, recipe, packed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights_seed)
-        weights = build_network(recipe.network, count_channels(recipe)).state_dict()
-    save_snapshot(run, Snapshot(step=2, model=weights, ema=weights, optimizer={}))
+        weights = build_network(recipe).state_dict()
+    emas = dict.fromkeys(recipe.training.ema_lengths, weights)
+    save_snapshot(run, Snapshot(step=2, model=weights, emas=emas, optimizer={}))
     return run
 
 

@@ -8,7 +8,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from cspine_bench.ddpm.objectives import add_noise, compute_target, compute_weight, predict_x0
-from cspine_bench.ddpm.path import COSINE, FLOW, LINEAR, Path, select_path
+from cspine_bench.ddpm.path import COSINE, EDM, FLOW, LINEAR, Path, select_path
 from cspine_bench.ddpm.recipe import DdpmRecipe, Objective
 
 PATHS = {"flow": FLOW, "cosine": COSINE, "linear": LINEAR}
@@ -48,7 +48,7 @@ def test_the_linear_path_is_the_limit_of_a_thousand_steps() -> None:
 @pytest.mark.parametrize("objective", get_args(Objective))
 @pytest.mark.parametrize("path", CURVED)
 def test_a_right_prediction_gives_the_image_back(objective: Objective, path: Path) -> None:
-    path = FLOW if objective == "flow" else path
+    path = {"flow": FLOW, "edm": EDM}.get(objective, path)
     generator = torch.Generator().manual_seed(1)
     x0, eps = torch.randn(2, 5, 1, 4, 4, generator=generator, dtype=torch.float64)
     t = torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0], dtype=torch.float64)
@@ -92,7 +92,7 @@ def test_misuse_is_an_error() -> None:
         compute_weight("flow", t, FLOW, min_snr_gamma=5.0)
     image = torch.zeros(1, 1, 2, 2)
     for function in (compute_target, predict_x0):
-        with pytest.raises(ValueError, match="there are flow, v and epsilon"):
+        with pytest.raises(ValueError, match="there are flow, v, epsilon and edm"):
             function("x0", image, image, t, FLOW)  # type: ignore[arg-type]
 
 

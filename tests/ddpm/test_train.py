@@ -68,7 +68,7 @@ def test_the_loss_falls_and_the_run_tells_it(finished: Path) -> None:
 
 def test_a_generator_is_the_averaged_network(finished: Path) -> None:
     generator = load_generator(finished)
-    path = find_checkpoint(finished, NUM_STEPS) / "ema.safetensors"
+    path = find_checkpoint(finished, NUM_STEPS) / "ema-0.1.safetensors"
     assert generator.weights_sha256 == sha256_file(path)
     assert (generator.step, generator.size, generator.recipe) == (NUM_STEPS, 32, SMALL)
     assert generator.shape_model is not None and generator.shape_model.training.max() < 32
@@ -146,12 +146,12 @@ def test_too_few_radiographs_stop_before_a_run_begins(phantoms: Path, tmp_path: 
 
 
 def cut_short(run: Path) -> None:
-    path = find_checkpoint(run, NUM_STEPS) / "ema.safetensors"
+    path = find_checkpoint(run, NUM_STEPS) / "ema-0.1.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
 
 def edit(run: Path) -> None:
-    path = find_checkpoint(run, NUM_STEPS) / "ema.safetensors"
+    path = find_checkpoint(run, NUM_STEPS) / "ema-0.1.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
@@ -159,9 +159,9 @@ def edit(run: Path) -> None:
 
 def swap_architecture(run: Path) -> None:
     folder = find_checkpoint(run, NUM_STEPS)
-    safetensors.torch.save_file({"weight": torch.zeros(3)}, folder / "ema.safetensors")
+    safetensors.torch.save_file({"weight": torch.zeros(3)}, folder / "ema-0.1.safetensors")
     state = json.loads((folder / "state.json").read_text())
-    state["files"]["ema.safetensors"] = sha256_file(folder / "ema.safetensors")
+    state["files"]["ema-0.1.safetensors"] = sha256_file(folder / "ema-0.1.safetensors")
     (folder / "state.json").write_text(json.dumps(state))
 
 

@@ -17,7 +17,7 @@ EXISTING_PATH: Final = click.Path(exists=True, path_type=Path)
 NEW_PATH: Final = click.Path(path_type=Path)
 FITS: Final = ("pad", "crop")
 OVERLAYS: Final = ("mask", "crop", "keep", "refuse")
-SAMPLERS: Final = ("ddpm", "ddim", "dpmpp-2m", "heun")
+SAMPLERS: Final = ("ddpm", "ddim", "dpmpp-2m", "unipc", "heun")
 KEEP_SIZE: Final = 0
 SEED: Final = click.IntRange(0, 2**63 - 1)
 

@@ -9,7 +9,7 @@ A solver of the probability-flow equation (all but "ddpm") draws no noise after 
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import inf, log
+from math import expm1, inf, log
 from typing import Final
 
 import torch
@@ -22,12 +22,16 @@ PredictX0 = Callable[[torch.Tensor, float], torch.Tensor]
 DrawNoise = Callable[[int], torch.Tensor]
 """Step number -> standard normal noise of the batch's shape, each image's from its own generator."""
 
+_MOST_NOISE: Final = 80.0
+_LEAST_NOISE: Final = 0.02
+"""Noise-to-signal ratios sigma / alpha, see `build_log_snr_times`."""
+
 Sampler = Callable[[PredictX0, Path, torch.Tensor, Sequence[float], DrawNoise], torch.Tensor]
 """(predict_x0, path, noise at times[0], times, draw_noise) -> images at t = 0."""
 
 
 def build_times(num_steps: int) -> list[float]:
-    """The grid from t = 1 to t = 0: `num_steps` equal steps, so `num_steps + 1` times.
+    """The even grid from t = 1 to t = 0: `num_steps` equal steps, so `num_steps + 1` times.
 
     Equal steps in t are each path's own convention: Ho et al. 2020 for the linear schedule, Nichol & Dhariwal 2021 for
     the cosine, Liu et al. 2023 for the straight one.
@@ -38,6 +42,35 @@ def build_times(num_steps: int) -> list[float]:
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     return [(num_steps - step) / num_steps for step in range(num_steps + 1)]
+
+
+def build_log_snr_times(num_steps: int, path: Path) -> list[float]:
+    """A grid from t = 1 to t = 0 whose inner steps are even in log-SNR, as `num_steps + 1` times.
+
+    It spans noise of 80 to 0.02 times the image (or the path's own highest noise, if that is less); the last step goes
+    from there to the image. On the linear schedule, which rushes through the low noise at its end, a solver is nearer
+    to the exact solution on this grid than on the even one.
+
+    Raises:
+        ValueError: `num_steps` is below 1.
+
+    Source: Lu et al. 2022 (2206.00927), "step size schedule": uniform steps of log-SNR. 80 is sigma_max of Karras et
+        al. 2022; 0.02 is ours.
+    """
+    if num_steps < 3:
+        return build_times(num_steps)
+    first = max(_log_snr(path, 1.0), -log(_MOST_NOISE))
+    step = (-log(_LEAST_NOISE) - first) / (num_steps - 1)
+    return [1.0, *(_find_time(path, first + step * index) for index in range(1, num_steps)), 0.0]
+
+
+def _find_time(path: Path, log_snr: float) -> float:
+    """The time of a log-SNR, by bisection: log-SNR falls with time on every path."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _log_snr(path, middle) > log_snr else (low, middle)
+    return (low + high) / 2
 
 
 def sample_ddpm(
@@ -112,21 +145,70 @@ def sample_dpmpp_2m(
     return x
 
 
+def sample_unipc(
+    predict_x0: PredictX0, path: Path, x: torch.Tensor, times: Sequence[float], draw_noise: DrawNoise
+) -> torch.Tensor:
+    """UniPC of order 2 with B2(h): a prediction first corrects the step that led to it, then makes the next step.
+
+    Args and result as in `sample_ddpm`; draws nothing. One evaluation a step: the corrected x goes on with the
+    prediction that was made before its correction. The predictor is that of `sample_dpmpp_2m`, of second order; with
+    its corrector the method is of third order.
+
+    The first step is of first order, as is its corrector, and so is the last step. A step from alpha = 0 is infinite in
+    log-SNR: it is not corrected, and its prediction has no weight in later steps.
+
+    Source: Zhao et al. 2023 (2302.04867), UniPC-2 in data prediction with B(h) = exp(h) - 1; the weights of 1/2 where
+    one difference is used are theirs.
+    """
+    seen: list[tuple[float, torch.Tensor]] = []  # the steps that were made: log-SNR they covered, their prediction
+    x_before = x
+    for step, (s, t) in enumerate(pairwise(times)):
+        x0 = predict_x0(x, s)
+        if seen and seen[-1][0] < inf:
+            x = _step_ddim(x_before, _blend_corrector(seen, x0), path, times[step - 1], s)
+        h = _log_snr(path, t) - _log_snr(path, s)
+        blended = x0
+        if seen and h < inf:
+            last_h, last_x0 = seen[-1]
+            blended = x0 + h / (2 * last_h) * (x0 - last_x0)
+        seen = [*seen[-1:], (h, x0)]
+        x_before, x = x, _step_ddim(x, blended, path, s, t)
+    return x
+
+
+def _blend_corrector(seen: list[tuple[float, torch.Tensor]], x0: torch.Tensor) -> torch.Tensor:
+    """The prediction with which the last step should have been made, now that x0 at its end is known."""
+    h, last_x0 = seen[-1]
+    if len(seen) == 1:
+        return (last_x0 + x0) / 2
+    before_h, before_x0 = seen[0]
+    # The paper's R_2(h) a = phi_2(h) / B(h), solved for the weights of the differences to both neighbours.
+    phi_1 = expm1(-h)
+    phi_2 = -phi_1 / h - 1
+    phi_3 = -phi_2 / h - 1 / 2
+    first, second = phi_2 / phi_1, 2 * phi_3 / phi_1
+    back = -h / before_h
+    to_x0 = first - (second - first) * back / (1 - back)
+    to_before = (second - first) * back**2 / (1 - back)
+    return last_x0 + to_x0 * (x0 - last_x0) + to_before * (before_x0 - last_x0)
+
+
 def sample_heun(
     predict_x0: PredictX0, path: Path, x: torch.Tensor, times: Sequence[float], draw_noise: DrawNoise
 ) -> torch.Tensor:
     """Heun's method in y = x / alpha over the noise-to-signal ratio, where dy is the noise that was found.
 
     Args and result as in `sample_ddpm`; draws nothing. Two evaluations a step; one in the last step (as in the paper),
-    and one in a step from alpha = 0, where y is infinite.
+    and one in a step from a noise-to-signal ratio above 80, where the paper begins: y would be huge there, or infinite.
 
-    Source: Karras et al. 2022, algorithm 1, for any path; our time grid, not theirs.
+    Source: Karras et al. 2022 (2206.00364), algorithm 1, for any path. On `EdmPath` the grid of even times is theirs,
+        with their last sigma, 0.002, taken as 0.
     """
     for s, t in pairwise(times):
         x0 = predict_x0(x, s)
         (alpha_s, sigma_s), (alpha_t, sigma_t) = _coefficients(path, s), _coefficients(path, t)
         euler = _step_ddim(x, x0, path, s, t)
-        if sigma_t == 0 or alpha_s == 0:
+        if sigma_t == 0 or sigma_s > (1 + 1e-6) * _MOST_NOISE * alpha_s:
             x = euler
             continue
         noise_s = (x - alpha_s * x0) / sigma_s
@@ -138,10 +220,17 @@ def sample_heun(
 DEFAULT_SAMPLER: Final = "dpmpp-2m"
 DEFAULT_NUM_STEPS: Final = 12
 
+GRIDS: Final[dict[str, Callable[[int, Path], list[float]]]] = {
+    "time": lambda num_steps, path: build_times(num_steps),
+    "log-snr": build_log_snr_times,
+}
+"""Every grid of times by the name that a record stores."""
+
 SAMPLERS: Final[dict[str, Sampler]] = {
     "ddpm": sample_ddpm,
     "ddim": sample_ddim,
     "dpmpp-2m": sample_dpmpp_2m,
+    "unipc": sample_unipc,
     "heun": sample_heun,
 }
 """Every sampler by the name that a record stores."""

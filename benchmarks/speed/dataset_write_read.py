@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from cspine_bench.anatomy.landmarks import NUM_LANDMARKS
+from cspine_bench.anatomy.landmarks import ALL_LEVELS, NUM_LANDMARKS
 from cspine_bench.dataset.encode import encode_radiograph
 from cspine_bench.dataset.read import open_dataset
 from cspine_bench.dataset.source import Radiograph, SampleKey
@@ -76,6 +76,7 @@ def make_samples(count: int, size: int) -> Samples:
         image = np.clip(shade + draw.normal(0, 4, shade.shape), 0, 255).astype(np.uint8)
         key = SampleKey(f"be{index:08d}", f"g{index}", str(index))
         fields = {"source_kind": "phantom", "facing": "left", "pixel_spacing_mm": 0.4, "seed": 0, "sample_index": index}
+        fields["mask_levels"] = ALL_LEVELS
         points = draw.uniform(0, size - 1, (NUM_LANDMARKS, 2)).astype(np.float32)
         radiographs[key.sample_id] = Radiograph(key, image, mask, points, fields)
     records = {name: encode_radiograph(item, "train") for name, item in radiographs.items()}

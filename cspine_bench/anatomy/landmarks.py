@@ -18,6 +18,9 @@ LEVELS: Final = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "T1")
 MASK_LABELS: Final = {level: label for label, level in enumerate(LEVELS, start=1)}
 """Mask value of each vertebra: C1 = 1 .. C7 = 7, T1 = 8. Background is 0."""
 
+ALL_LEVELS: Final = ",".join(LEVELS)
+"""`mask_levels` of a mask that annotates every vertebra in view."""
+
 CORNER_LEVELS: Final = ("C3", "C4", "C5", "C6", "C7")
 """Vertebrae with all four corners labelled. C2 has its centroid and its two inferior corners."""
 

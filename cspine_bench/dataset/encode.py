@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from cspine_bench.anatomy.alignment import cci_percent, cobb_c2_c7_deg, sva_px
 from cspine_bench.anatomy.classes import Facing
-from cspine_bench.anatomy.landmarks import LEVELS, NUM_LANDMARKS
+from cspine_bench.anatomy.landmarks import LEVELS, MASK_LABELS, NUM_LANDMARKS
 from cspine_bench.dataset.source import Radiograph
 from cspine_bench.errors import DataError
 from cspine_bench.imaging.png import compute_pixel_sha256, encode_mask_png, encode_png
@@ -147,6 +147,10 @@ def _check_arrays(radiograph: Radiograph) -> None:
         raise DataError(
             f"{where}: landmarks_xy is {landmarks_xy.dtype} {landmarks_xy.shape}; float ({NUM_LANDMARKS}, 2) is allowed"
         )
+    named = (radiograph.fields.get("mask_levels") or "").split(",")
+    if (mask is None) == any(named):
+        has = "no mask" if mask is None else "a mask"
+        raise DataError(f"{where}: {has}, and mask_levels names {', '.join(named) or 'none'}; one needs the other")
     if mask is None:
         return
     if mask.shape != image.shape or mask.dtype != np.uint8:
@@ -155,3 +159,6 @@ def _check_arrays(radiograph: Radiograph) -> None:
         )
     if (highest := int(mask.max())) > len(LEVELS):
         raise DataError(f"{where}: mask holds label {highest}; allowed: 0 (background) to {len(LEVELS)} ({LEVELS[-1]})")
+    held = np.bincount(mask.ravel(), minlength=len(LEVELS) + 1)
+    if unnamed := [level for level, label in MASK_LABELS.items() if held[label] and level not in named]:
+        raise DataError(f"{where}: mask holds {', '.join(unnamed)}, mask_levels names {', '.join(named) or 'none'}")

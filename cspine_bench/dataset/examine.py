@@ -37,6 +37,9 @@ def examine_record(record: Record, where: str) -> Iterator[Issue]:
         yield report("image-unreadable", where, str(error), name)
     else:
         yield from _examine_image(record, image, where)
+    if (record.mask is None) != (record.mask_levels is None):
+        there = "no mask" if record.mask is None else "a mask"
+        yield report("mask-levels", where, f"there is {there}, and mask_levels is {record.mask_levels}", name)
     if record.mask is not None:
         try:
             mask = decode_png(record.mask, where="mask")
@@ -71,6 +74,11 @@ def _examine_mask(record: Record, mask: NDArray[Any], where: str) -> Iterator[Is
     if int(mask.max()) > len(LEVELS):
         wrong = ", ".join(str(label) for label in np.unique(mask) if label > len(LEVELS))
         yield report("mask-label", where, f"label {wrong}; 0 to {len(LEVELS)} are allowed", record.sample_id)
+    named = set((record.mask_levels or "").split(","))
+    unnamed = [LEVELS[label - 1] for label in np.unique(mask) if 0 < label <= len(LEVELS)]
+    if unnamed := [level for level in unnamed if level not in named]:
+        text = f"the mask holds {', '.join(unnamed)}; mask_levels names {record.mask_levels}"
+        yield report("mask-levels", where, text, record.sample_id)
 
 
 def _examine_landmarks(record: Record, where: str) -> Iterator[Issue]:

@@ -50,7 +50,7 @@ class Manifest(_Frozen):
     """The whole of `dataset.json`. `digest` is the hash of everything else in it, as canonical JSON."""
 
     format: Literal[1] = FORMAT_VERSION
-    schema_version: Literal["1.0.0"] = SCHEMA_VERSION
+    schema_version: Literal["1.1.0"] = SCHEMA_VERSION
     fingerprint: Digest
     source: dict[str, Any]
     fractions: tuple[float, float, float]

@@ -67,6 +67,7 @@ _ALL = (
     Rule("image-blank", "error", "All pixels have one value: there is nothing in the image.", _SOURCE),
     Rule("mask-shape", "error", "The mask has another size than its image.", _SOURCE),
     Rule("mask-label", "error", "The mask holds a value that names no vertebra.", _SOURCE),
+    Rule("mask-levels", "error", "The mask and the list of vertebrae that it annotates disagree.", _SOURCE),
     Rule(
         "landmark-outside", "error", "A landmark lies outside its image.",
         "Set it to NaN if the point is not in the field of view, and write the dataset anew.",

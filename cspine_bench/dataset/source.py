@@ -40,7 +40,7 @@ class Radiograph:
     Args:
         key: the sample that was asked for.
         image: uint8 or uint16 (height, width), bone bright.
-        mask: uint8 (height, width) of label ids, or None where not annotated.
+        mask: uint8 (height, width) of label ids, or None where not annotated; `mask_levels` in `fields` goes with it.
         landmarks_xy: float32 (23, 2), px, (x, y); NaN = not labelled.
         fields: values of `Record` by name. Left out = null. The writer fills identity, sizes, hashes and marking
             itself, and `cobb_c2_c7_deg`, `sva_mm` and `cci_percent` from the landmarks.

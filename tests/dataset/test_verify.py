@@ -153,6 +153,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "image-blank": (set_image(np.full((24, 24), 7, np.uint8)), "every pixel is 7"),
     "mask-shape": (set_mask(np.zeros((24, 23), np.uint8)), "the mask has 23 x 24 px, the image 24 x 24"),
     "mask-label": (set_mask(np.full((24, 24), 9, np.uint8)), "label 9; 0 to 8 are allowed"),
+    "mask-levels": (set_first(mask_levels="C3,C4,C5,C6,C7"), "the mask holds C1, C2, T1; mask_levels names C3,C4"),
     "landmark-outside": (
         set_first(landmarks_xy=[[24.0, 3.0]] + [[1.0, 1.0]] * 22),
         "C2_centroid is at (24.00, 3.00), the image has 24 x 24 px",

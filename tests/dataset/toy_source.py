@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cspine_bench.anatomy.classes import CURVATURE_CLASSES, DISEASES, SEXES
+from cspine_bench.anatomy.landmarks import ALL_LEVELS
 from cspine_bench.dataset.source import Radiograph, Rejected, SampleKey
 from cspine_bench.dataset.splits import age_band
 from cspine_bench.seeding import numpy_generator
@@ -70,6 +71,7 @@ class ToySource:
             "facing": "left",
             "pixel_spacing_mm": 0.25,
             "label_source": "exact",
+            "mask_levels": ALL_LEVELS,
             "generator": "toy",
             "generator_version": "1",
             "seed": self.seed,

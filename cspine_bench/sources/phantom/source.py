@@ -9,6 +9,7 @@ import torch
 
 from cspine_bench.anatomy.classes import Curvature
 from cspine_bench.anatomy.curvature import curvature_class
+from cspine_bench.anatomy.landmarks import ALL_LEVELS
 from cspine_bench.dataset.source import Radiograph, SampleKey
 from cspine_bench.dataset.splits import age_band
 from cspine_bench.provenance import canonical_json
@@ -126,6 +127,7 @@ class PhantomSource:
                             "pixel_spacing_plane": "patient" if lateral else None,
                             "facing": self.recipe.facing if lateral else None,
                             "label_source": "exact",
+                            "mask_levels": ALL_LEVELS,
                             "curvature": self._judge(rendering) if lateral else None,
                             "disease": subject.traits.disease,
                             "sex": subject.traits.sex,

@@ -32,7 +32,7 @@ def ddpm() -> None:
 
 
 @ddpm.command()
-@click.argument("recipe", type=EXISTING_PATH)
+@click.argument("recipe")
 @click.option("--data", type=EXISTING_PATH, required=True, help="Dataset folder to train on.")
 @click.option("--out", type=NEW_PATH, required=True, help="Folder for the run; an interrupted run goes on.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
@@ -40,19 +40,19 @@ def ddpm() -> None:
 @click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
 @printing_options
 def train(
-    recipe: Path, data: Path, out: Path, overrides: tuple[str, ...], seed: int, device: str, printing: Printing
+    recipe: str, data: Path, out: Path, overrides: tuple[str, ...], seed: int, device: str, printing: Printing
 ) -> None:
-    """Train by a recipe (a YAML file) into a run folder.
+    """Train by a recipe (a YAML file, or the name of one of this package) into a run folder.
 
     \b
     Example:
       cspine-bench ddpm train recipe.yaml --data ds --out run
     """
-    from cspine_bench.ddpm.recipe import DdpmRecipe
+    from cspine_bench.ddpm.shipped import open_recipe
     from cspine_bench.ddpm.train import train as run_training
-    from cspine_bench.recipe import apply_overrides, load_recipe
+    from cspine_bench.recipe import apply_overrides
 
-    resolved = apply_overrides(load_recipe(recipe, DdpmRecipe), overrides)
+    resolved = apply_overrides(open_recipe(recipe), overrides)
     with show_progress(str(out), quiet=printing.quiet) as on_progress:
         summary = run_training(resolved, data, out, device=device, seed=seed, on_progress=on_progress)
     document = {**dataclasses.asdict(summary), "path": str(out)}

@@ -1,11 +1,13 @@
 """Running averages of the weights, with a profile that stretches with the run."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 
+@functools.cache
 def find_exponent(length: float) -> float:
     """The exponent gamma of the power-function average of a relative width.
 

@@ -61,7 +61,7 @@ class AugmentRecipe(Recipe):
 class MonitorRecipe(Recipe):
     """Samples measured while a run goes on; they decide which checkpoint is the best."""
 
-    every: Count = Field(description="Updates between two measurements, each with a checkpoint.")
+    every: Count = Field(500, description="Updates between two measurements, each with a checkpoint.")
     count: Annotated[int, Field(ge=2)] = Field(
         256, description="Images of a measurement: the same noise, and the same conditions, every time."
     )

@@ -19,7 +19,8 @@ from trainer import SMALL
 from cspine_bench.ddpm.checkpoint import find_checkpoint, list_steps, load_generator
 from cspine_bench.ddpm.progress import read_log
 from cspine_bench.ddpm.recipe import DdpmRecipe, TrainingRecipe
-from cspine_bench.ddpm.train import compute_learning_rate, pick_rows, train
+from cspine_bench.ddpm.train import train
+from cspine_bench.ddpm.update import compute_learning_rate, pick_rows
 from cspine_bench.errors import CheckpointError, CspineBenchError, DataError, RecipeError
 from cspine_bench.provenance import sha256_file
 

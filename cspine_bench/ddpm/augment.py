@@ -1,0 +1,96 @@
+"""Changes that a radiograph survives: a little shift, rotation, zoom, brightness and contrast; landmarks go along."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from cspine_bench.ddpm.recipe import AugmentRecipe
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is done to each image of a batch.
+
+    Attributes:
+        shift_px: float (B, 2), (x, y).
+        angle_rad: float (B,); positive turns the x axis towards the y axis, clockwise on a screen.
+        zoom: float (B,), enlargement about the centre.
+        gain: float (B,), factor of the gray values 0..1.
+        gamma: float (B,), their exponent.
+        flipped: bool (B,), mirrored left to right, before all else.
+    """
+
+    shift_px: torch.Tensor
+    angle_rad: torch.Tensor
+    zoom: torch.Tensor
+    gain: torch.Tensor
+    gamma: torch.Tensor
+    flipped: torch.Tensor
+
+    def take(self, share: slice) -> "Changes":
+        """Those of some of the images."""
+        return Changes(**{name: values[share] for name, values in vars(self).items()})
+
+
+def draw_changes(recipe: AugmentRecipe, count: int, size: int, generator: torch.Generator) -> Changes:
+    """Changes of `count` images of `size` px: even in each strength, or in its logarithm where it is a factor."""
+    draws = 2 * torch.rand((7, count), generator=generator) - 1
+    return Changes(
+        shift_px=draws[:2].T * recipe.shift * size,
+        angle_rad=draws[2] * math.radians(recipe.rotate_deg),
+        zoom=(1 + recipe.zoom) ** draws[3],
+        gain=(1 + recipe.gain) ** draws[4],
+        gamma=(1 + recipe.gamma) ** draws[5],
+        flipped=(draws[6] < 0) & recipe.flip,
+    )
+
+
+def change_images(images: torch.Tensor, changes: Changes) -> torch.Tensor:
+    """Change images; beyond the edge, what is inside is mirrored.
+
+    Args:
+        images: float (B, 1, S, S) in -1..1.
+        changes: of as many images, on any device.
+
+    Returns:
+        float (B, 1, S, S) in -1..1. Cubic interpolation: a linear one blurs, and a generator would learn the blur.
+    """
+    device, size = images.device, images.shape[-1]
+    matrix, offset = _find_affine(changes, size)
+    unchanged = torch.eye(2).expand_as(matrix)
+    if not (torch.equal(matrix, unchanged) and not bool(offset.any())):
+        # grid_sample asks where each pixel comes from, in units of half the image from its centre.
+        back = torch.linalg.inv(matrix)
+        origin = back @ (-offset)[..., None] / (size / 2)
+        grid = torch.nn.functional.affine_grid(
+            torch.cat([back, origin], dim=2).to(device), list(images.shape), align_corners=False
+        )
+        images = torch.nn.functional.grid_sample(
+            images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+        ).clamp(-1, 1)
+    gain, gamma = (values.to(device).reshape(-1, 1, 1, 1) for values in (changes.gain, changes.gamma))
+    if bool((changes.gain == 1).all()) and bool((changes.gamma == 1).all()):
+        return images
+    return 2 * (gain * ((images + 1) / 2) ** gamma).clamp(0, 1) - 1
+
+
+def change_landmarks(landmarks_xy: torch.Tensor, changes: Changes, size: int) -> torch.Tensor:
+    """Where the landmarks of changed images are; they keep their names, also in an image that was mirrored.
+
+    Args:
+        landmarks_xy: float (B, 23, 2), px of images of `size` px; NaN stays NaN.
+        changes: as given to `change_images`.
+        size: side of the images, px.
+    """
+    matrix, offset = _find_affine(changes, size)
+    centre = (size - 1) / 2
+    return (landmarks_xy - centre) @ matrix.mT + offset[:, None] + centre
+
+
+def _find_affine(changes: Changes, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, 2, 2) and (B, 2): about the image's centre, in px, a point p goes to matrix p + offset."""
+    cosine, sine = changes.angle_rad.cos() * changes.zoom, changes.angle_rad.sin() * changes.zoom
+    mirror = torch.where(changes.flipped, -1.0, 1.0)
+    rows = [torch.stack([cosine * mirror, -sine], -1), torch.stack([sine * mirror, cosine], -1)]
+    return torch.stack(rows, -2), changes.shift_px

@@ -30,6 +30,7 @@ from cspine_bench.dataset.files import explain_full_disk, move_into_place, sync_
 from cspine_bench.ddpm.network import UnshuffledUNet, build_network
 from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.ddpm.shape_model import ShapeModel
+from cspine_bench.ddpm.training_set import TrainingSet
 from cspine_bench.errors import CheckpointError, RecipeError
 from cspine_bench.provenance import sha256_bytes, sha256_file, sha256_json
 from cspine_bench.recipe import load_recipe
@@ -46,7 +47,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class RunFacts(BaseModel):
-    """`run.json`. The first six decide the weights on one kind of machine; the rest says where they were made."""
+    """`run.json`. The first six decide the weights on one kind of machine; the rest says where, and from what films."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,6 +60,7 @@ class RunFacts(BaseModel):
     commit: str | None
     commit_dirty: bool | None
     versions: dict[str, str]
+    training_set: TrainingSet | None = None
 
     @property
     def run_id(self) -> str:
@@ -67,7 +69,7 @@ class RunFacts(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be gone on with."""
-        return self.model_dump(mode="json", exclude={"commit", "commit_dirty", "versions"})
+        return self.model_dump(mode="json", exclude={"commit", "commit_dirty", "versions", "training_set"})
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Generator:
         run_id: of the run that trained it.
         step: updates behind the weights.
         ema: length of the average, one of the recipe's `ema_lengths`.
+        training_set: facts about the films; None where the run does not state them.
     """
 
     network: UnshuffledUNet
@@ -120,6 +123,7 @@ class Generator:
     run_id: str
     step: int
     ema: float
+    training_set: TrainingSet | None = None
 
 
 def write_run(run: Path, facts: RunFacts, recipe: DdpmRecipe, shape_model: bytes | None) -> None:
@@ -332,6 +336,7 @@ def load_generator(
         run_id=facts.run_id,
         step=step,
         ema=ema,
+        training_set=facts.training_set,
     )
 
 

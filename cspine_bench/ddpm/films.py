@@ -27,6 +27,7 @@ class Films:
         pixel_spacing_mm: float64 (N,), of these images; NaN = not known.
         curvature: N names of `CURVATURE_CLASSES`; None = not known.
         sex: N names of `SEXES`; None = not known.
+        pixel_spacing_plane: N planes where the spacing holds, as `Record` spells them; None = not known.
     """
 
     pixels: NDArray[np.uint16]
@@ -34,6 +35,7 @@ class Films:
     pixel_spacing_mm: NDArray[np.float64]
     curvature: tuple[str | None, ...]
     sex: tuple[str | None, ...]
+    pixel_spacing_plane: tuple[str | None, ...] = ()
 
     def __len__(self) -> int:
         """How many."""
@@ -81,8 +83,10 @@ def load_films(dataset: DatasetFolder, split: Split, size: int, *, at_least: int
     spacing = np.full(count, np.nan)
     curvature: list[str | None] = []
     sex: list[str | None] = []
+    planes: list[str | None] = []
     side = None
-    columns = ("sample_id", "image", "width", "height", "landmarks_xy", "pixel_spacing_mm", "curvature", "sex")
+    columns = ["sample_id", "image", "width", "height", "landmarks_xy", "pixel_spacing_mm", "pixel_spacing_plane"]
+    columns += ["curvature", "sex"]
     for row, record in enumerate(dataset.iter_records(split, columns)):
         side = side or record.width
         _check_size(record.sample_id, record.width, record.height, side, size)
@@ -96,7 +100,8 @@ def load_films(dataset: DatasetFolder, split: Split, size: int, *, at_least: int
             spacing[row] = record.pixel_spacing_mm * factor
         curvature.append(record.curvature)
         sex.append(record.sex)
-    return Films(pixels, landmarks_xy, spacing, tuple(curvature), tuple(sex))
+        planes.append(record.pixel_spacing_plane)
+    return Films(pixels, landmarks_xy, spacing, tuple(curvature), tuple(sex), tuple(planes))
 
 
 def _check_size(sample_id: str, width: int, height: int, side: int, size: int) -> None:

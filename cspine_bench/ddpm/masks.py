@@ -37,13 +37,24 @@ def draw_body_mask(landmarks_xy: NDArray[np.floating], size: int) -> NDArray[np.
         corners = points[[LANDMARK_INDEX[f"{level}_{corner}"] for corner in _ROUND]]
         if np.isnan(corners).any():
             raise ValueError(f"a corner of {level} is NaN; a mask needs all four")
-        mask[_find_inside(corners, rows, columns)] = MASK_LABELS[level]
+        mask[find_inside(corners, rows, columns)] = MASK_LABELS[level]
     return mask
 
 
-def _find_inside(corners: NDArray[np.float64], rows: NDArray[np.int_], columns: NDArray[np.int_]) -> NDArray[np.bool_]:
-    """Pixels whose centre lies in a polygon (K, 2), by the parity of edges to their right."""
+def find_inside(corners: NDArray[np.float64], rows: NDArray[np.int_], columns: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Pixels whose centre lies in a polygon.
+
+    Args:
+        corners: float (K, 2), px, in order round the polygon; with a NaN, no pixel lies in it.
+        rows: int (H, W), each pixel's row.
+        columns: int (H, W), each pixel's column.
+
+    Returns:
+        bool (H, W), by the parity of the edges to a pixel's right.
+    """
     inside = np.zeros(rows.shape, bool)
+    if np.isnan(corners).any():
+        return inside
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         if y0 == y1:
             continue

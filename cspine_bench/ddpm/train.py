@@ -43,6 +43,7 @@ from cspine_bench.ddpm.processes import Processes, explain_full_memory, join_pro
 from cspine_bench.ddpm.progress import PROGRESS_NAME, append_log, draw_progress, read_log, rewind_log, write_strip
 from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.ddpm.shape_model import fit_shape_model
+from cspine_bench.ddpm.training_set import describe_films
 from cspine_bench.ddpm.update import Training, compute_learning_rate, update
 from cspine_bench.ddpm.validate import compute_validation_losses, list_shown, sample_shown
 from cspine_bench.errors import CheckpointError, DataError, RecipeError
@@ -173,6 +174,7 @@ def _prepare(
         commit=None if commit is None else commit.sha,
         commit_dirty=None if commit is None else commit.dirty,
         versions=library_versions(_LIBRARIES),
+        training_set=describe_films(films),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_key(seed, "ddpm.weights") % 2**63)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,9 @@ from cspine_bench.cli.options import (
 from cspine_bench.cli.output import format_count, format_size, format_table, print_note, print_result, show_progress
 
 if TYPE_CHECKING:
+    from cspine_bench.dataset.finish import DatasetSummary
     from cspine_bench.dataset.inspect import DatasetFacts
+    from cspine_bench.dataset.parts import PartSummary
     from cspine_bench.dataset.source import Source
     from cspine_bench.dataset.verify import Issue
     from cspine_bench.schema import Split
@@ -100,7 +102,8 @@ def csxa(src: Path, out: Path, need_spacing: bool, importing: Importing, writing
 
     source = CsxaSource(src, need_spacing=need_spacing, **importing.settings)
     write_folder(source, out, writing, printing, importing)
-    if not writing.dry_run:
+    # Of several parts, the first alone: they would all say the same.
+    if not writing.dry_run and (writing.part is None or writing.part.index == 0):
         report = out.with_name(f"{out.name}.import.json")
         write_import_report(source.build_report(), report)
         print_note(f"{report}: where images, labels and sheet disagree", quiet=printing.quiet)
@@ -209,39 +212,76 @@ def write_folder(
     source: "Source", out: Path, writing: Writing, printing: Printing, importing: Importing | None = None
 ) -> None:
     """Write a source into a dataset folder, or say what would be written, and print the result."""
+    from cspine_bench.dataset.parts import write_part
+    from cspine_bench.dataset.ray_tasks import RayCluster
     from cspine_bench.dataset.write import write_dataset
 
     if writing.dry_run:
         _print_plan(source, out, writing, printing)
         return
+    asked: dict[str, Any] = {
+        "fractions": writing.fractions,
+        "seed": writing.seed,
+        "shard_rows": writing.shard_rows,
+        "skip_bad": importing is not None and importing.skip_bad,
+        "max_bad": None if importing is None else importing.max_bad,
+        "overwrite": writing.overwrite,
+    }
+    if writing.executor == "ray":
+        asked["ray"] = RayCluster(writing.ray_address, num_gpus=float(writing.on_gpu), max_tasks=writing.workers)
+    else:
+        asked["num_workers"] = writing.workers or 1
     with show_progress(str(out), quiet=printing.quiet) as on_progress:
-        summary = write_dataset(
-            source,
-            out,
-            fractions=writing.fractions,
-            seed=writing.seed,
-            num_workers=writing.workers,
-            skip_bad=importing is not None and importing.skip_bad,
-            max_bad=None if importing is None else importing.max_bad,
-            overwrite=writing.overwrite,
-            on_progress=on_progress,
-        )
+        if writing.part is not None:
+            _print_part(write_part(source, out, writing.part, **asked, on_progress=on_progress), printing)
+        else:
+            summary = write_dataset(source, out, **asked, on_progress=on_progress)
+            print_result(_describe_summary(summary), _format_summary(summary), as_json=printing.as_json)
+
+
+def _print_part(result: "PartSummary", printing: Printing) -> None:
+    summary = result.summary
     document = {
-        "path": str(out),
+        "path": str(result.path),
+        "part": str(result.part),
+        "part_shards": result.part_shards,
+        "num_shards": result.num_shards,
+        "missing_shards": result.missing_shards,
+        "complete": summary is not None,
+        **({} if summary is None else _describe_summary(summary)),
+    }
+    text = f"{result.path}: part {result.part} done, {result.missing_shards} of {result.num_shards} files missing"
+    if summary is not None:
+        text = f"{text}\n{_format_summary(summary)}"
+    elif result.missing_shards == 0:
+        text += "; another part is finishing the dataset. If none does, run this one again"
+    print_result(document, text, as_json=printing.as_json)
+    if result.part_shards == 0:
+        note = f"Part {result.part} has nothing to make: the dataset has {format_count(result.num_shards, 'file')}."
+        print_note(
+            f"{note} Name fewer parts, or allow fewer radiographs in a file (--shard-rows).", quiet=printing.quiet
+        )
+
+
+def _describe_summary(summary: "DatasetSummary") -> dict[str, Any]:
+    return {
+        "path": str(summary.path),
         "num_samples": summary.num_samples,
         "rejected": [sample.model_dump() for sample in summary.rejected],
         "manifest_sha256": summary.manifest_sha256,
     }
-    lines = [f"{out}: {_describe_counts(summary.num_samples)}"]
-    lines += [f"skipped {sample.reason}" for sample in summary.rejected]
-    print_result(document, "\n".join(lines), as_json=printing.as_json)
+
+
+def _format_summary(summary: "DatasetSummary") -> str:
+    lines = [f"{summary.path}: {_describe_counts(summary.num_samples)}"]
+    return "\n".join([*lines, *(f"skipped {sample.reason}" for sample in summary.rejected)])
 
 
 def _print_plan(source: "Source", out: Path, writing: Writing, printing: Printing) -> None:
     from cspine_bench.dataset.plan import build_plan
     from cspine_bench.schema import SPLITS
 
-    plan = build_plan(source, fractions=writing.fractions, seed=writing.seed)
+    plan = build_plan(source, fractions=writing.fractions, seed=writing.seed, shard_rows=writing.shard_rows)
     counts = {split: sum(len(shard.keys) for shard in plan.shards if shard.split == split) for split in SPLITS}
     document = {
         "path": str(out),

@@ -5,11 +5,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from cspine_bench.anatomy.classes import FACINGS
+
+if TYPE_CHECKING:
+    from cspine_bench.dataset.parts import Part
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,6 +20,7 @@ EXISTING_PATH: Final = click.Path(exists=True, path_type=Path)
 NEW_PATH: Final = click.Path(path_type=Path)
 FITS: Final = ("pad", "crop")
 OVERLAYS: Final = ("mask", "crop", "keep", "refuse")
+EXECUTORS: Final = ("processes", "ray")
 SAMPLERS: Final = ("ddpm", "ddim", "dpmpp-2m", "unipc", "heun")
 KEEP_SIZE: Final = 0
 SEED: Final = click.IntRange(0, 2**63 - 1)
@@ -70,9 +74,14 @@ class Writing:
 
     fractions: tuple[float, float, float]
     seed: int
-    workers: int
+    shard_rows: int | None
+    workers: int | None
+    part: "Part | None"
+    executor: str
+    ray_address: str | None
     overwrite: bool
     dry_run: bool
+    on_gpu: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +104,40 @@ def printing_options(command: F) -> F:
     )
 
 
+def parse_shard(context: click.Context, option: click.Parameter, text: str | None) -> "Part | None":
+    """A part of a dataset from `K/N`; None for an option that was not given.
+
+    Raises:
+        click.BadParameter: not of this form, or there is no such part.
+    """
+    from cspine_bench.dataset.parts import parse_part
+
+    try:
+        return None if text is None else parse_part(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def writing_options(command: F) -> F:
-    """Add the options of `write_dataset`; the command gets them as `writing`."""
-    names = ("fractions", "seed", "workers", "overwrite", "dry_run")
+    """Add the options of `write_dataset` and `write_part`; the command gets them as `writing`."""
+    names = ("fractions", "seed", "shard_rows", "workers", "part", "executor", "ray_address", "overwrite", "dry_run")
+
+    def build(values: dict[str, Any]) -> Writing:
+        device = str(values.get("device") or "cpu")
+        writing = Writing(**{name: values.pop(name) for name in names}, on_gpu=device != "cpu")
+        if writing.executor != "ray":
+            if writing.ray_address is not None:
+                raise click.UsageError("--ray-address needs --executor ray")
+        elif writing.part is not None:
+            raise click.UsageError("--shard and --executor ray: name one of them; Ray hands out the shards itself")
+        elif ":" in device:
+            raise click.UsageError(f"--device {device} and --executor ray: say cuda, Ray chooses the GPU of each task")
+        return writing
+
     return _gather(
         command,
         "writing",
-        lambda values: Writing(**{name: values.pop(name) for name in names}),
+        build,
         click.option(
             "--fractions",
             default="0.8,0.1,0.1",
@@ -110,7 +146,22 @@ def writing_options(command: F) -> F:
             help="Shares of train, validation and test.",
         ),
         click.option("--seed", type=SEED, default=0, show_default=True, help="Decides splits, order and random draws."),
-        click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."),
+        click.option("--shard-rows", type=click.IntRange(min=1), help="Most radiographs in one file.  [by size]"),
+        click.option(
+            "--workers", type=click.IntRange(min=1), help="Worker processes [1], or Ray tasks at a time [all that fit]."
+        ),
+        click.option(
+            "--shard",
+            "part",
+            metavar="K/N",
+            callback=parse_shard,
+            help="Make files K, K + N, K + 2N ... of the dataset only, K from 0 to N - 1; the part that finds all made "
+            "finishes it.",
+        ),
+        click.option(
+            "--executor", type=click.Choice(EXECUTORS), default="processes", show_default=True, help="What makes files."
+        ),
+        click.option("--ray-address", metavar="ADDRESS", help="Ray cluster to use.  [one on this machine]"),
         click.option("--overwrite", is_flag=True, help="Replace another dataset that lies in OUT."),
         click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing."),
     )

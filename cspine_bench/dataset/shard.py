@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -102,7 +103,8 @@ def make_shard(
         TooManyRejected: more than `max_rejected` samples are bad, and `max_rejected` is above 0.
     """
     target = folder / shard.path
-    temporary = scratch / f"{target.name}.tmp"
+    # A name of its own: a task that was given up for lost may still write.
+    temporary = scratch / f"{target.name}.{uuid.uuid4().hex[:12]}.tmp"
     rows = _Rows(source, shard, max_rejected, on_rows)
     sink = _HashingFile()
 

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cspine_bench.dataset.begun import SCRATCH_NAME
 from cspine_bench.dataset.lock import tie_worker_to_writer
 from cspine_bench.dataset.manifest import ShardEntry
 from cspine_bench.dataset.plan import ShardPlan
@@ -71,7 +72,8 @@ def make_shards(
     told = 0
     finished = False
     try:
-        with _one_numeric_thread():
+        # Read by numpy and torch when a worker imports them, so it must be in the environment that the workers inherit.
+        with set_environment(dict.fromkeys(_THREAD_VARIABLES, "1")):
             pending = {executor.submit(_make_in_worker, shard) for shard in shards}
         while pending:
             done, pending = wait(pending, timeout=_PROGRESS_INTERVAL_S, return_when=FIRST_COMPLETED)
@@ -96,10 +98,10 @@ def make_shards(
 
 
 @contextmanager
-def _one_numeric_thread() -> Iterator[None]:
-    # Read by numpy and torch when a worker imports them, so it must be in the environment that the workers inherit.
-    saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+def set_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the processes that are started while the block runs."""
+    saved = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -124,7 +126,7 @@ _workers: list[_Worker] = []
 def _start_worker(pickled_source: bytes, job: ShardJob, writer_pid: int, met: "Synchronized[int]") -> None:
     # Ctrl-C reaches the whole process group; the writer alone answers it, and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tie_worker_to_writer(job.scratch, writer_pid)
+    tie_worker_to_writer(sorted({job.scratch, job.folder / SCRATCH_NAME}), writer_pid)
     _workers.append(_Worker(pickle.loads(pickled_source), job, met))
 
 

@@ -1,0 +1,58 @@
+"""Ray tasks make the bytes that one process makes, also when a worker is killed or the writer is interrupted."""
+
+import builtins
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from folders import hash_tree
+from ray_writer import make_source
+
+from cspine_bench.dataset.ray_tasks import RayCluster
+from cspine_bench.dataset.write import write_dataset
+from cspine_bench.errors import MissingExtraError
+
+
+def test_a_killed_worker_costs_its_shard_alone(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("ray_writer.py")
+    # Ray keeps a token in the home folder.
+    environment = os.environ | {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    answer = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "ds")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    # One document: Ray prints nothing beside it.
+    assert json.loads(answer.stdout) == {"interrupted": True, "manifest_then": False, "rest_goes_on": False}
+    assert (tmp_path / "marks/kill").exists()
+    write_dataset(make_source(tmp_path, "none"), tmp_path / "undisturbed")
+    assert hash_tree(tmp_path / "ds") == hash_tree(tmp_path / "undisturbed")
+
+
+def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    imports = builtins.__import__
+
+    def refuse(name: str, *arguments: Any) -> Any:
+        if name == "ray":
+            raise ImportError("No module named 'ray'")
+        return imports(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(MissingExtraError, match=r"pip install 'cspine-bench\[ray\]'"):
+        write_dataset(make_source(tmp_path, "none"), tmp_path / "ds", ray=RayCluster())
+
+
+def test_impossible_clusters_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="max_tasks must be at least 1"):
+        RayCluster(max_tasks=0)
+    with pytest.raises(ValueError, match="num_gpus must be at least 0"):
+        RayCluster(num_gpus=-1)
+    with pytest.raises(ValueError, match="num_workers=2 and ray"):
+        write_dataset(make_source(tmp_path, "none"), tmp_path / "ds", ray=RayCluster(), num_workers=2)

@@ -42,15 +42,19 @@ class CopyingWatch:
     Attributes:
         train: nearest film of the training set, for each synthetic image; of all of them.
         holdout: nearest film held out.
-        nearer_train: float64 (n,), chance that a training set of the held-out set's size holds the nearer one.
-        share_nearer_train: mean of it with Wilson's interval; 1/2 where the generator copies nothing.
+        share_nearer_train: share of synthetic images that are nearer to the training set, ties one half, with Wilson's
+            interval.
+        expected_share: the same where nothing is copied, N / (N + M) for N training films and M held out.
+        matched_share: as the first, were the larger set thinned at random to the other's size; 1/2 where nothing is
+            copied. It is what others report, and hardly moves where the training set is much the larger one.
         num_beyond_holdout: synthetic images more similar to a training film than any film held out is.
     """
 
     train: Neighbours
     holdout: Neighbours
-    nearer_train: NDArray[np.float64]
     share_nearer_train: Estimate
+    expected_share: float
+    matched_share: Estimate
     num_beyond_holdout: int
 
 
@@ -151,8 +155,8 @@ def watch_copying(
 ) -> CopyingWatch:
     """Compare each synthetic image's nearest training film with its nearest film held out.
 
-    More films hold a nearer one, so the sets are made equal: for each image it is worked out how often a random part of
-    the larger set, as large as the smaller one, holds the nearer film. Ties count one half.
+    A generator that copies nothing makes images that know neither set. Then the nearest of all N + M films is any of
+    them with equal chance, however good or bad the images are, so that N / (N + M) of them are nearer to training.
 
     Args:
         synthetic: float32 (n, S, S), from `remove_low_frequencies`.
@@ -165,32 +169,38 @@ def watch_copying(
     Raises:
         ValueError: as `compute_similarity`.
 
-    Source: distance to closest record with a held-out set, Platzer, Reutterer 2021 (2104.00635); sizes must match.
-    A share near 1/2 does not exclude a few copies ("The DCR Delusion", 2505.01524): `num_beyond_holdout` and the
-    largest similarities look for those.
+    Source: distance to closest record with a held-out set, Platzer, Reutterer 2021 (2104.00635), whose sets are of
+    one size; with the share that other sizes are expected to have, none of the training films is left out. An expected
+    share does not exclude a few copies ("The DCR Delusion", 2505.01524): `num_beyond_holdout` and the largest
+    similarities look for those.
     """
-    parts = []
+    nearest: tuple[list[Neighbours], list[Neighbours]] = ([], [])
+    matched = []
     for start in range(0, len(synthetic), _BLOCK_ROWS):
         images = synthetic[start : start + _BLOCK_ROWS]
         to_train = compute_similarity(images=images, references=train, max_shift_px=max_shift_px)
         to_holdout = compute_similarity(images=images, references=holdout, max_shift_px=max_shift_px)
-        parts.append((_take_nearest(to_train), _take_nearest(to_holdout), compute_chance_nearer(to_train, to_holdout)))
-    nearest_train, nearest_holdout = (
-        Neighbours(
-            np.concatenate([part[side].similarity for part in parts]),
-            np.concatenate([part[side].index for part in parts]),
-        )
-        for side in (0, 1)
-    )
-    nearer = np.concatenate([part[2] for part in parts])
+        nearest[0].append(_take_nearest(to_train))
+        nearest[1].append(_take_nearest(to_holdout))
+        matched.append(compute_chance_nearer(to_train, to_holdout))
+    by_train, by_holdout = _join(nearest[0]), _join(nearest[1])
+    above, level = by_train.similarity > by_holdout.similarity, by_train.similarity == by_holdout.similarity
+    chances = np.concatenate(matched).clip(0, 1)
     return CopyingWatch(
-        train=nearest_train,
-        holdout=nearest_holdout,
-        nearer_train=nearer,
+        train=by_train,
+        holdout=by_holdout,
         share_nearer_train=wilson_interval(
-            successes=float(np.clip(nearer.sum(), 0, len(nearer))), total=len(nearer), confidence=confidence
+            successes=float(above.sum() + level.sum() / 2), total=len(above), confidence=confidence
         ),
-        num_beyond_holdout=int((nearest_train.similarity > largest_holdout_similarity).sum()),
+        expected_share=len(train) / (len(train) + len(holdout)),
+        matched_share=wilson_interval(successes=float(chances.sum()), total=len(chances), confidence=confidence),
+        num_beyond_holdout=int((by_train.similarity > largest_holdout_similarity).sum()),
+    )
+
+
+def _join(parts: list[Neighbours]) -> Neighbours:
+    return Neighbours(
+        np.concatenate([part.similarity for part in parts]), np.concatenate([part.index for part in parts])
     )
 
 

@@ -8,8 +8,8 @@ from cspine_bench.metrics.frechet import frechet_distance, frechet_interval
 from cspine_bench.metrics.intervals import jackknife_interval, normal_interval, wilson_interval
 from cspine_bench.metrics.kernel import kernel_distance, kernel_interval
 
-LEAST_COVERED, NUM_TRIALS = 0.90, 150
-# Of 150 intervals that cover with a chance of at least 0.90, fewer than this many cover once in 10,000 tests.
+LEAST_COVERED, NUM_TRIALS = 0.90, 100
+# Of 100 intervals that cover with a chance of at least 0.90, fewer than this many cover once in 10,000 tests.
 LEAST_COVERING = int(stats.binom.ppf(1e-4, NUM_TRIALS, LEAST_COVERED))
 
 
@@ -48,7 +48,7 @@ def test_intervals_of_both_distances_cover(dimension: int, counts: tuple[int, in
         real, synthetic = (draw.normal(size=(count, dimension)) @ mix for count in counts)
         return {"real": real, "synthetic": synthetic + shift}
 
-    truths = [(frechet_distance(**pair), kernel_distance(**pair)) for pair in (draw_pair() for _ in range(600))]
+    truths = [(frechet_distance(**pair), kernel_distance(**pair)) for pair in (draw_pair() for _ in range(400))]
     frechet, kernel = np.mean(truths, axis=0)
     covering = np.zeros(2, int)
     for _ in range(NUM_TRIALS):

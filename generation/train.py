@@ -3,7 +3,7 @@
     accelerate launch generation/train.py phantom-128 --data DATASET --out RUN [--seed N] [--set key=value ...]
 
 One process is `cspine-bench ddpm train`; this is the same, run by several, which share every batch. Run again after an
-interruption, it goes on.
+interruption, it goes on. Without a GPU, `torchrun --nproc-per-node 2 generation/train.py ...` starts two processes.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from cspine_bench.ddpm.shipped import open_recipe
@@ -33,7 +34,11 @@ def main() -> int:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     # The recipe decides the precision, not the configuration of accelerate.
-    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)])
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
+    )
     try:
         recipe = apply_overrides(open_recipe(arguments.recipe), arguments.overrides)
         summary = train(recipe, arguments.data, arguments.out, seed=arguments.seed, accelerator=accelerator)

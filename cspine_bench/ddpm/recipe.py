@@ -62,7 +62,7 @@ class MonitorRecipe(Recipe):
     """Samples measured while a run goes on; they decide which checkpoint is the best."""
 
     every: Count = Field(500, description="Updates between two measurements, each with a checkpoint.")
-    count: Annotated[int, Field(ge=2)] = Field(
+    count: Annotated[int, Field(ge=4)] = Field(
         256, description="Images of a measurement: the same noise, and the same conditions, every time."
     )
     num_steps: Count = Field(12, description="Of the sampler, dpmpp-2m.")

@@ -38,6 +38,7 @@ from cspine_bench.ddpm.checkpoint import (
     write_run,
 )
 from cspine_bench.ddpm.films import load_films
+from cspine_bench.ddpm.monitor import References, build_references, measure
 from cspine_bench.ddpm.network import build_network
 from cspine_bench.ddpm.processes import Processes, explain_full_memory, join_processes
 from cspine_bench.ddpm.progress import PROGRESS_NAME, append_log, draw_progress, read_log, rewind_log, write_strip
@@ -45,7 +46,7 @@ from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.ddpm.shape_model import fit_shape_model
 from cspine_bench.ddpm.training_set import describe_films
 from cspine_bench.ddpm.update import Training, compute_learning_rate, update
-from cspine_bench.ddpm.validate import compute_validation_losses, list_shown, sample_shown
+from cspine_bench.ddpm.validate import compute_validation_losses, list_shown, sample_monitored, sample_shown
 from cspine_bench.errors import CheckpointError, DataError, RecipeError
 from cspine_bench.provenance import find_commit, library_versions, sha256_bytes
 from cspine_bench.seeding import derive_key
@@ -128,11 +129,13 @@ def train(
             _open_run(out, facts, recipe, shape_model)
         processes.wait()
         step, best = _take_up(training, out)
+        references = None
         if processes.is_main:
             _tidy(training, out, step, best)
+            references = _build_references(training)
             commit = {"commit": facts.commit, "versions": facts.versions, "threads": torch.get_num_threads()}
             _report(out, {"kind": "start", "step": step, **commit, "processes": processes.count})
-        _run_updates(training, out, step, best, on_progress or (lambda done, total: None))
+        _run_updates(training, references, out, step, best, on_progress or (lambda done, total: None))
         processes.wait()
     rows = read_log(out)
     return TrainSummary(
@@ -257,8 +260,22 @@ def _make_snapshot(training: Training, step: int, best: Best | None) -> Snapshot
     return Snapshot(step, training.network.state_dict(), emas, optimizer, best)
 
 
+def _build_references(training: Training) -> References | None:
+    """What samples are measured against, if the recipe asks for it."""
+    monitor = training.recipe.training.monitor
+    if monitor is None:
+        return None
+    films, device = (training.train, training.validation), str(training.device)
+    return build_references(*films, count=monitor.count, seed=training.seed, device=device)
+
+
 def _run_updates(
-    training: Training, out: Path, step: int, best: Best | None, on_progress: Callable[[int, int], None]
+    training: Training,
+    references: References | None,
+    out: Path,
+    step: int,
+    best: Best | None,
+    on_progress: Callable[[int, int], None],
 ) -> None:
     """All updates that are left, with their log, validations, measurements and checkpoints."""
     options = training.recipe.training
@@ -275,7 +292,7 @@ def _run_updates(
             _close_window(training, out, step, window, began)
             window = []
         if (saves or measures) and training.processes.is_main:
-            best = _save(training, out, step, best, measures=measures)
+            best = _save(training, references if measures else None, out, step, best)
         if not window:
             began = time.perf_counter()
         on_progress(step, options.num_steps)
@@ -302,13 +319,22 @@ def _close_window(
         _report(out, {**row, "learning_rate": rate, "images_per_s": round(speed, 1)})
 
 
-def _save(training: Training, out: Path, step: int, best: Best | None, *, measures: bool) -> Best | None:
-    """Validate, show samples, measure them, and keep a checkpoint; the best one up to here."""
+def _save(training: Training, references: References | None, out: Path, step: int, best: Best | None) -> Best | None:
+    """Validate, show samples, measure them if there is something to compare with, and keep a checkpoint.
+
+    Returns:
+        The best checkpoint up to here.
+    """
     bands = compute_validation_losses(training)
     loss = float(np.mean(list(bands.values())))
     if not loss < _DIVERGED_ABOVE:
         raise _diverged(out, step, f"validation loss {loss:g}")
     _report(out, {"kind": "validation", "step": step, "loss": loss, "bands": bands})
+    if references is not None:
+        row = measure(references, sample_monitored(training))
+        _report(out, {"kind": "monitor", "step": step, **row})
+        if best is None or row["frechet_distance"] < best.frechet_distance:
+            best = Best(step, row["frechet_distance"])
     picture = out / "samples"
     with explain_full_disk(picture, lambda: training.recipe.size**2 * len(list_shown(training))):
         write_strip(out, step, sample_shown(training))

@@ -14,15 +14,17 @@ import pytest
 import safetensors.torch
 import torch
 from PIL import Image
-from trainer import SMALL
+from trainer import SHORT, SMALL, change
 
-from cspine_bench.ddpm.checkpoint import find_checkpoint, list_steps, load_generator
+from cspine_bench.ddpm.checkpoint import find_best, find_checkpoint, list_steps, load_generator
 from cspine_bench.ddpm.progress import read_log
 from cspine_bench.ddpm.recipe import DdpmRecipe, TrainingRecipe
+from cspine_bench.ddpm.shipped import list_recipes, open_recipe
 from cspine_bench.ddpm.train import train
 from cspine_bench.ddpm.update import compute_learning_rate, pick_rows
 from cspine_bench.errors import CheckpointError, CspineBenchError, DataError, RecipeError
 from cspine_bench.provenance import sha256_file
+from cspine_bench.recipe import apply_overrides
 
 NUM_STEPS = SMALL.training.num_steps
 
@@ -36,14 +38,30 @@ def finished(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.fixture(scope="module")
+def outcomes(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the trainers of `trainer.py` left."""
+    folder = tmp_path_factory.mktemp("outcomes")
+    script = Path(__file__).with_name("trainer.py")
+    root = str(Path(__file__).parents[2])
+    paths = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, script, phantoms, folder], env=environment, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def short(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run of one process, each batch in one part."""
+    run = tmp_path_factory.mktemp("runs") / "short"
+    train(change(SMALL, **SHORT, accumulation_steps=1), phantoms, run, seed=7)
+    return run
+
+
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Path:
     """A copy of that run, to be damaged."""
     return shutil.copytree(finished, tmp_path / "run")
-
-
-def change(recipe: DdpmRecipe, **training: object) -> DdpmRecipe:
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update=training)})
 
 
 def hash_weights(run: Path) -> dict[str, str]:
@@ -77,32 +95,92 @@ def test_a_generator_is_the_averaged_network(finished: Path) -> None:
     for name, value in safetensors.torch.load_file(path).items():
         assert torch.equal(generator.network.state_dict()[name], value)
     assert load_generator(finished, 16).weights_sha256 != generator.weights_sha256
+    shorter = load_generator(finished, ema=0.05)
+    assert (generator.ema, shorter.ema) == (0.1, 0.05)
+    assert shorter.weights_sha256 == sha256_file(path.with_name("ema-0.05.safetensors")) != generator.weights_sha256
+    with pytest.raises(CheckpointError, match=r"no average of length 0.2; there are: 0.1, 0.05"):
+        load_generator(finished, ema=0.2)
 
 
-def test_killed_anywhere_it_ends_in_the_same_weights(phantoms: Path, finished: Path, tmp_path: Path) -> None:
-    script = Path(__file__).with_name("trainer.py")
-    root = str(Path(__file__).parents[2])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    subprocess.run([sys.executable, script, phantoms, tmp_path / "run", "2"], env=environment, check=True)
-    assert 0 < list_steps(tmp_path / "run")[-1] < NUM_STEPS
-    train(SMALL, phantoms, tmp_path / "run", seed=7)
-    assert len([row for row in read_log(tmp_path / "run") if row["kind"] == "start"]) == 3
-    assert hash_weights(tmp_path / "run") == hash_weights(finished)
-    assert read_losses(tmp_path / "run") == read_losses(finished)
+def test_killed_anywhere_it_ends_in_the_same_weights(phantoms: Path, finished: Path, outcomes: Path) -> None:
+    run = outcomes / "killed"
+    assert 0 < list_steps(run)[-1] < NUM_STEPS
+    train(SMALL, phantoms, run, seed=7)
+    assert len([row for row in read_log(run) if row["kind"] == "start"]) == 3
+    assert hash_weights(run) == hash_weights(finished)
+    assert read_losses(run) == read_losses(finished)
+
+
+def compare_weights(run: Path, other: Path) -> float:
+    """Largest difference of a weight, in units of the learning rate, which is what an update moves one by."""
+    step = SHORT["num_steps"]
+    files = [find_checkpoint(path, step) / "model.safetensors" for path in (run, other)]
+    ours, theirs = (safetensors.torch.load_file(path) for path in files)
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in ours) / float(SHORT["learning_rate"])
+
+
+def check_equal_to_rounding(run: Path, other: Path) -> None:
+    for ours, theirs in zip(read_losses(run), read_losses(other), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    # Adam divides a gradient by its own length: where both are all rounding, so is the quotient.
+    assert compare_weights(run, other) < 0.1
+
+
+def test_two_processes_train_as_one(short: Path, outcomes: Path) -> None:
+    assert read_log(outcomes / "pair")[0]["processes"] == 2
+    assert len([row for row in read_log(outcomes / "pair") if row["kind"] == "start"]) == 1
+    check_equal_to_rounding(short, outcomes / "pair")
+
+
+def test_parts_of_a_batch_train_as_the_whole(phantoms: Path, short: Path, tmp_path: Path) -> None:
+    train(change(SMALL, **SHORT, accumulation_steps=4), phantoms, tmp_path / "parts", seed=7)
+    check_equal_to_rounding(short, tmp_path / "parts")
+    train(change(SMALL, **SHORT, accumulation_steps=4), phantoms, tmp_path / "other", seed=8)
+    assert compare_weights(short, tmp_path / "other") > 10
+
+
+def test_a_batch_that_cannot_be_shared_is_named(outcomes: Path) -> None:
+    text = (outcomes / "uneven.txt").read_text()
+    assert "training.batch_size 6 cannot be shared out evenly: there are 2 processes x" in text
+    assert "choose a multiple of 4" in text
+    assert not (outcomes / "uneven").exists()
+
+
+def test_a_full_disk_leaves_what_can_be_gone_on_from(phantoms: Path, finished: Path, outcomes: Path) -> None:
+    text = (outcomes / "full.txt").read_text()
+    assert "step-000008.tmp" in text and "cannot be written, file too large" in text
+    assert list_steps(outcomes / "full") == []
+    assert "log.jsonl: cannot be written, file too large" in (outcomes / "stuffed.txt").read_text()
+    assert list_steps(outcomes / "stuffed")
+    train(SMALL, phantoms, outcomes / "stuffed", seed=7)
+    assert hash_weights(outcomes / "stuffed") == hash_weights(finished)
+    assert read_losses(outcomes / "stuffed") == read_losses(finished)
+
+
+def test_too_little_memory_names_what_to_lower(outcomes: Path) -> None:
+    text = (outcomes / "memory.txt").read_text()
+    assert text.startswith("cpu: training needs more memory than there is; raise training.accumulation_steps, or lower")
+
+
+def test_a_device_that_is_not_there_is_named(phantoms: Path, tmp_path: Path) -> None:
+    for device, message in {"cuda:99": "'cuda:99' is not there: this machine has", "tpu": "'tpu' is none of"}.items():
+        with pytest.raises(DataError, match=message):
+            train(SMALL, phantoms, tmp_path / "run", device=device)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"objective": "v", "schedule": "cosine", "min_snr_gamma": 5.0, "condition": "none"},
-        {"objective": "epsilon", "schedule": "linear", "training": {"times": "uniform"}},
+        {"objective": "v", "min_snr_gamma": 5.0, "condition": "none", "classes": ()},
         {"objective": "flow", "training": {"precision": "bfloat16", "batch_size": 2}},
+        {"objective": "edm", "training": {"channels_last": True, "ema_lengths": (0.2,)}},
     ],
-    ids=["v", "epsilon", "bfloat16"],
+    ids=["v", "bfloat16", "edm"],
 )
 def test_other_recipes_train_and_load(phantoms: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     values = SMALL.model_dump() | settings
-    length = {"num_steps": 6, "validate_every": 6, "checkpoint_steps": ()}
+    length = {"num_steps": 4, "validate_every": 4, "checkpoint_steps": (), "monitor": None}
     values["training"] = SMALL.training.model_dump() | length | settings.get("training", {})
     recipe = DdpmRecipe.model_validate(values)
     summary = train(recipe, phantoms, tmp_path / "run")
@@ -110,6 +188,36 @@ def test_other_recipes_train_and_load(phantoms: Path, tmp_path: Path, settings: 
     generator = load_generator(tmp_path / "run")
     assert (generator.recipe, generator.weights_sha256) == (recipe, summary.weights_sha256)
     assert (generator.shape_model is None) == (recipe.condition == "none")
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_recipes_of_the_package_train(phantoms: Path, tmp_path: Path, name: str) -> None:
+    tiny = ["size=16", "network.unshuffle=2", "network.widths=[8, 8]", "network.attention_levels=[1]"]
+    short = {"num_steps": 2, "batch_size": 4, "validate_every": 2, "checkpoint_steps": "[]", "monitor": "null"}
+    # Made for a GPU: both take long to begin on a processor.
+    short |= {"precision": "float32", "compile": "false"}
+    recipe = apply_overrides(open_recipe(name), tiny + [f"training.{key}={value}" for key, value in short.items()])
+    train(recipe, phantoms, tmp_path / "run")
+    assert load_generator(tmp_path / "run").step == 2
+
+
+def test_the_best_checkpoint_is_known_and_kept(phantoms: Path, finished: Path, tmp_path: Path) -> None:
+    rows = [row for row in read_log(finished) if row["kind"] == "monitor"]
+    assert [row["step"] for row in rows] == [16, NUM_STEPS]
+    assert {row["num_synthetic"] for row in rows} == {8}
+    assert find_best(finished) == min(rows, key=lambda row: row["frechet_distance"])["step"]
+    # Weights that do not move: every measurement is the same, and the first one stays the best.
+    monitor = SMALL.training.monitor.model_copy(update={"every": 2})
+    still = change(SMALL, **SHORT | {"learning_rate": 1e-30, "monitor": monitor})
+    train(still, phantoms, tmp_path / "run")
+    distances = {row["frechet_distance"] for row in read_log(tmp_path / "run") if row["kind"] == "monitor"}
+    assert len(distances) == 1
+    assert (find_best(tmp_path / "run"), list_steps(tmp_path / "run")) == (2, [2, 6])
+
+
+def test_a_run_that_was_not_measured_has_no_best(short: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no samples were measured \(training.monitor\); name a step of 6"):
+        find_best(short)
 
 
 def test_a_finished_run_is_left_alone(phantoms: Path, run: Path) -> None:

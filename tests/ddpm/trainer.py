@@ -1,37 +1,74 @@
-"""Kill trainers of the small recipe: `python trainer.py DATASET RUN NUM_KILLS` leaves the run unfinished.
+"""Trainers that do not end well, or not alone: `python trainer.py DATASET FOLDER` leaves what they did in FOLDER.
 
-A process that has imported everything and only forks: so a kill does not cost the imports.
+    FOLDER/killed       a run of the small recipe, killed twice and not finished
+    FOLDER/pair         a run of the short recipe by two processes
+    FOLDER/uneven.txt   what two processes say of a batch that they cannot share
+    FOLDER/full         a run on a full disk, and full.txt, its error
+    FOLDER/stuffed.txt  the error of the killed run's log on a full disk
+    FOLDER/memory.txt   the error of a trainer with too little memory
+
+A process that has imported everything and only forks: so a trainer does not cost the imports.
 """
 
+import contextlib
 import os
 import random
+import resource
+import runpy
+import shutil
 import signal
+import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import accelerate  # noqa: F401
+import yaml
+
 from cspine_bench.ddpm.checkpoint import list_steps
-from cspine_bench.ddpm.recipe import DdpmRecipe, NetworkRecipe, TrainingRecipe
+from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
 from cspine_bench.ddpm.train import train
+from cspine_bench.errors import CspineBenchError
 
 SMALL = DdpmRecipe(
     size=32,
     network=NetworkRecipe(unshuffle=2, widths=(16, 16), attention_levels=()),
     condition="skeleton",
+    classes=("sex",),
     training=TrainingRecipe(
-        num_steps=48, batch_size=4, warmup_steps=4, validate_every=8, checkpoint_steps=(16,), learning_rate=1e-2
+        num_steps=32, batch_size=4, accumulation_steps=2, warmup_steps=4, validate_every=8, checkpoint_steps=(16,),
+        learning_rate=1e-2, augment=AugmentRecipe(shift=0.05, rotate_deg=5, zoom=0.1, gain=0.1, gamma=0.1),
+        monitor=MonitorRecipe(every=16, count=8, num_steps=4, batch_size=5),
     ),
-)
+)  # fmt: skip
+
+SHORT = {"num_steps": 6, "validate_every": 6, "checkpoint_steps": (), "learning_rate": 1e-3, "monitor": None}
+SCRIPT = Path(__file__).parents[2] / "generation" / "train.py"
+
+
+def change(recipe: DdpmRecipe, **training: object) -> DdpmRecipe:
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=training)})
+
+
+def fork(work: Callable[[], object]) -> int:
+    """A child that does the work, and ends with 1 if that fails; its process id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return child
 
 
 def kill_trainers(data: Path, run: Path, num_kills: int) -> None:
-    """Start one trainer after another on one run; kill the first after its first checkpoint, the next after three."""
+    """Start one trainer after another on one run; kill the first after its first checkpoint, the next after two."""
     draw = random.Random(1)
     for kills in range(num_kills):
-        wanted = max([0, *list_steps(run)]) + SMALL.training.validate_every * (1 + 2 * kills)
-        trainer = os.fork()
-        if trainer == 0:
-            _train_and_end(data, run)
+        wanted = max([0, *list_steps(run)]) + SMALL.training.validate_every * (1 + kills)
+        trainer = fork(lambda: train(SMALL, data, run, seed=7))
         while max([0, *list_steps(run)]) < wanted:
             if os.waitpid(trainer, os.WNOHANG) != (0, 0):
                 sys.exit("a trainer ended by itself")
@@ -43,12 +80,60 @@ def kill_trainers(data: Path, run: Path, num_kills: int) -> None:
             sys.exit("a trainer was too fast to be killed")
 
 
-def _train_and_end(data: Path, run: Path) -> None:
-    try:
-        train(SMALL, data, run, seed=7)
-    finally:
-        os._exit(1)
+def train_in_pair(data: Path, run: Path, stderr: Path, **training: object) -> list[int]:
+    """The script for many processes, as a launcher starts it on two; their exit codes."""
+    recipe = run.with_suffix(".yaml")
+    recipe.write_text(yaml.safe_dump(change(SMALL, **(SHORT | training)).model_dump(mode="json")))
+    with contextlib.closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def work(rank: int) -> None:
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        os.environ.update({name: str(value) for name, value in place.items()})
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        sys.argv = [str(SCRIPT), str(recipe), "--data", str(data), "--out", str(run), "--seed", "7"]
+        with stderr.open("a") as file, contextlib.redirect_stderr(file):
+            try:
+                runpy.run_path(str(SCRIPT), run_name="__main__")
+            except SystemExit as end:
+                file.flush()
+                os._exit(int(end.code or 0))
+
+    children = [fork(lambda rank=rank: work(rank)) for rank in range(2)]  # type: ignore[misc]
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def train_limited(data: Path, run: Path, recipe: DdpmRecipe, limit: int, kind: int, text: Path) -> None:
+    """A trainer that may not have more than `limit` of something; its error goes to a file."""
+
+    def work() -> None:
+        text.touch()
+        with text.open("r+b", buffering=0) as file:
+            resource.setrlimit(kind, (limit, limit))
+            try:
+                train(recipe, data, run, seed=7)
+            except CspineBenchError as error:
+                file.write(str(error).encode()[:900])
+
+    os.waitpid(fork(work), 0)
+
+
+def main(data: Path, folder: Path) -> None:
+    kill_trainers(data, folder / "killed", 2)
+    if train_in_pair(data, folder / "pair", folder / "pair.txt", accumulation_steps=1) != [0, 0]:
+        sys.exit((folder / "pair.txt").read_text())
+    train_in_pair(data, folder / "uneven", folder / "uneven.txt", batch_size=6, accumulation_steps=2)
+    # Less than the optimiser's part of a checkpoint, more than what comes before it.
+    limit = resource.RLIMIT_FSIZE
+    train_limited(data, folder / "full", SMALL, 400_000, limit, folder / "full.txt")
+    shutil.copytree(folder / "killed", folder / "stuffed")
+    log_bytes = (folder / "stuffed" / "log.jsonl").stat().st_size
+    train_limited(data, folder / "stuffed", SMALL, log_bytes, limit, folder / "stuffed.txt")
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    large = SMALL.model_copy(update={"network": NetworkRecipe(unshuffle=2, widths=(2048, 2048), attention_levels=())})
+    train_limited(data, folder / "large", large, held + 2**29, resource.RLIMIT_AS, folder / "memory.txt")
 
 
 if __name__ == "__main__":
-    kill_trainers(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

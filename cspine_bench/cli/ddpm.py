@@ -9,11 +9,17 @@ import click
 from cspine_bench.cli.dataset import write_folder
 from cspine_bench.cli.options import (
     EXISTING_PATH,
+    GRIDS,
     NEW_PATH,
+    PRECISIONS,
+    QUALITY_RULES,
     SAMPLERS,
     SEED,
+    Importing,
     Printing,
     Writing,
+    parse_checkpoints,
+    parse_classes,
     parse_device,
     printing_options,
     writing_options,
@@ -64,16 +70,49 @@ def train(
 @click.argument("run", type=EXISTING_PATH)
 @click.option("--out", type=NEW_PATH, required=True, help="Dataset folder to write; an interrupted one goes on.")
 @click.option("--count", type=click.IntRange(min=1), default=48, show_default=True, help="Radiographs to make.")
-@click.option("--checkpoint", type=click.IntRange(min=1), metavar="STEP", help="Step of the weights.  [the last]")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="STEP|best|last",
+    callback=parse_checkpoints,
+    help="Weights to use; named several times, image i comes from number i modulo their count.  [last]",
+)
+@click.option("--ema", type=float, metavar="LENGTH", help="Length of the weights' average.  [the recipe's first]")
 @click.option("--sampler", type=click.Choice(SAMPLERS), help="How noise becomes an image.  [dpmpp-2m]")
 @click.option("--steps", "num_steps", type=click.IntRange(min=1), help="Steps of the sampler.  [12]")
+@click.option("--grid", type=click.Choice(GRIDS), help="How the steps are spaced.  [by the recipe's schedule]")
 @click.option("--guidance", "guidance_scale", type=float, help="Weight of the condition.  [1, as trained]")
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=parse_classes,
+    help="Class of all images, for example curvature=kyphotic.  [as often as trained]",
+)
+@click.option("--balance", is_flag=True, help="Every other class value equally often.")
+@click.option(
+    "--reject",
+    multiple=True,
+    type=click.Choice(QUALITY_RULES),
+    help="Leave out, and list, images that break this rule. COUNT includes them.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Radiographs made at once.  [16]")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="bfloat16 is faster on GPUs.  [float32]")
+@click.option("--compile", is_flag=True, help="Fuse the network with torch.compile; takes a minute to begin.")
 @click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
 @writing_options
 @printing_options
 def sample(
-    run: Path, out: Path, count: int, checkpoint: int | None, writing: Writing, printing: Printing, **options: Any
+    run: Path,
+    out: Path,
+    count: int,
+    checkpoints: tuple[str, ...],
+    ema: float | None,
+    writing: Writing,
+    printing: Printing,
+    **options: Any,
 ) -> None:
     """Sample radiographs from a trained run into a dataset folder.
 
@@ -81,12 +120,18 @@ def sample(
     Example:
       cspine-bench ddpm sample run --count 16 --out samples
     """
-    from cspine_bench.ddpm.checkpoint import load_generator
+    from cspine_bench.ddpm.checkpoint import find_step, load_generator
     from cspine_bench.ddpm.sample import DdpmSource
 
     settings = {name: value for name, value in options.items() if value is not None}
-    source = DdpmSource(load_generator(run, checkpoint), count, writing.seed, **settings)
-    write_folder(source, out, writing, printing)
+    steps = [find_step(run, name) for name in checkpoints or ("last",)]
+    if len(set(steps)) < len(steps):
+        raise click.UsageError(f"--checkpoint: {', '.join(checkpoints)} are steps {steps}; name each step once")
+    generators = tuple(load_generator(run, step, ema=ema) for step in steps)
+    source = DdpmSource(generators, count, writing.seed, **settings)
+    # Only what a rule turned away is skipped: the sampler gives nothing else up.
+    rejecting = Importing({}, skip_bad=True, max_bad=None) if source.reject else None
+    write_folder(source, out, writing, printing, rejecting)
     print_note("Synthetic radiographs: not for diagnosis.", quiet=printing.quiet)
 
 

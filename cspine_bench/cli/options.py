@@ -22,6 +22,9 @@ FITS: Final = ("pad", "crop")
 OVERLAYS: Final = ("mask", "crop", "keep", "refuse")
 EXECUTORS: Final = ("processes", "ray")
 SAMPLERS: Final = ("ddpm", "ddim", "dpmpp-2m", "unipc", "heun")
+GRIDS: Final = ("time", "log-snr")
+PRECISIONS: Final = ("float32", "bfloat16")
+QUALITY_RULES: Final = ("blank", "saturated", "noise", "skeleton")
 KEEP_SIZE: Final = 0
 SEED: Final = click.IntRange(0, 2**63 - 1)
 
@@ -58,6 +61,33 @@ def parse_device(context: click.Context, option: click.Parameter, text: str | No
     if int(text.partition(":")[2] or 0) >= found:
         raise click.BadParameter(f"{text!r} is not there: this machine has {found} CUDA devices that torch can use")
     return text
+
+
+def parse_checkpoints(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Steps above 0, `best` or `last`.
+
+    Raises:
+        click.BadParameter: another word.
+    """
+    for name in names:
+        if name not in ("best", "last") and not re.fullmatch(r"[1-9]\d*", name):
+            raise click.BadParameter(f"{name!r} is neither a step nor `best` nor `last`")
+    return names
+
+
+def parse_classes(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """Value by class from `curvature=kyphotic`, each class once.
+
+    Raises:
+        click.BadParameter: not of this form, or a class twice.
+    """
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value) or name in values:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE, for example sex=female, with each name once")
+        values[name] = value
+    return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,22 @@ def find_best(run: Path) -> int:
     return best.step
 
 
+def find_step(run: Path, name: str) -> int:
+    """The step that a name means: a number, `best` (see `find_best`) or `last`.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or the best one is not known.
+    """
+    if name == "best":
+        return find_best(run)
+    if name != "last":
+        return int(name)
+    read_run(run)
+    if not (steps := list_steps(run)):
+        raise CheckpointError(f"{run}: no checkpoint; train it first")
+    return steps[-1]
+
+
 def load_snapshot(run: Path, step: int, lengths: Sequence[float]) -> Snapshot:
     """Read a checkpoint back, with the averages of these lengths.
 

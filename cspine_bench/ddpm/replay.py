@@ -3,14 +3,16 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from cspine_bench.dataset.encode import encode_radiograph
 from cspine_bench.dataset.read import open_dataset
+from cspine_bench.dataset.source import Rejected, SampleKey
 from cspine_bench.ddpm.checkpoint import Generator, load_generator
-from cspine_bench.ddpm.sample import DdpmSource, build_key
+from cspine_bench.ddpm.sample import DdpmSource
 from cspine_bench.errors import CheckpointError, DataError
 from cspine_bench.imaging.png import decode_png
 from cspine_bench.schema import Record
@@ -50,6 +52,7 @@ def replay(dataset: Path, sample_id: str, run: Path, *, device: str | None = Non
     index, seed = record.sample_index, record.seed
     sampler, num_steps, batch_size = record.sampler, record.num_steps, record.batch_size
     device = device or record.device
+    parameters = _read_parameters(record)
     if index is None or seed is None or sampler is None or num_steps is None or batch_size is None or device is None:
         raise DataError(
             f"{dataset}: sample {sample_id} is of kind {record.source_kind}; only what a trained generator made can be "
@@ -58,16 +61,23 @@ def replay(dataset: Path, sample_id: str, run: Path, *, device: str | None = Non
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise DataError(f"sample {sample_id}: {device} is not there; name another device to compare with")
     source = DdpmSource(
-        _load_same_weights(run, record),
+        (_load_same_weights(run, record, parameters),),
         count=index + 1,
         seed=seed,
         sampler=sampler,
         num_steps=num_steps,
+        grid=parameters.get("grid"),
         guidance_scale=record.guidance_scale,
+        # All that the image was told is fixed now, however it was chosen then.
+        classes=parameters.get("told", {}),
         batch_size=batch_size,
+        precision="bfloat16" if record.dtype == "bfloat16" else "float32",
+        compile=bool(parameters.get("compile")),
         device=device,
     )
-    [made] = source.iter_radiographs([build_key(index, None)])
+    [made] = source.iter_radiographs([SampleKey(sample_id, record.group_id, str(index))])
+    if isinstance(made, Rejected):
+        raise DataError(f"sample {sample_id}: is turned away now ({made.reason})")
     again = encode_radiograph(made, record.split)
     before = decode_png(record.image, where=f"{dataset}: {sample_id}").astype(np.int32)
     if before.shape != made.image.shape:
@@ -84,9 +94,17 @@ def _find_record(dataset: Path, sample_id: str) -> Record:
     raise DataError(f"{dataset}: holds no sample {sample_id}; `cspine-bench dataset inspect` shows what it holds")
 
 
-def _load_same_weights(run: Path, record: Record) -> Generator:
-    step = json.loads(record.generator_parameters or "{}").get("step")
-    generator = load_generator(run, step)
+def _read_parameters(record: Record) -> dict[str, Any]:
+    try:
+        parameters = json.loads(record.generator_parameters or "{}")
+    except ValueError as error:
+        raise DataError(f"sample {record.sample_id}: its generator_parameters are no JSON ({error})") from error
+    return parameters if isinstance(parameters, dict) else {}
+
+
+def _load_same_weights(run: Path, record: Record, parameters: dict[str, Any]) -> Generator:
+    step = parameters.get("step")
+    generator = load_generator(run, step, ema=parameters.get("ema"))
     if generator.weights_sha256 != record.weights_sha256:
         raise CheckpointError(
             f"{run}: step {step} has the weights {generator.weights_sha256}, sample {record.sample_id} was made by "

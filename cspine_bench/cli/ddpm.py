@@ -1,4 +1,4 @@
-"""`cspine-bench ddpm ...`: train the learned generator, sample from it, and make single images again."""
+"""`cspine-bench ddpm ...`: train the learned generator, sample from it, export it, and make single images again."""
 
 import dataclasses
 from pathlib import Path
@@ -133,6 +133,38 @@ def sample(
     rejecting = Importing({}, skip_bad=True, max_bad=None) if source.reject else None
     write_folder(source, out, writing, printing, rejecting)
     print_note("Synthetic radiographs: not for diagnosis.", quiet=printing.quiet)
+
+
+@ddpm.command()
+@click.argument("run", type=EXISTING_PATH)
+@click.option("--out", type=NEW_PATH, required=True, help="Folder for the pipeline.")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="STEP|best|last",
+    callback=parse_checkpoints,
+    help="Weights to export.  [last]",
+)
+@click.option("--ema", type=float, metavar="LENGTH", help="Length of the weights' average.  [the recipe's first]")
+@printing_options
+def export(run: Path, out: Path, checkpoints: tuple[str, ...], ema: float | None, printing: Printing) -> None:
+    """Write the weights as a plain pipeline folder of diffusers, without conditions.
+
+    \b
+    Example:
+      cspine-bench ddpm export run --out pipeline
+    """
+    from cspine_bench.ddpm.checkpoint import find_step, load_generator
+    from cspine_bench.ddpm.export import describe_export, export_pipeline
+
+    if len(checkpoints) > 1:
+        raise click.UsageError("--checkpoint: a pipeline holds one checkpoint; name one, and export the others again")
+    step = find_step(run, (checkpoints or ("last",))[0])
+    summary = export_pipeline(load_generator(run, step, ema=ema), out)
+    text = f"{out}: step {summary.step:,} of run {summary.run_id}, for diffusers.DDPMPipeline.from_pretrained"
+    print_result(describe_export(summary), text, as_json=printing.as_json)
+    print_note("What it makes is synthetic: not for diagnosis.", quiet=printing.quiet)
 
 
 @ddpm.command()

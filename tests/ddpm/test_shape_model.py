@@ -1,5 +1,7 @@
 """Drawn spines are plausible, new, and the same whenever they are drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,40 @@ def test_no_drawn_shape_is_a_training_shape(landmarks: np.ndarray, model: ShapeM
         nearest = np.sqrt(((landmarks - shape) ** 2).sum(-1).mean(-1)).min()
         assert nearest >= model.min_distance_px * 0.999 > 0
     assert model.measure_nearest_px(landmarks[17]) == 0
+
+
+@pytest.mark.parametrize("curvature", ["lordotic", "straight", "kyphotic"])
+def test_spines_of_a_class_are_drawn_of_that_class_and_still_new(
+    landmarks: np.ndarray, model: ShapeModel, curvature: str
+) -> None:
+    draws = []
+    for index in range(8):
+        shape = model.draw(3, index, curvature=curvature)
+        assert shape.curvature == curvature
+        assert np.sqrt(((landmarks - shape.landmarks_xy) ** 2).sum(-1).mean(-1)).min() >= model.min_distance_px * 0.999
+        draws.append(shape.num_draws)
+        free = model.draw(3, index)
+        if free.curvature == curvature:  # the first draw that may be kept is of the class: the same one
+            assert np.array_equal(free.landmarks_xy, shape.landmarks_xy) and free.num_draws == shape.num_draws
+    assert max(draws) > 1
+
+
+def test_a_draw_near_a_training_shape_is_passed_over(model: ShapeModel) -> None:
+    free = model.draw(3, 0)
+    known = replace(model, training=np.concatenate([model.training, free.landmarks_xy[None].astype(np.float64)]))
+    again = known.draw(3, 0)
+    assert again.num_draws > free.num_draws
+    assert known.measure_nearest_px(again.landmarks_xy) >= known.min_distance_px
+
+
+def test_a_class_that_cannot_be_drawn_is_one_error(landmarks: np.ndarray, model: ShapeModel) -> None:
+    unknown = fit_shape_model(landmarks, np.full(len(landmarks), np.nan))
+    with pytest.raises(DataError, match="classes are told apart in mm"):
+        unknown.draw(0, 0, curvature="straight")
+    # At a hundredth of a millimetre a pixel, every column is straight.
+    small = replace(model, mean=np.append(model.mean[:-1], np.log(0.01)))
+    with pytest.raises(DataError, match="none of 5000 draws was a plausible new kyphotic spine"):
+        small.draw(0, 0, curvature="kyphotic")
 
 
 def test_a_shape_depends_on_seed_and_index_and_survives_storage(model: ShapeModel) -> None:

@@ -1,5 +1,6 @@
 """The wheel is whole: built from this checkout, and used without it."""
 
+import ast
 import subprocess
 import sys
 import zipfile
@@ -27,6 +28,15 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "cspine_bench/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"cspine_bench"}
+
+
+def test_recipes_come_with_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    code = f"import sys; sys.path.insert(0, {str(wheel)!r}); import cspine_bench.ddpm.shipped as s"
+    code += "; print([(name, s.open_recipe(name).size) for name in s.list_recipes()])"
+    run = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    names = sorted(path.stem for path in (ROOT / "generation" / "recipes").glob("*.yaml"))
+    assert [name for name, _ in ast.literal_eval(run.stdout)] == names
 
 
 def test_command_line_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:

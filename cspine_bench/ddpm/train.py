@@ -37,6 +37,7 @@ from cspine_bench.ddpm.checkpoint import (
     save_snapshot,
     write_run,
 )
+from cspine_bench.ddpm.events import EVENTS_NAME, Events, open_events
 from cspine_bench.ddpm.films import load_films
 from cspine_bench.ddpm.monitor import References, build_references, measure
 from cspine_bench.ddpm.network import build_network
@@ -58,11 +59,10 @@ _LOG_EVERY: Final = 10
 _DIVERGED_ABOVE: Final = 100.0
 """The loss of a network that says 0 is about 1."""
 _LOCK_NAME: Final = ".lock"
-_EVENTS_NAME: Final = "events"
 _LIBRARIES: Final = ("torch", "diffusers", "safetensors", "numpy")
 _OWN_NAMES: Final = {
     "recipe.yaml", "shape_model.safetensors", RUN_NAME, LOG_NAME, "checkpoints", "samples", PROGRESS_NAME, _LOCK_NAME,
-    _EVENTS_NAME,
+    EVENTS_NAME,
 }  # fmt: skip
 
 
@@ -76,6 +76,21 @@ class TrainSummary:
     train_loss: float
     validation_loss: float
     weights_sha256: str
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The run folder, as the main process fills it; what a measurement compares with, if the recipe asks for one."""
+
+    out: Path
+    events: Events | None = None
+    references: References | None = None
+
+    def report(self, row: dict[str, Any]) -> None:
+        with explain_full_disk(self.out / LOG_NAME, lambda: len(str(row))):
+            append_log(self.out, [row])
+        if self.events is not None:
+            self.events.add(row)
 
 
 def train(
@@ -129,13 +144,17 @@ def train(
             _open_run(out, facts, recipe, shape_model)
         processes.wait()
         step, best = _take_up(training, out)
-        references = None
-        if processes.is_main:
+        on_progress = on_progress or (lambda done, total: None)
+        if not processes.is_main:
+            _run_updates(training, _Run(out), step, best, on_progress)
+        else:
             _tidy(training, out, step, best)
-            references = _build_references(training)
-            commit = {"commit": facts.commit, "versions": facts.versions, "threads": torch.get_num_threads()}
-            _report(out, {"kind": "start", "step": step, **commit, "processes": processes.count})
-        _run_updates(training, references, out, step, best, on_progress or (lambda done, total: None))
+            references = _build_references(training) if step < recipe.training.num_steps else None
+            with open_events(out, step) as events:
+                run = _Run(out, events, references)
+                commit = {"commit": facts.commit, "versions": facts.versions, "threads": torch.get_num_threads()}
+                run.report({"kind": "start", "step": step, **commit, "processes": processes.count})
+                _run_updates(training, run, step, best, on_progress)
         processes.wait()
     rows = read_log(out)
     return TrainSummary(
@@ -270,12 +289,7 @@ def _build_references(training: Training) -> References | None:
 
 
 def _run_updates(
-    training: Training,
-    references: References | None,
-    out: Path,
-    step: int,
-    best: Best | None,
-    on_progress: Callable[[int, int], None],
+    training: Training, run: _Run, step: int, best: Best | None, on_progress: Callable[[int, int], None]
 ) -> None:
     """All updates that are left, with their log, validations, measurements and checkpoints."""
     options = training.recipe.training
@@ -289,24 +303,24 @@ def _run_updates(
         measures = options.monitor is not None and (step % options.monitor.every == 0 or step == options.num_steps)
         # A window ends at every checkpoint, so that a run that goes on from there logs the same means.
         if saves or measures or step % _LOG_EVERY == 0:
-            _close_window(training, out, step, window, began)
+            _close_window(training, run, step, window, began)
             window = []
         if (saves or measures) and training.processes.is_main:
-            best = _save(training, references if measures else None, out, step, best)
+            best = _save(training, run, step, best, measures=measures)
         if not window:
             began = time.perf_counter()
         on_progress(step, options.num_steps)
 
 
 def _close_window(
-    training: Training, out: Path, step: int, window: list[tuple[torch.Tensor, torch.Tensor]], began: float
+    training: Training, run: _Run, step: int, window: list[tuple[torch.Tensor, torch.Tensor]], began: float
 ) -> None:
     """Log the mean of the last updates, if all of them were sound."""
     losses = training.processes.mean(torch.stack([loss for loss, _ in window])).tolist()
     gradients = torch.stack([gradient for _, gradient in window]).tolist()
     for place, (loss, gradient) in enumerate(zip(losses, gradients, strict=True), start=step - len(window) + 1):
         if not (loss < _DIVERGED_ABOVE and np.isfinite(gradient)):
-            raise _diverged(out, place, f"loss {loss:g}, gradient norm {gradient:g}")
+            raise _diverged(run.out, place, f"loss {loss:g}, gradient norm {gradient:g}")
     if training.processes.is_main:
         speed = len(window) * training.recipe.training.batch_size / (time.perf_counter() - began)
         row = {
@@ -316,37 +330,27 @@ def _close_window(
             "gradient_norm": float(np.mean(gradients)),
         }
         rate = compute_learning_rate(training.recipe.training, step - 1)
-        _report(out, {**row, "learning_rate": rate, "images_per_s": round(speed, 1)})
+        run.report({**row, "learning_rate": rate, "images_per_s": round(speed, 1)})
 
 
-def _save(training: Training, references: References | None, out: Path, step: int, best: Best | None) -> Best | None:
-    """Validate, show samples, measure them if there is something to compare with, and keep a checkpoint.
-
-    Returns:
-        The best checkpoint up to here.
-    """
+def _save(training: Training, run: _Run, step: int, best: Best | None, *, measures: bool) -> Best | None:
+    """Validate, show samples, measure them, and keep a checkpoint; the best one up to here."""
     bands = compute_validation_losses(training)
     loss = float(np.mean(list(bands.values())))
     if not loss < _DIVERGED_ABOVE:
-        raise _diverged(out, step, f"validation loss {loss:g}")
-    _report(out, {"kind": "validation", "step": step, "loss": loss, "bands": bands})
-    if references is not None:
-        row = measure(references, sample_monitored(training))
-        _report(out, {"kind": "monitor", "step": step, **row})
+        raise _diverged(run.out, step, f"validation loss {loss:g}")
+    run.report({"kind": "validation", "step": step, "loss": loss, "bands": bands})
+    if measures and run.references is not None:
+        row = measure(run.references, sample_monitored(training))
+        run.report({"kind": "monitor", "step": step, **row})
         if best is None or row["frechet_distance"] < best.frechet_distance:
             best = Best(step, row["frechet_distance"])
-    picture = out / "samples"
-    with explain_full_disk(picture, lambda: training.recipe.size**2 * len(list_shown(training))):
-        write_strip(out, step, sample_shown(training))
-        draw_progress(out, training.validation.take_images(list_shown(training)))
-    save_snapshot(out, _make_snapshot(training, step, best))
-    _prune(training, out, best)
+    with explain_full_disk(run.out / "samples", lambda: training.recipe.size**2 * len(list_shown(training))):
+        write_strip(run.out, step, sample_shown(training))
+        draw_progress(run.out, training.validation.take_images(list_shown(training)))
+    save_snapshot(run.out, _make_snapshot(training, step, best))
+    _prune(training, run.out, best)
     return best
-
-
-def _report(out: Path, row: dict[str, Any]) -> None:
-    with explain_full_disk(out / LOG_NAME, lambda: 1000):
-        append_log(out, [row])
 
 
 def _diverged(out: Path, step: int, found: str) -> RecipeError:

@@ -23,6 +23,7 @@ class GivenFilms:
 
     images: tuple[NDArray[Any], ...]
     spacing_mm: float | None = 0.5
+    sexes: tuple[str | None, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "phantom", "count": len(self.images)}
@@ -38,6 +39,7 @@ class GivenFilms:
             landmarks_xy = np.full((23, 2), 3.5, np.float32)
             landmarks_xy[0] = np.nan
             fields = {"source_kind": "phantom", "pixel_spacing_mm": self.spacing_mm, "label_source": "exact"}
+            fields |= {"sex": self.sexes[int(key.origin)]} if self.sexes else {}
             yield Radiograph(key=key, image=self.images[int(key.origin)], mask=None, landmarks_xy=landmarks_xy,
                              fields=fields)  # fmt: skip
 
@@ -100,3 +102,15 @@ def test_too_few_radiographs_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the validation split has 0 radiographs"):
         load_films(dataset, "validation", 8, at_least=1)
     assert np.isnan(load_films(dataset, "train", 8, at_least=1).pixel_spacing_mm).all()
+
+
+def test_a_class_that_is_not_known_is_not_told(tmp_path: Path) -> None:
+    images = tuple(np.full((8, 8), index, np.uint8) for index in range(3))
+    write_dataset(GivenFilms(images, sexes=("female", None, "male")), tmp_path / "ds", fractions=(1, 0, 0))
+    films = load_films(open_dataset(tmp_path / "ds"), "train", 8, at_least=3)
+    known = dict(zip(films.pixels[:, 0, 0] // 257, films.sex, strict=True))
+    assert known == {0: "female", 1: None, 2: "male"} and films.curvature == (None,) * 3
+    rows = np.argsort(films.pixels[:, 0, 0])
+    assert films.take_class_ids(rows, ("sex",)).tolist() == [2, 0, 1]
+    assert films.take_class_ids(rows, ("curvature", "sex")).tolist() == [2, 0, 1]
+    assert films.take_class_ids(rows, ("sex", "curvature")).tolist() == [12, 0, 6]

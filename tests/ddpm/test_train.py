@@ -80,7 +80,7 @@ def test_the_loss_falls_and_the_run_tells_it(finished: Path) -> None:
     assert list(validations[0]["bands"]) == ["0-0.25", "0.25-0.5", "0.5-0.75", "0.75-1"]
     assert validations[-1]["loss"] < 0.7 * validations[0]["loss"]
     assert list_steps(finished) == [16, NUM_STEPS]
-    assert len(list((finished / "samples").iterdir())) == len(validations)
+    assert len(list((finished / "samples").glob("step-*.png"))) == len(validations)
     with Image.open(finished / "progress.png") as page:
         assert page.width > 400 and len(set(np.asarray(page).reshape(-1, 3).max(axis=1).tolist())) > 50
 
@@ -238,7 +238,7 @@ def test_another_run_is_not_mixed_in(phantoms: Path, run: Path) -> None:
 
 
 def test_divergence_names_the_last_good_checkpoint(phantoms: Path, tmp_path: Path) -> None:
-    recipe = change(SMALL, learning_rate=300.0, warmup_steps=10_000, validate_every=1)
+    recipe = change(SMALL, learning_rate=300.0, warmup_steps=10_000, validate_every=1, monitor=None)
     with pytest.raises(RecipeError, match=r"diverged at update \d+ .*loss .*lower training.learning_rate") as caught:
         train(recipe, phantoms, tmp_path / "run")
     last = list_steps(tmp_path / "run")[-1]

@@ -1,7 +1,8 @@
 """The scalars of a run for TensorBoard, beside its log: RUN/events/.
 
 They are written wherever the package `tensorboard` is installed (the extra `tensorboard`), and nowhere else: they
-repeat `log.jsonl`, so no figure depends on them. Look at them with `tensorboard --logdir RUN/events`.
+repeat `log.jsonl`, so no figure depends on them, and each process that goes on with a run writes them anew from there.
+Look at them with `tensorboard --logdir RUN/events`.
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from cspine_bench.dataset.files import explain_full_disk
+from cspine_bench.ddpm.progress import read_log
 
 EVENTS_NAME: Final = "events"
 _NEEDED_BYTES: Final = 1_000_000
@@ -37,9 +39,16 @@ class _Writer:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Write and flush, so that what is seen is never older than the last row."""
+        self.write(row)
+        self.flush()
+
+    def write(self, row: Mapping[str, Any]) -> None:
         with explain_full_disk(self._folder, lambda: _NEEDED_BYTES):
             for tag, value in list_scalars(row).items():
                 self._writer.add_scalar(tag, value, row["step"])
+
+    def flush(self) -> None:
+        with explain_full_disk(self._folder, lambda: _NEEDED_BYTES):
             self._writer.flush()
 
 
@@ -56,14 +65,14 @@ def list_scalars(row: Mapping[str, Any]) -> dict[str, float]:
 
 @contextmanager
 def open_events(run: Path, step: int) -> Iterator[Events]:
-    """Write scalars of a run until the block ends.
+    """Write scalars of a run until the block ends: first those in its log, then what is added.
 
     Args:
         run: the run folder.
-        step: updates done. What an earlier, killed process wrote of later updates is hidden, so that each shows once.
+        step: updates done. What an earlier, killed process told of later updates is dropped, so that each shows once.
 
     Raises:
-        DataError: the disk is full, while a row is added.
+        DataError: the disk is full, here or while a row is added.
     """
     if importlib.util.find_spec("tensorboard") is None:
         yield _NoEvents()
@@ -71,11 +80,19 @@ def open_events(run: Path, step: int) -> Iterator[Events]:
     from torch.utils.tensorboard import SummaryWriter
 
     folder = run / EVENTS_NAME
+    # TensorBoard reads the files of a folder by the second in their names: two of one second may come in either order.
+    for earlier in folder.glob("events.out.tfevents.*"):
+        earlier.unlink()
     with explain_full_disk(folder, lambda: _NEEDED_BYTES):
-        # TensorBoard drops what has this step or a later one.
-        writer = SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]
+        # A TensorBoard that looks on while this happens forgets what it has read.
+        writer = SummaryWriter(str(folder), purge_step=0)
     try:
-        yield _Writer(writer, folder)
+        events = _Writer(writer, folder)
+        for row in read_log(run):
+            if row["step"] <= step:
+                events.write(row)
+        events.flush()
+        yield events
     finally:
         with explain_full_disk(folder, lambda: _NEEDED_BYTES):
-            writer.close()  # type: ignore[no-untyped-call]
+            writer.close()

@@ -89,7 +89,7 @@ def build_references(
     held_out = _draw_rows(len(validation), min(len(validation), MOST_REAL), seed, "ddpm.monitor.validation")
     drawn = _draw_rows(len(train), count, seed, "ddpm.monitor.train")
     features = network.encode(validation.pixels[held_out])
-    floor = {"real": features, "synthetic": network.encode(train.pixels[drawn])}
+    drawn_features = network.encode(train.pixels[drawn])
     train_maps = remove_low_frequencies(train.pixels)
     holdout_maps = remove_low_frequencies(validation.pixels[held_out])
     return References(
@@ -100,8 +100,10 @@ def build_references(
         train_maps=train_maps,
         holdout_maps=holdout_maps,
         holdout_similarity=find_neighbours(images=holdout_maps, references=train_maps).similarity,
-        frechet_floor=frechet_interval(**floor, generator=numpy_generator(seed, "ddpm.monitor.groups")),
-        kernel_floor=kernel_interval(**floor),
+        frechet_floor=frechet_interval(
+            real=features, synthetic=drawn_features, generator=numpy_generator(seed, "ddpm.monitor.groups")
+        ),
+        kernel_floor=kernel_interval(real=features, synthetic=drawn_features),
     )
 
 
@@ -132,8 +134,7 @@ def measure(references: References, images: NDArray[np.uint8]) -> Row:
     if len(images) != references.count or remove_low_frequencies(images[:1]).shape[1:] != size:
         raise ValueError(f"expected {references.count} images of the radiographs' size, got shape {images.shape}")
     features = references.encoder.encode(images, allow_blank=True)
-    sets = {"real": references.features, "synthetic": features}
-    frechet = frechet_interval(**sets, generator=numpy_generator(references.seed, "ddpm.monitor.groups"))
+    draw = numpy_generator(references.seed, "ddpm.monitor.groups")
     largest = float(references.holdout_similarity.max())
     watch = watch_copying(
         synthetic=remove_low_frequencies(images),
@@ -150,9 +151,9 @@ def measure(references: References, images: NDArray[np.uint8]) -> Row:
         "num_train": len(references.train_maps),
         "num_blank": int((images.min(axis=(1, 2)) == images.max(axis=(1, 2))).sum()),
         "confidence": CONFIDENCE,
-        **_spell("frechet_distance", frechet),
+        **_spell("frechet_distance", frechet_interval(real=references.features, synthetic=features, generator=draw)),
         **_spell("frechet_distance_floor", references.frechet_floor),
-        **_spell("kernel_distance", kernel_interval(**sets)),
+        **_spell("kernel_distance", kernel_interval(real=references.features, synthetic=features)),
         **_spell("kernel_distance_floor", references.kernel_floor),
         **_spell("nearer_train_share", watch.share_nearer_train),
         "nearer_train_expected": watch.expected_share,

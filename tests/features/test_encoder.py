@@ -62,7 +62,7 @@ def test_sixteen_bits_are_scaled_and_never_saturate(encoder: Encoder, images: ND
 
 def test_the_batch_size_does_not_matter(encoder: Encoder, images: NDArray[np.uint8]) -> None:
     alone = encoder.encode(images, batch_size=1)
-    for batch_size in (2, 5, None):
+    for batch_size in (2, 5):
         assert np.abs(encoder.encode(images, batch_size=batch_size) - alone).max() < 1e-5
 
 

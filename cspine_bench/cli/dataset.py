@@ -11,6 +11,7 @@ from cspine_bench.anatomy.classes import FACINGS
 from cspine_bench.cli.options import (
     EXISTING_PATH,
     NEW_PATH,
+    QUALITY_RULES,
     Importing,
     Printing,
     Writing,
@@ -24,6 +25,7 @@ from cspine_bench.cli.output import format_count, format_size, format_table, pri
 if TYPE_CHECKING:
     from cspine_bench.dataset.finish import DatasetSummary
     from cspine_bench.dataset.inspect import DatasetFacts
+    from cspine_bench.dataset.manifest import RejectedSample
     from cspine_bench.dataset.parts import PartSummary
     from cspine_bench.dataset.source import Source
     from cspine_bench.dataset.verify import Issue
@@ -268,13 +270,26 @@ def _describe_summary(summary: "DatasetSummary") -> dict[str, Any]:
         "path": str(summary.path),
         "num_samples": summary.num_samples,
         "rejected": [sample.model_dump() for sample in summary.rejected],
+        "rejected_by_rule": _count_rejected(summary),
         "manifest_sha256": summary.manifest_sha256,
     }
 
 
 def _format_summary(summary: "DatasetSummary") -> str:
     lines = [f"{summary.path}: {_describe_counts(summary.num_samples)}"]
-    return "\n".join([*lines, *(f"skipped {sample.reason}" for sample in summary.rejected)])
+    lines += [f"turned away by rule {rule}: {count}" for rule, count in _count_rejected(summary).items()]
+    return "\n".join([*lines, *(f"skipped {sample.reason}" for sample in summary.rejected if not _find_rule(sample))])
+
+
+def _count_rejected(summary: "DatasetSummary") -> dict[str, int]:
+    """Samples that each quality rule turned away; a film that cannot be read is under none."""
+    rules = [_find_rule(sample) for sample in summary.rejected]
+    return {rule: rules.count(rule) for rule in QUALITY_RULES if rule in rules}
+
+
+def _find_rule(sample: "RejectedSample") -> str | None:
+    rule, is_rule, _ = sample.reason.partition(": measured ")
+    return rule if is_rule and rule in QUALITY_RULES else None
 
 
 def _print_plan(source: "Source", out: Path, writing: Writing, printing: Printing) -> None:

@@ -42,6 +42,7 @@ class SmallSource:
             fields = {
                 "source_kind": "phantom",
                 "label_source": "exact",
+                "mask_levels": "C3,C4,C5,C6,C7",
                 "facing": "left",
                 "curvature": "straight",
                 "sex": key.strata["sex"],

@@ -320,6 +320,35 @@ def test_a_damaged_run_is_not_sampled(run: Path, damage: Callable[[Path], None],
         load_generator(run)
 
 
+def swap_optimizer(run: Path) -> None:
+    folder = find_checkpoint(run, NUM_STEPS)
+    safetensors.torch.save_file({"weight/step": torch.zeros(3)}, folder / "optimizer.safetensors")
+    state = json.loads((folder / "state.json").read_text())
+    state["files"]["optimizer.safetensors"] = sha256_file(folder / "optimizer.safetensors")
+    (folder / "state.json").write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut_short, "its hash is .*, state.json says .*: use another step"),
+        (swap_architecture, "of another architecture than the recipe's"),
+        (swap_optimizer, "the optimiser's state is of another architecture"),
+        (lose_state, "state.json: cannot be read"),
+    ],
+)
+def test_a_damaged_checkpoint_is_not_gone_on_from(
+    phantoms: Path, run: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(run)
+    before = hash_weights(run)
+    with pytest.raises(CheckpointError, match=message):
+        train(SMALL, phantoms, run, seed=7)
+    # The checkpoint before it is whole: without the damaged one, the run goes on from there.
+    assert hash_weights(run) == before
+    load_generator(run, 16)
+
+
 def test_a_step_that_is_not_there_is_named(finished: Path) -> None:
     with pytest.raises(CspineBenchError, match=f"no checkpoint of step 17; there are: 16, {NUM_STEPS}"):
         load_generator(finished, 17)

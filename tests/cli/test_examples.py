@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,8 +50,18 @@ def test_help_is_a_sentence_and_one_example(path: tuple[str, ...]) -> None:
 VERBS = [path for path, command in COMMANDS.items() if not isinstance(command, click.Group) and path[-1] != "demo"]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe, a dataset and a run."""
+    folder = tmp_path_factory.mktemp("trained")
+    train_small(folder)
+    return folder
+
+
 @pytest.mark.parametrize("path", VERBS, ids=" ".join)
-def test_the_example_runs(path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_runs(
+    path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.chdir(tmp_path)
     [(_, *arguments)] = find_examples(COMMANDS[path])
     if path[-1] in ("inspect", "verify"):
@@ -58,7 +69,7 @@ def test_the_example_runs(path: tuple[str, ...], tmp_path: Path, monkeypatch: py
     elif path[-1] == "train":
         write_small_training(tmp_path)
     elif path[-2] == "ddpm":
-        train_small(tmp_path)
+        shutil.copytree(request.getfixturevalue("trained"), tmp_path, dirs_exist_ok=True)
         if path[-1] == "replay":
             sampled = CliRunner().invoke(cli, ["ddpm", "sample", "run", "--out", "samples", "--count", "4"])
             assert sampled.exit_code == 0, sampled.stderr

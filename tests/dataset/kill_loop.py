@@ -16,7 +16,8 @@ from toy_source import ToySource
 
 from cspine_bench.dataset.write import write_dataset
 
-SOURCE = ToySource(200, row_bytes=20_000_000)
+SOURCE = ToySource(100, row_bytes=40_000_000)
+"""In ten shards."""
 
 
 def kill_writers(out: Path, num_kills: int) -> dict[str, object]:

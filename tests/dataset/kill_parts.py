@@ -13,12 +13,9 @@ import time
 from pathlib import Path
 
 from folders import hash_tree
-from toy_source import ToySource
+from kill_loop import SOURCE
 
 from cspine_bench.dataset.parts import Part, write_part
-
-SOURCE = ToySource(100, row_bytes=40_000_000)
-"""In ten shards."""
 
 COUNT = 4
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from folders import hash_tree
-from kill_parts import SOURCE
+from kill_loop import SOURCE
 from toy_source import ToySource
 
 from cspine_bench.dataset.lock import hold_folder

@@ -257,18 +257,24 @@ def test_a_thousand_flipped_bits_are_all_reported(tmp_path: Path) -> None:
     write_dataset(ToySource(6), folder)
     draw = random.Random(20221027)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    # Half of the flips fall on a file in proportion to its size, half on each file alike: small files are files too.
-    weights = [path.stat().st_size for path in files]
+    whole = {path: path.read_bytes() for path in files}
+    manifest = folder / "dataset.json"
+    # A damaged manifest hides the rest, so it is damaged alone; the others all at once, a bit in each.
+    rounds = [[manifest]] * 120 + [[path for path in files if path != manifest]] * 220
+    assert sum(map(len, rounds)) == 1000
     silent = []
-    for index in range(1000):
-        path = draw.choices(files, weights)[0] if index % 2 else draw.choice(files)
-        whole = path.read_bytes()
-        torn = bytearray(whole)
-        position = draw.randrange(len(torn))
-        torn[position] ^= 1 << draw.randrange(8)
-        path.write_bytes(torn)
-        found = [issue for issue in verify_dataset(folder) if issue.where == path.relative_to(folder).as_posix()]
-        if not found:
-            silent.append((path.name, position))
-        path.write_bytes(whole)
+    for damaged in rounds:
+        positions = {}
+        for path in damaged:
+            torn = bytearray(whole[path])
+            positions[path] = draw.randrange(len(torn))
+            torn[positions[path]] ^= 1 << draw.randrange(8)
+            path.write_bytes(torn)
+        found = {issue.where for issue in verify_dataset(folder)}
+        silent += [
+            (path.name, at) for path, at in positions.items() if path.relative_to(folder).as_posix() not in found
+        ]
+        for path in damaged:
+            path.write_bytes(whole[path])
     assert silent == []
+    assert verify_dataset(folder) == []

@@ -293,7 +293,7 @@ def test_a_sample_is_made_again_from_its_record(tmp_path: Path, case: str) -> No
     recipe, asked = REPLAYED[case]
     run = write_small_run(tmp_path / "run", steps=(2, 3), **recipe)
     generators = tuple(load_generator(run, step, ema=0.05) for step in (2, 3))
-    source = DdpmSource(generators, 5, 3, **{"sampler": "ddpm", "num_steps": 3, "batch_size": 3, **asked})
+    source = DdpmSource(generators, 3, 3, **{"sampler": "ddpm", "num_steps": 2, "batch_size": 2, **asked})
     write_dataset(source, tmp_path / "ds", fractions=(1.0, 0.0, 0.0))
     assert verify_dataset(tmp_path / "ds") == []
     for record in open_dataset(tmp_path / "ds").iter_records():

@@ -69,7 +69,7 @@ RUNS = {
     "just begun": (make_log(10, monitored=False), {}),
     "first measurement": (make_log(10, monitored=True), {}),
     "not monitored": (make_log(300, monitored=False), {}),
-    "long and large": (make_log(400_000, monitored=True, every=10_000, count=10_000), {"size": 64}),
+    "long and large": (make_log(400_000, monitored=True, every=20_000, count=10_000), {"size": 64}),
     "few shown": (make_log(60, monitored=True), {"shown": 3}),
     "nothing yet": ([{"kind": "start", "step": 0}], {}),
 }

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
-from cspine_bench.ddpm.path import COSINE, FLOW, LINEAR, Path
+from cspine_bench.ddpm.path import COSINE, EDM, FLOW, LINEAR, Path, ZeroTerminalPath
 from cspine_bench.ddpm.samplers import (
     GRIDS,
     SAMPLERS,
@@ -19,7 +19,7 @@ from cspine_bench.ddpm.samplers import (
     sample_dpmpp_2m,
 )
 
-PATHS = {"flow": FLOW, "cosine": COSINE, "linear": LINEAR}
+PATHS = {"flow": FLOW, "cosine": COSINE, "linear": LINEAR, "edm": EDM, "noise alone": ZeroTerminalPath(LINEAR)}
 MEAN, STD = 0.3, 0.4
 
 
@@ -80,8 +80,9 @@ def test_a_solver_reaches_the_exact_solution(path: str, name: str, largest: floa
 @pytest.mark.parametrize("path", PATHS)
 def test_ancestral_sampling_has_the_mean_and_spread_of_the_data(path: str) -> None:
     data = GaussianData(PATHS[path])
+    noise = data.marginal(1.0)[1] * draw(0, 16, 1, 64, 64)
     images = sample_ddpm(
-        data.predict_x0, data.path, draw(0, 16, 1, 64, 64), build_times(400), lambda step: draw(step + 1, 16, 1, 64, 64)
+        data.predict_x0, data.path, noise, build_times(400), lambda step: draw(step + 1, 16, 1, 64, 64)
     )
     # 65,536 pixels: the standard error is .0016 of the mean and .0011 of the spread; the grid adds the rest.
     assert abs(float(images.mean()) - MEAN) < 0.006

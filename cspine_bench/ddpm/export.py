@@ -1,11 +1,13 @@
-"""A trained generator as a plain pipeline folder of diffusers, which loads and runs without this package.
+"""A trained generator as a pipeline folder of diffusers, which loads and runs without this package.
 
     OUT/model_index.json, unet/, scheduler/   what `diffusers.DDPMPipeline.from_pretrained(OUT)` reads
     OUT/cspine_bench.json                     where the weights came from
     OUT/README.md                             the model card, with the lines that make pictures
 
 The pipeline is the network without conditions: a map that is withheld is 0 and so adds nothing in the first
-convolution, whose planes for it are cut off; the embedding of "no class" becomes a part of the time's. Both are exact.
+convolutions, whose planes for it are cut off; the embedding of "no class" becomes a part of the time's. Both are exact.
+The network is a stock `UNet2DModel`. One with `refine_channels`, or of objective flow-edm, is that with a few lines
+around it, which the folder then holds as a file of code.
 """
 
 import json
@@ -18,11 +20,14 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DModel
 
 from cspine_bench.dataset.files import explain_full_disk, move_into_place, sync_folder
+from cspine_bench.ddpm import block_unet
+from cspine_bench.ddpm.block_unet import BlockUNet
 from cspine_bench.ddpm.checkpoint import Generator
 from cspine_bench.ddpm.classes import NOT_TOLD
 from cspine_bench.ddpm.network import UnshuffledUNet
+from cspine_bench.ddpm.objectives import SIGMA_DATA
+from cspine_bench.ddpm.path import FLOW, select_path
 from cspine_bench.ddpm.path import Path as NoisePath
-from cspine_bench.ddpm.path import select_path
 from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.errors import DataError, RecipeError
 from cspine_bench.provenance import package_version, sha256_file
@@ -56,12 +61,16 @@ def export_pipeline(generator: Generator, out: Path) -> ExportSummary:
         DataError: `out` holds something else, or the disk is full.
     """
     scheduler = build_scheduler(generator.recipe)
-    pipeline = DDPMPipeline(unet=build_plain_unet(generator.network, generator.size), scheduler=scheduler)
+    needs_code = _needs_code(generator.recipe)
+    build = build_block_unet if needs_code else build_plain_unet
+    pipeline = DDPMPipeline(unet=build(generator.network, generator.recipe), scheduler=scheduler)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     with explain_full_disk(out, lambda: 8 * sum(weight.numel() for weight in pipeline.unet.parameters())):
         pipeline.save_pretrained(temporary)
+        if needs_code:
+            _add_code(temporary)
         exported_sha256 = sha256_file(temporary / "unet" / "diffusion_pytorch_model.safetensors")
         facts = {
             "synthetic": True,
@@ -95,30 +104,82 @@ def _read_files(folder: Path) -> dict[str, str]:
 
 
 @torch.no_grad()
-def build_plain_unet(network: UnshuffledUNet, size: int) -> UNet2DModel:
+def build_plain_unet(network: UnshuffledUNet, recipe: DdpmRecipe) -> UNet2DModel:
     """The network without conditions, as diffusers has it: blocks of pixels are its channels.
 
     Args:
-        network: of any recipe.
-        size: side of its images, px.
+        network: without convolutions over pixels.
+        recipe: what it was trained by; another objective than flow-edm.
 
     Returns:
         A new `UNet2DModel`, in eval mode. On (B, unshuffle^2, S / unshuffle, S / unshuffle) and times in thousandths it
         says what `network` says of the image of those blocks, with every condition withheld.
     """
+    config, weights = _withhold_conditions(network, recipe)
+    unet = UNet2DModel.from_config(config)
+    unet.load_state_dict(weights)
+    unet.eval().requires_grad_(False)
+    return unet
+
+
+@torch.no_grad()
+def build_block_unet(network: UnshuffledUNet, recipe: DdpmRecipe) -> BlockUNet:
+    """The network without conditions, with all that is around its U-Net.
+
+    Args:
+        network: any.
+        recipe: what it was trained by.
+
+    Returns:
+        A new `BlockUNet`, in eval mode. On (B, 1, S, S) and times in thousandths it says what `network` says with
+        every condition withheld; for flow-edm, the velocity that this means.
+    """
+    config, weights = _withhold_conditions(network, recipe)
+    unet = BlockUNet(
+        unet_config=config,
+        unshuffle=network.unshuffle,
+        refine_channels=recipe.network.refine_channels,
+        sigma_data=SIGMA_DATA if recipe.objective == "flow-edm" else None,
+        sample_size=recipe.size,
+    )
+    unet.unet.load_state_dict(weights)
+    if network.refine is not None:
+        refine = {name: value.detach().cpu().clone() for name, value in network.refine.state_dict().items()}
+        # The image's plane, then that of the map, then the hints.
+        kept = [0, *range(network.in_channels, refine["0.weight"].shape[1])]
+        refine["0.weight"] = refine["0.weight"][:, kept].contiguous()
+        unet.refine.load_state_dict(refine)
+    unet.eval().requires_grad_(False)
+    built: BlockUNet = unet
+    return built
+
+
+def _needs_code(recipe: DdpmRecipe) -> bool:
+    return recipe.network.refine_channels > 0 or recipe.objective == "flow-edm"
+
+
+def _withhold_conditions(network: UnshuffledUNet, recipe: DdpmRecipe) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Configuration and weights of the U-Net that is told nothing."""
     planes = network.unshuffle**2
-    changes = {"in_channels": planes, "num_class_embeds": None, "sample_size": size // network.unshuffle}
+    changes = {"in_channels": planes, "num_class_embeds": None, "sample_size": recipe.size // network.unshuffle}
     # Its private keys name the defaults that a configuration left as they were, and would undo the changes.
     config = {name: value for name, value in network.unet.config.items() if not name.startswith("_")}
-    unet = UNet2DModel.from_config({**config, **changes})
     weights = {name: value.detach().cpu().clone() for name, value in network.unet.state_dict().items()}
     # The image's planes come first, then those of the map.
     weights["conv_in.weight"] = weights["conv_in.weight"][:, :planes].contiguous()
     if (embedding := weights.pop("class_embedding.weight", None)) is not None:
         weights["time_embedding.linear_2.bias"] += embedding[NOT_TOLD]
-    unet.load_state_dict(weights)
-    unet.eval().requires_grad_(False)
-    return unet
+    return {**config, **changes}, weights
+
+
+def _add_code(folder: Path) -> None:
+    """Put the model's code beside its weights, where `from_pretrained(..., trust_remote_code=True)` looks for it."""
+    module = Path(block_unet.__file__)
+    (folder / "unet" / module.name).write_bytes(module.read_bytes())
+    index = folder / "model_index.json"
+    parts = json.loads(index.read_text())
+    parts["unet"] = [module.stem, BlockUNet.__name__]
+    index.write_text(json.dumps(parts, indent=2) + "\n")
 
 
 def build_scheduler(recipe: DdpmRecipe) -> DDPMScheduler | FlowMatchEulerDiscreteScheduler:
@@ -136,7 +197,7 @@ def build_scheduler(recipe: DdpmRecipe) -> DDPMScheduler | FlowMatchEulerDiscret
             "nor combines its output with it, and both are part of edm; sample with `cspine-bench ddpm sample`, or "
             "train with objective flow or v"
         )
-    if recipe.objective == "flow":
+    if select_path(recipe) is FLOW:
         return FlowMatchEulerDiscreteScheduler(num_train_timesteps=_NUM_TRAIN_TIMESTEPS, shift=1.0)
     return DDPMScheduler(
         num_train_timesteps=_NUM_TRAIN_TIMESTEPS,
@@ -169,18 +230,7 @@ tags: [synthetic, radiography]
 
 A diffusion model of {size} x {size} px, objective {objective}. What it makes is synthetic: not for diagnosis.
 
-```python
-import diffusers
-
-pipeline = diffusers.DDPMPipeline.from_pretrained("this folder")
-blocks = pipeline(batch_size=4, num_inference_steps={steps}, output_type="np").images
-count, rows, columns, _ = blocks.shape
-pictures = blocks.reshape(count, rows, columns, {side}, {side}).transpose(0, 1, 3, 2, 4)
-pictures = pictures.reshape(count, rows * {side}, columns * {side})
-```
-
-The network works on blocks of {side} x {side} pixels. Each is a point with {channels} channels, which the last two
-lines lay out as pixels, 0 (black) to 1 (white); {pil}.
+{use}
 
 The pipeline is unconditional{withheld}. Its images carry no labels, no provenance and no mark of origin:
 `cspine-bench ddpm sample` writes all three.
@@ -193,17 +243,44 @@ The whole recipe is in `cspine_bench.json`.
 """
 
 
+_USE_PLAIN: Final = """```python
+import diffusers
+
+pipeline = diffusers.DDPMPipeline.from_pretrained("this folder")
+blocks = pipeline(batch_size=4, num_inference_steps={steps}, output_type="np").images
+count, rows, columns, _ = blocks.shape
+pictures = blocks.reshape(count, rows, columns, {side}, {side}).transpose(0, 1, 3, 2, 4)
+pictures = pictures.reshape(count, rows * {side}, columns * {side})
+```
+
+The network works on blocks of {side} x {side} pixels. Each is a point with {channels} channels, which the last two
+lines lay out as pixels, 0 (black) to 1 (white); {pil}."""
+
+_USE_CODE: Final = """```python
+import diffusers
+
+pipeline = diffusers.DDPMPipeline.from_pretrained("this folder", trust_remote_code=True)
+pictures = pipeline(batch_size=4, num_inference_steps={steps}).images
+```
+
+The code is `unet/block_unet.py`: a stock `UNet2DModel` on blocks of {side} x {side} pixels and what is around it. It
+imports torch and diffusers."""
+
+
 def _write_card(generator: Generator, facts: dict[str, Any]) -> str:
     recipe, side = generator.recipe, generator.recipe.network.unshuffle
+    use = _USE_CODE if _needs_code(recipe) else _USE_PLAIN
     return _CARD.format(
         size=generator.size,
         objective=recipe.objective,
-        steps=50 if recipe.objective == "flow" else _NUM_TRAIN_TIMESTEPS,
-        side=side,
-        channels=side**2,
-        pil='`output_type="pil"` shows them as well'
-        if side == 1
-        else '`output_type="pil"` cannot show so many channels',
+        use=use.format(
+            steps=50 if select_path(recipe) is FLOW else _NUM_TRAIN_TIMESTEPS,
+            side=side,
+            channels=side**2,
+            pil='`output_type="pil"` shows them as well'
+            if side == 1
+            else '`output_type="pil"` cannot show so many channels',
+        ),
         withheld=": the map and the classes that the network can be told are withheld" if recipe.is_conditional else "",
         rows="\n".join(
             f"| {name} | `{value}` |" for name, value in facts.items() if name not in ("recipe", "synthetic")

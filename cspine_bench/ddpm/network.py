@@ -1,4 +1,8 @@
-"""The denoiser: a stock U-Net of diffusers behind a regrouping of pixels into channels."""
+"""The denoiser: a stock U-Net of diffusers on blocks of pixels, and a few convolutions on the pixels themselves.
+
+The U-Net does nearly all the work at a fraction of the positions. What it is bad at is the last step, to tell the noise
+of one pixel from that of its neighbours in the same block: `refine` does that, at full resolution and small cost.
+"""
 
 import math
 from typing import Final
@@ -18,12 +22,19 @@ _TIME_SCALE: Final = 1000.0
 """diffusers' sinusoidal embedding is made for step numbers up to a thousand."""
 
 
+_HINT_PLANES: Final = 4
+"""Planes that the U-Net hands to `refine` beside its own prediction: the noise level, for one, and where to sharpen."""
+
+
 class UnshuffledUNet(torch.nn.Module):
     """`network(xt, t, condition, class_ids) -> output`, the prediction that the recipe's objective names."""
 
-    def __init__(self, unet: UNet2DModel, *, unshuffle: int, in_channels: int) -> None:
+    def __init__(
+        self, unet: UNet2DModel, refine: torch.nn.Sequential | None, *, unshuffle: int, in_channels: int
+    ) -> None:
         super().__init__()
         self.unet = unet
+        self.refine = refine
         self.unshuffle = unshuffle
         self.in_channels = in_channels
 
@@ -58,7 +69,12 @@ class UnshuffledUNet(torch.nn.Module):
         planes = xt if condition is None else torch.cat([xt, condition], dim=1)
         blocks = torch.nn.functional.pixel_unshuffle(planes, self.unshuffle)
         output = self.unet(blocks, t * _TIME_SCALE, class_labels=class_ids).sample
-        return torch.nn.functional.pixel_shuffle(output, self.unshuffle)
+        output = torch.nn.functional.pixel_shuffle(output, self.unshuffle)
+        if self.refine is None:
+            return output
+        prediction, hints = output[:, :1], output[:, 1:]
+        correction: torch.Tensor = self.refine(torch.cat([planes, hints], dim=1))
+        return prediction + correction
 
 
 def build_network(recipe: DdpmRecipe) -> UnshuffledUNet:
@@ -71,7 +87,7 @@ def build_network(recipe: DdpmRecipe) -> UnshuffledUNet:
     attention = [level in shape.attention_levels for level in range(len(shape.widths))]
     unet = UNet2DModel(
         in_channels=in_channels * shape.unshuffle**2,
-        out_channels=shape.unshuffle**2,
+        out_channels=shape.unshuffle**2 * (1 + _HINT_PLANES if shape.refine_channels else 1),
         layers_per_block=shape.layers_per_block,
         block_out_channels=shape.widths,
         down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attention),
@@ -81,7 +97,19 @@ def build_network(recipe: DdpmRecipe) -> UnshuffledUNet:
         norm_num_groups=math.gcd(32, *shape.widths) // 4,
         num_class_embeds=count_class_ids(recipe.classes) if recipe.classes else None,
     )
-    return UnshuffledUNet(unet, unshuffle=shape.unshuffle, in_channels=in_channels)
+    refine = build_refine(in_channels, shape.refine_channels) if shape.refine_channels else None
+    return UnshuffledUNet(unet, refine, unshuffle=shape.unshuffle, in_channels=in_channels)
+
+
+def build_refine(in_channels: int, width: int) -> torch.nn.Sequential:
+    """Three convolutions from the image (and its map) and the hints, (B, in_channels + 4, S, S), to (B, 1, S, S)."""
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(in_channels + _HINT_PLANES, width, 3, padding=1),
+        torch.nn.SiLU(),
+        torch.nn.Conv2d(width, width, 3, padding=1),
+        torch.nn.SiLU(),
+        torch.nn.Conv2d(width, 1, 3, padding=1),
+    )
 
 
 def count_channels(recipe: DdpmRecipe) -> int:

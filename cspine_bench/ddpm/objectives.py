@@ -11,9 +11,10 @@ from cspine_bench.ddpm.path import Path
 from cspine_bench.ddpm.recipe import Objective
 
 SIGMA_DATA: Final = 0.5
-"""Standard deviation of the pixels, as edm assumes it. Source: Karras et al. 2022 (2206.00364), table 1."""
+"""Standard deviation of the pixels, as edm and flow-edm assume it. Source: Karras et al. 2022 (2206.00364), table 1."""
 
-_UNKNOWN: Final = "no objective {!r}; there are flow, v, epsilon and edm"
+_UNKNOWN: Final = "no objective {!r}; there are flow, flow-edm, v, epsilon and edm"
+_PRECONDITIONED: Final = ("edm", "flow-edm")
 
 
 def add_noise(x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor, path: Path) -> torch.Tensor:
@@ -27,9 +28,7 @@ def scale_input(objective: Objective, xt: torch.Tensor, t: torch.Tensor, path: P
 
     Source: Karras et al. 2022 (2206.00364), table 1, c_in; the other objectives' paths keep the spread themselves.
     """
-    if objective != "edm":
-        return xt
-    return xt / torch.sqrt(_shares(xt, t, path)[1] ** 2 + SIGMA_DATA**2)
+    return xt * _precondition(*_shares(xt, t, path))[0] if objective in _PRECONDITIONED else xt
 
 
 def compute_target(
@@ -43,7 +42,8 @@ def compute_target(
     Source: epsilon: Ho et al. 2020 (2006.11239), equation 14. v = alpha eps - sigma x0: Salimans, Ho 2022
         (2202.00512), section 4. flow, the velocity dx/dt = eps - x0: Lipman et al. 2023 (2210.02747), equation 23;
         Liu et al. 2023 (2209.03003), equation 1; with the sign of a time that runs from image to noise.
-        edm, what c_skip xt leaves of x0, over c_out: Karras et al. 2022 (2206.00364), equation 8.
+        edm, what c_skip xt leaves of x0, over c_out: Karras et al. 2022 (2206.00364), equation 8; flow-edm, the same
+        on the path of flow, so that the network need not learn what a Gaussian of the pixels' spread explains.
     """
     match objective:
         case "epsilon":
@@ -53,9 +53,11 @@ def compute_target(
             return alpha * eps - sigma * x0
         case "flow":
             return eps - x0
-        case "edm":
-            skip, out = _precondition(_shares(x0, t, path)[1])
-            return (x0 - skip * add_noise(x0, eps, t, path)) / out
+        case "edm" | "flow-edm":
+            # (x0 - c_skip xt) / c_out, written out so that it holds at sigma = 0.
+            alpha, sigma = _shares(x0, t, path)
+            spread = torch.sqrt((alpha * SIGMA_DATA) ** 2 + sigma**2)
+            return (sigma * x0 - alpha * SIGMA_DATA**2 * eps) / (SIGMA_DATA * spread)
         case _:
             raise ValueError(_UNKNOWN.format(objective))
 
@@ -80,8 +82,8 @@ def predict_x0(
             return alpha * xt - sigma * output
         case "flow":
             return xt - _shares(xt, t, path)[1] * output
-        case "edm":
-            skip, out = _precondition(_shares(xt, t, path)[1])
+        case "edm" | "flow-edm":
+            _, skip, out = _precondition(*_shares(xt, t, path))
             return skip * xt + out * output
         case _:
             raise ValueError(_UNKNOWN.format(objective))
@@ -91,8 +93,8 @@ def compute_weight(objective: Objective, t: torch.Tensor, path: Path, *, min_snr
     """Weight of each image's mean squared error.
 
     Args:
-        objective: what the error is measured on; "flow" and "edm" are never weighted. For edm that is the paper's
-            lambda = 1 / c_out^2 on x0.
+        objective: what the error is measured on. "flow" and "edm" are never weighted: for edm that is the paper's
+            lambda = 1 / c_out^2 on x0. "flow-edm" has the one weight that makes its error that of flow's velocity.
         t: float (B,), times.
         path: of the times.
         min_snr_gamma: highest signal-to-noise ratio alpha^2 / sigma^2 that counts; None: all weights are 1.
@@ -101,13 +103,15 @@ def compute_weight(objective: Objective, t: torch.Tensor, path: Path, *, min_snr
         float (B,), positive.
 
     Raises:
-        ValueError: flow or edm with a `min_snr_gamma`.
+        ValueError: a `min_snr_gamma` for another objective than v and epsilon.
 
     Source: Hang et al. 2023 (2303.09556), section 3.4: min(SNR, gamma) on x0, which is min(SNR, gamma) / SNR on epsilon
         and min(SNR, gamma) / (SNR + 1) on v.
     """
     if min_snr_gamma is None:
-        return torch.ones_like(t)
+        # (c_out / sigma)^2: the velocity is (xt - x0) / sigma.
+        variance = (path.alpha(t) * SIGMA_DATA) ** 2 + path.sigma(t) ** 2
+        return SIGMA_DATA**2 / variance if objective == "flow-edm" else torch.ones_like(t)
     if objective not in ("v", "epsilon"):
         raise ValueError(f"min_snr_gamma weights v and epsilon, not {objective}")
     snr = (path.alpha(t) / path.sigma(t)) ** 2
@@ -119,7 +123,7 @@ def _shares(images: torch.Tensor, t: torch.Tensor, path: Path) -> tuple[torch.Te
     return path.alpha(column), path.sigma(column)
 
 
-def _precondition(sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """c_skip and c_out. Source: Karras et al. 2022 (2206.00364), table 1."""
-    total = sigma**2 + SIGMA_DATA**2
-    return SIGMA_DATA**2 / total, sigma * SIGMA_DATA / torch.sqrt(total)
+def _precondition(alpha: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """c_in, c_skip and c_out. Source: Karras et al. 2022 (2206.00364), appendix B.6, for an image of share alpha."""
+    variance = (alpha * SIGMA_DATA) ** 2 + sigma**2
+    return variance.rsqrt(), alpha * SIGMA_DATA**2 / variance, sigma * SIGMA_DATA * variance.rsqrt()

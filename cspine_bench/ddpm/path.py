@@ -150,7 +150,7 @@ LINEAR: Final = LinearPath()
 
 def select_path(recipe: DdpmRecipe) -> Path:
     """The path that a recipe's network is trained on."""
-    if recipe.objective == "flow":
+    if recipe.objective in ("flow", "flow-edm"):
         return FLOW
     if recipe.objective == "edm":
         return EDM

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from cspine_bench.recipe import Recipe
 
-Objective = Literal["flow", "v", "epsilon", "edm"]
+Objective = Literal["flow", "flow-edm", "v", "epsilon", "edm"]
 Schedule = Literal["cosine", "linear"]
 Condition = Literal["none", "skeleton"]
 ClassName = Literal["curvature", "sex"]
@@ -25,6 +25,9 @@ class NetworkRecipe(Recipe):
     layers_per_block: Count = Field(1, description="Residual blocks in each level.")
     attention_levels: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (2,), description="Levels with self-attention, counted from 0; the middle always has it."
+    )
+    refine_channels: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="Channels of three convolutions over single pixels, after the blocks; 0 = none."
     )
 
     @model_validator(mode="after")
@@ -94,7 +97,7 @@ class TrainingRecipe(Recipe):
     times: Literal["as-published", "logit-normal", "uniform", "log-normal"] = Field(
         "as-published",
         description="Times trained on: sigmoid of a standard normal number, uniform, or sigma log-normal; as-published "
-        "is logit-normal for flow, uniform for v and epsilon, log-normal for edm.",
+        "is logit-normal for flow and flow-edm, uniform for v and epsilon, log-normal for edm.",
     )
     log_sigma: tuple[float, Annotated[float, Field(gt=0)]] = Field(
         (-1.2, 1.2), description="Mean and standard deviation of ln sigma, for log-normal times."
@@ -141,7 +144,10 @@ class DdpmRecipe(Recipe):
         64, description="Side of the square image, px; larger training images are averaged down by a whole factor."
     )
     network: NetworkRecipe = Field(NetworkRecipe(), description="Of the denoiser.")
-    objective: Objective = Field("flow", description="What the network predicts.")
+    objective: Objective = Field(
+        "flow",
+        description="What the network predicts; flow-edm: the velocity of flow, behind the preconditioning of edm.",
+    )
     schedule: Schedule = Field(
         "cosine", description="How the image fades into noise, for v and epsilon; flow and edm have their own."
     )
@@ -163,7 +169,7 @@ class DdpmRecipe(Recipe):
         multiple = self.network.size_multiple
         if self.size % multiple:
             raise ValueError(f"size {self.size} is not a multiple of {multiple} (unshuffle x 2 for each further level)")
-        if self.objective in ("flow", "edm") and self.min_snr_gamma is not None:
+        if self.objective not in ("v", "epsilon") and self.min_snr_gamma is not None:
             raise ValueError(
                 f"min_snr_gamma weights v and epsilon; {self.objective} is weighted by the times that it trains on"
             )

@@ -155,7 +155,9 @@ def draw_times(recipe: DdpmRecipe, count: int, generator: torch.Generator) -> to
     """
     times: str = recipe.training.times
     if times == "as-published":
-        times = {"flow": "logit-normal", "edm": "log-normal"}.get(recipe.objective, "uniform")
+        times = {"flow": "logit-normal", "flow-edm": "logit-normal", "edm": "log-normal"}.get(
+            recipe.objective, "uniform"
+        )
     if times == "uniform":
         return torch.rand(count, generator=generator)
     normal = torch.randn(count, generator=generator)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cspine_bench.ddpm.network import predict_clean
 from cspine_bench.ddpm.noise import torch_generator
-from cspine_bench.ddpm.objectives import add_noise, compute_target, scale_input
+from cspine_bench.ddpm.objectives import add_noise, compute_target, compute_weight, scale_input
 from cspine_bench.ddpm.path import select_path
 from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, SAMPLERS, build_times
 from cspine_bench.ddpm.update import Training, autocast, draw_conditions
@@ -38,7 +38,8 @@ def compute_validation_losses(training: Training) -> dict[str, float]:
                 xt = scale_input(recipe.objective, add_noise(x0, eps, t, path), t, path)
                 output = training.averaged(xt, t, condition, class_ids).float()
             target = compute_target(recipe.objective, x0, eps, t, path)
-            errors += (output - target).square().mean(dim=(1, 2, 3)).tolist()
+            weights = compute_weight(recipe.objective, t, path, min_snr_gamma=None)
+            errors += ((output - target).square().mean(dim=(1, 2, 3)) * weights).tolist()
         bands[f"{band / _NUM_BANDS:g}-{(band + 1) / _NUM_BANDS:g}"] = float(np.mean(errors))
     return bands
 

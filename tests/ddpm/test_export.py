@@ -15,9 +15,9 @@ from small_run import SIZE, load_small
 
 from cspine_bench.ddpm.export import PROVENANCE_NAME, build_plain_unet, build_scheduler, export_pipeline
 from cspine_bench.ddpm.network import DROPPED_CONDITION, UnshuffledUNet
-from cspine_bench.ddpm.objectives import predict_x0
-from cspine_bench.ddpm.path import select_path
-from cspine_bench.ddpm.recipe import DdpmRecipe
+from cspine_bench.ddpm.objectives import predict_x0, scale_input
+from cspine_bench.ddpm.path import FLOW, select_path
+from cspine_bench.ddpm.recipe import DdpmRecipe, Objective
 from cspine_bench.ddpm.samplers import sample_ddim, sample_ddpm
 from cspine_bench.errors import DataError, RecipeError
 
@@ -65,6 +65,34 @@ def test_the_unet_of_a_loaded_folder_is_the_network_without_conditions(tmp_path:
     assert facts["weights_sha256"] == generator.weights_sha256
     assert facts["exported_sha256"] == summary.exported_sha256
     assert generator.weights_sha256 in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("objective", "refine_channels", "told"),
+    [("flow", 8, {"condition": "none"}), ("flow-edm", 8, {"classes": ("sex",)}), ("flow-edm", 0, {})],
+)
+@torch.no_grad()
+def test_a_network_that_is_not_stock_brings_its_code_along(
+    tmp_path: Path, objective: Objective, refine_channels: int, told: dict[str, Any]
+) -> None:
+    shape = {"widths": (16, 16), "attention_levels": (1,), "unshuffle": 4, "refine_channels": refine_channels}
+    generator = load_small(tmp_path, network=shape, objective=objective, **told)
+    for number, weight in enumerate(generator.network.parameters()):
+        weight += 0.05 * draw(number, *weight.shape)
+    export_pipeline(generator, tmp_path / "out")
+    with pytest.raises(ValueError, match="trust_remote_code=True"):
+        DDPMPipeline.from_pretrained(tmp_path / "out")
+    pipeline = DDPMPipeline.from_pretrained(tmp_path / "out", trust_remote_code=True)
+    assert type(pipeline.unet).__module__.startswith("diffusers_modules")
+    x = draw(1000, 3, 1, SIZE, SIZE)
+    for time in (0.01, 0.31, 1.0):
+        t = torch.full((len(x),), time)
+        output = withhold(generator.network, scale_input(objective, x, t, FLOW), time)
+        velocity = (x - predict_x0(objective, output, x, t, FLOW)) / time
+        torch.testing.assert_close(pipeline.unet(x, torch.tensor(time * 1000)).sample, velocity, rtol=1e-4, atol=1e-4)
+    pipeline.set_progress_bar_config(disable=True)
+    [image] = pipeline(num_inference_steps=2).images
+    assert (image.mode, image.size) == ("L", (SIZE, SIZE))
 
 
 @torch.no_grad()
@@ -165,4 +193,4 @@ def test_pixels_as_they_are_give_pictures(tmp_path: Path) -> None:
     pipeline.set_progress_bar_config(disable=True)
     [image] = pipeline(num_inference_steps=2).images
     assert (image.mode, image.size) == ("L", (SIZE, SIZE))
-    assert build_plain_unet(generator.network, SIZE).config.sample_size == SIZE
+    assert build_plain_unet(generator.network, generator.recipe).config.sample_size == SIZE

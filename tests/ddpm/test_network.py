@@ -59,9 +59,10 @@ TOLD = {
 }
 
 
-def build_small(told: str) -> UnshuffledUNet:
+def build_small(told: str, refine_channels: int = 0) -> UnshuffledUNet:
     torch.manual_seed(0)
-    return build_network(DdpmRecipe(size=16, network=SMALL, **TOLD[told])).eval()
+    shape = SMALL.model_copy(update={"refine_channels": refine_channels})
+    return build_network(DdpmRecipe(size=16, network=shape, **TOLD[told])).eval()
 
 
 def draw_told(told: str, count: int) -> dict[str, torch.Tensor]:
@@ -74,9 +75,10 @@ def draw_told(told: str, count: int) -> dict[str, torch.Tensor]:
     return given
 
 
+@pytest.mark.parametrize("refine_channels", [0, 8])
 @pytest.mark.parametrize("told", TOLD)
-def test_shapes_and_dependence(told: str) -> None:
-    network = build_small(told)
+def test_shapes_and_dependence(told: str, refine_channels: int) -> None:
+    network = build_small(told, refine_channels)
     xt, t, given = torch.randn(3, 1, 16, 16), torch.tensor([0.1, 0.5, 0.9]), draw_told(told, 3)
     with torch.no_grad():
         output = network(xt, t, **given)
@@ -100,6 +102,20 @@ def test_a_withheld_map_leaves_the_network_of_the_image_alone() -> None:
     with torch.no_grad():
         dropped = network(xt, t, torch.full_like(xt, DROPPED_CONDITION))
         torch.testing.assert_close(dropped, plain(xt, t), atol=1e-6, rtol=0)
+
+
+def test_refining_is_the_same_at_every_place_of_a_block() -> None:
+    network = build_small("nothing", refine_channels=8)
+    assert network.refine is not None
+    planes = torch.zeros(1, 5, 16, 16)
+    with torch.no_grad():
+        nothing = network.refine(planes)
+        answers = []
+        for row, column in ((6, 6), (7, 7)):  # two places of a block of 2 x 2
+            planes.zero_()[..., row, column] = 1
+            answers.append((network.refine(planes) - nothing)[0, 0, row - 3 : row + 4, column - 3 : column + 4])
+    assert answers[0].abs().max() > 1e-3
+    torch.testing.assert_close(answers[0], answers[1])
 
 
 def test_a_map_spans_minus_one_to_one() -> None:

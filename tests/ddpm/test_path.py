@@ -50,7 +50,7 @@ def test_the_linear_path_is_the_limit_of_a_thousand_steps() -> None:
 @pytest.mark.parametrize("objective", get_args(Objective))
 @pytest.mark.parametrize("path", CURVED)
 def test_a_right_prediction_gives_the_image_back(objective: Objective, path: Path) -> None:
-    path = {"flow": FLOW, "edm": EDM}.get(objective, path)
+    path = {"flow": FLOW, "flow-edm": FLOW, "edm": EDM}.get(objective, path)
     generator = torch.Generator().manual_seed(1)
     x0, eps = torch.randn(2, 5, 1, 4, 4, generator=generator, dtype=torch.float64)
     t = torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0], dtype=torch.float64)
@@ -126,13 +126,24 @@ def test_an_even_grid_of_edm_is_that_of_karras() -> None:
     assert select_path(DdpmRecipe(objective="edm")) is EDM
 
 
-def test_edm_gives_and_asks_for_unit_spread() -> None:
+def test_flow_edm_is_flow_with_another_network() -> None:
+    x0, eps, guess = torch.randn(3, 6, 1, 4, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    t = torch.linspace(0.05, 1, 6, dtype=torch.float64)
+    xt = add_noise(x0, eps, t, FLOW)
+    velocity = (xt - predict_x0("flow-edm", guess, xt, t, FLOW)) / t.reshape(-1, 1, 1, 1)
+    by_flow = (velocity - compute_target("flow", x0, eps, t, FLOW)).square().mean(dim=(1, 2, 3))
+    ours = (guess - compute_target("flow-edm", x0, eps, t, FLOW)).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(ours * compute_weight("flow-edm", t, FLOW, min_snr_gamma=None), by_flow)
+
+
+@pytest.mark.parametrize(("objective", "path"), [("edm", EDM), ("flow-edm", FLOW)])
+def test_preconditioning_gives_and_asks_for_unit_spread(objective: Objective, path: Path) -> None:
     x0, eps = torch.randn(2, 20_000, 1, 1, 1, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     x0 *= 0.5
     for time in (0.05, 0.4, 0.7, 1.0):
         t = torch.full((len(x0),), time, dtype=torch.float64)
-        given = scale_input("edm", add_noise(x0, eps, t, EDM), t, EDM)
-        asked = compute_target("edm", x0, eps, t, EDM)
+        given = scale_input(objective, add_noise(x0, eps, t, path), t, path)
+        asked = compute_target(objective, x0, eps, t, path)
         # The standard error of a spread over 20,000 is .005.
         assert (float(given.std()), float(asked.std())) == (pytest.approx(1, abs=0.02), pytest.approx(1, abs=0.02))
     half = torch.zeros(1, dtype=torch.float64) + float(EDM.find_time(torch.tensor(0.5, dtype=torch.float64)))
@@ -168,7 +179,7 @@ def test_misuse_is_an_error() -> None:
         compute_weight("flow", t, FLOW, min_snr_gamma=5.0)
     image = torch.zeros(1, 1, 2, 2)
     for function in (compute_target, predict_x0):
-        with pytest.raises(ValueError, match="there are flow, v, epsilon and edm"):
+        with pytest.raises(ValueError, match="there are flow, flow-edm, v, epsilon and edm"):
             function("x0", image, image, t, FLOW)  # type: ignore[arg-type]
 
 

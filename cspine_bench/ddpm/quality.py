@@ -78,20 +78,28 @@ def measure_agreement(image: NDArray[np.uint8], landmarks_xy: NDArray[np.floatin
     """
     if landmarks_xy is None or np.isnan(landmarks_xy[_COLUMN]).any():
         return None
-    size = image.shape[0]
-    fine = (np.asarray(landmarks_xy, np.float64) + 0.5) * _OVERSAMPLE - 0.5
+    # Only the part of the image that holds the column is worked on.
+    first = np.maximum(np.floor(landmarks_xy[_COLUMN].min(axis=0)).astype(int), 0)
+    last = np.maximum(np.ceil(landmarks_xy[_COLUMN].max(axis=0)).astype(int) + 1, first + 1)
+    image = image[first[1] : last[1], first[0] : last[0]]
+    points = np.asarray(landmarks_xy, np.float64) - first
+    size = max(image.shape)
+    if min(image.shape) == 0:
+        return None
+    fine = (points + 0.5) * _OVERSAMPLE - 0.5
     bodies = (draw_body_mask(fine, size * _OVERSAMPLE) > 0).astype(np.float64)
     bodies = bodies.reshape(size, _OVERSAMPLE, size, _OVERSAMPLE).mean(axis=(1, 3))
-    rows, columns = np.mgrid[:size, :size]
-    column = find_inside(np.asarray(landmarks_xy[_COLUMN], np.float64), rows, columns)
+    bodies = bodies[: image.shape[0], : image.shape[1]]
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    column = find_inside(points[_COLUMN], rows, columns)
     if column.sum() < _FEWEST_PIXELS:
         return None
     top, bottom = landmarks_xy[_COLUMN[0]], landmarks_xy[_COLUMN[2 * len(CORNER_LEVELS) - 1]]
     reach = _REACH * float(np.linalg.norm(bottom - top)) / len(CORNER_LEVELS)
-    weight = ndimage.gaussian_filter(column.astype(np.float64), reach)[column]
+    weight = ndimage.gaussian_filter(column.astype(np.float64), reach, mode="constant")[column]
 
     def remove_trend(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        smooth = ndimage.gaussian_filter(np.where(column, values, 0.0), reach)[column] / weight
+        smooth = ndimage.gaussian_filter(np.where(column, values, 0.0), reach, mode="constant")[column] / weight
         return np.asarray(values[column] - smooth)
 
     seen, told = remove_trend(image.astype(np.float64)), remove_trend(bodies)

@@ -135,7 +135,8 @@ def _list_log_ticks(low: float, high: float) -> list[float]:
         ticks = [round(step * 10.0**decade, 9) for decade in decades for step in steps]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= 6:
-            return ticks
+            # So short a range is as good as linear.
+            return ticks if len(ticks) > 1 else _list_linear_ticks(low, high)
     return ticks[:: len(ticks) // 4]
 
 

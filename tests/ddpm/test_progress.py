@@ -127,6 +127,7 @@ def test_a_lower_value_is_drawn_lower_and_the_floor_below() -> None:
 def test_ticks_are_round_and_few() -> None:
     assert log_scale().ticks(0.19, 1.4) == [0.2, 0.3, 0.5, 1]
     assert log_scale().ticks(39, 400) == [50, 100, 200, 300]
+    assert log_scale().ticks(1.08, 1.28) == pytest.approx([1.1, 1.15, 1.2, 1.25])
     assert linear_scale(str).ticks(0, 1150) == [0, 500, 1000]
     assert linear_scale(str).ticks(0.78, 0.96) == [0.8, 0.85, 0.9, 0.95]
     assert signed_log_scale(0.004).ticks(-0.01, 0.7) == [-0.01, 0.0, 0.01, 0.1]

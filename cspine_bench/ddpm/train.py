@@ -132,6 +132,11 @@ def train(
             f"{processes.count} processes x training.accumulation_steps {recipe.training.accumulation_steps}; choose a "
             f"multiple of {parts}"
         )
+    if recipe.training.compile and processes.device.type == "cpu":
+        # Seen with torch 2.13: equal outputs, and gradients of 0 in most convolutions.
+        raise RecipeError(
+            "training.compile = true: compiled on a CPU, this network has wrong gradients; set training.compile=false"
+        )
     if processes.is_main:
         _refuse_foreign_files(out)
         out.mkdir(parents=True, exist_ok=True)

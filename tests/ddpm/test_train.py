@@ -248,6 +248,12 @@ def test_divergence_names_the_last_good_checkpoint(phantoms: Path, tmp_path: Pat
         train(change(recipe, learning_rate=1e30), phantoms, tmp_path / "other")
 
 
+def test_a_network_is_not_compiled_for_a_cpu(phantoms: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="compiled on a CPU, this network has wrong gradients; set training.compile"):
+        train(change(SMALL, compile=True), phantoms, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_too_few_radiographs_stop_before_a_run_begins(phantoms: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the train split has 39 radiographs, training needs at least 64"):
         train(change(SMALL, batch_size=64), phantoms, tmp_path / "run")

@@ -31,6 +31,9 @@ class Settings:
     count: int
     size: int
     seed: int
+    films: int
+    updates: int | None
+    samples: int
 
     @property
     def phantom(self) -> Path:
@@ -38,9 +41,34 @@ class Settings:
         return self.out / "datasets" / "phantom"
 
     @property
-    def picture(self) -> Path:
+    def small(self) -> Path:
+        """Small phantoms, which the generator is trained on."""
+        return self.out / "datasets" / "phantom-64"
+
+    @property
+    def run(self) -> Path:
+        """The generator's run folder."""
+        return self.out / "runs" / "phantom-64"
+
+    @property
+    def sampled(self) -> Path:
+        """What it makes."""
+        return self.out / "datasets" / "samples"
+
+    @property
+    def pictures(self) -> list[Path]:
         """What to look at when the demo is over."""
+        return [self.picture, self.run / "progress.png", self.sampled_picture]
+
+    @property
+    def picture(self) -> Path:
+        """Sheet of phantoms."""
         return self.out / "contact_sheet.png"
+
+    @property
+    def sampled_picture(self) -> Path:
+        """Sheet of samples."""
+        return self.out / "samples.png"
 
     def result(self, stage: str) -> Path:
         """Where a stage's JSON goes."""
@@ -80,6 +108,36 @@ def _load_command(settings: Settings) -> list[str]:
     return ["python", "-c", f"import datasets, json; print(json.dumps({load}.num_rows))"]
 
 
+def _small_command(settings: Settings) -> list[str]:
+    options = ["--count", str(settings.films), "--size", "64", "--seed", str(settings.seed), "--json"]
+    return ["cspine-bench", "dataset", "phantom", str(settings.small), *options]
+
+
+def _train_command(settings: Settings) -> list[str]:
+    changes = []
+    if settings.updates is not None:
+        # Kept and measured at its end alone: the recipe's own steps may lie beyond.
+        steps = {"num_steps": settings.updates, "checkpoint_steps": "[]", "monitor": "null"}
+        changes = [word for name, value in steps.items() for word in ("--set", f"training.{name}={value}")]
+    folders = ["--data", str(settings.small), "--out", str(settings.run), "--seed", str(settings.seed)]
+    return ["cspine-bench", "ddpm", "train", "phantom-64-cpu", *folders, *changes, "--json"]
+
+
+def _sample_command(settings: Settings) -> list[str]:
+    options = ["--count", str(settings.samples), "--seed", str(settings.seed), "--out", str(settings.sampled)]
+    return ["cspine-bench", "ddpm", "sample", str(settings.run), *options, "--json"]
+
+
+def _show_command(settings: Settings) -> list[str]:
+    sheet = ["--sheet", str(settings.sampled_picture), "--json"]
+    return ["cspine-bench", "dataset", "inspect", str(settings.sampled), *sheet]
+
+
+def _replay_command(settings: Settings) -> list[str]:
+    last = f"dd{settings.samples - 1:08d}"
+    return ["cspine-bench", "ddpm", "replay", str(settings.sampled), last, "--run", str(settings.run), "--json"]
+
+
 STAGES: Final = (
     Stage(
         "phantom",
@@ -105,6 +163,36 @@ STAGES: Final = (
         lambda settings: [],
         lambda result: "datasets loads " + ", ".join(f"{split} {rows:,}" for split, rows in result.items()),
     ),
+    Stage(
+        "phantom_64",
+        _small_command,
+        lambda settings: [settings.small / "dataset.json"],
+        lambda result: f"{format_count(sum(result['num_samples'].values()), 'annotated radiograph')}",
+    ),
+    Stage(
+        "train",
+        _train_command,
+        lambda settings: [settings.run / "progress.png", settings.run / "checkpoints"],
+        lambda result: f"{result['step']:,} updates, validation loss {result['validation_loss']:.4f}",
+    ),
+    Stage(
+        "sample",
+        _sample_command,
+        lambda settings: [settings.sampled / "dataset.json"],
+        lambda result: f"{format_count(sum(result['num_samples'].values()), 'synthetic radiograph')}",
+    ),
+    Stage(
+        "replay",
+        _replay_command,
+        lambda settings: [],
+        lambda result: f"{result['sample_id']} made again: {'the same' if result['same'] else 'NOT the same'}",
+    ),
+    Stage(
+        "samples_sheet",
+        _show_command,
+        lambda settings: [settings.sampled_picture],
+        lambda result: f"contact sheet {result['sheet']}",
+    ),
 )
 """In order. A later stage may use the files of the earlier ones: when a stage runs, all after it run too."""
 
@@ -114,19 +202,23 @@ STAGES: Final = (
 @click.option("--count", type=click.IntRange(min=3), default=48, show_default=True, help="Phantom radiographs.")
 @click.option("--size", type=click.IntRange(min=64), default=256, show_default=True, help="Side of each, px.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
+@click.option("--films", type=click.IntRange(min=40), default=600, show_default=True, help="Phantoms to train on.")
+@click.option("--updates", type=click.IntRange(min=1), help="Updates in training.  [those of the recipe]")
+@click.option("--samples", type=click.IntRange(min=1), default=96, show_default=True, help="Radiographs to sample.")
 @printing_options
 @click.pass_context
-def demo(context: click.Context, out: Path, count: int, size: int, seed: int, printing: Printing) -> None:
+def demo(context: click.Context, /, out: Path, printing: Printing, **numbers: Any) -> None:
     """Run the whole pipeline on made-up radiographs, on a CPU; run again, it goes on where it stopped.
 
     \b
     Example:
       cspine-bench demo --out demo
     """
-    settings = Settings(out, count, size, seed)
+    settings = Settings(out, **numbers)
     stages, verdict = run_stages(settings, printing)
-    document = {"out": str(out), "picture": str(settings.picture), "positive": verdict, "stages": stages}
-    text = f"Synthetic phantoms, not for diagnosis. Open {settings.picture}"
+    pictures = [str(path) for path in settings.pictures]
+    document = {"out": str(out), "pictures": pictures, "positive": verdict, "stages": stages}
+    text = f"Synthetic, not for diagnosis. Open {', '.join(pictures)}"
     print_result(document, text, as_json=printing.as_json)
     context.exit(0 if verdict else 1)
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
-from cspine_bench.cli.demo import STAGES
+from cspine_bench.cli import cli
+from cspine_bench.cli.demo import STAGES, Stage
 from cspine_bench.dataset.verify import verify_dataset
 
-SMALL = ("--count", "6", "--size", "64")
+SMALL = ("--count", "6", "--size", "64", "--films", "40", "--updates", "2", "--samples", "3")
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
@@ -52,34 +54,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_demo_from_interrupted_to_done(folder: Path) -> None:
     stdout, stderr = finish(start(folder, *SMALL))
-    assert stdout == f"Synthetic phantoms, not for diagnosis. Open {Path('demo/contact_sheet.png')}\n"
+    pictures = ("demo/contact_sheet.png", "demo/runs/phantom-64/progress.png", "demo/samples.png")
+    assert stdout == f"Synthetic, not for diagnosis. Open {', '.join(pictures)}\n"
     assert [line for line in stderr.splitlines() if line.startswith(f"[{len(STAGES)}/{len(STAGES)}]")]
     demo = folder / "demo"
     assert verify_dataset(demo / "datasets" / "phantom") == []
-    with Image.open(demo / "contact_sheet.png") as sheet:
-        assert sheet.width > 6 * 256
+    assert verify_dataset(demo / "datasets" / "samples") == []
+    for picture in pictures:
+        with Image.open(folder / picture) as sheet:
+            assert sheet.width > 3 * 96
     results = {path.stem: json.loads(path.read_text()) for path in (demo / "results").glob("*.json")}
     assert set(results) == {"demo", *(stage.name for stage in STAGES)}
     assert sum(results["load_dataset"].values()) == 6
+    assert results["replay"]["same"] is True
 
     # Again: nothing is left to do.
     assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * len(STAGES)
 
     # A file is gone: its stage runs, and all after it.
-    (demo / "contact_sheet.png").unlink()
-    assert [row["ran"] for row in run_json(folder)["stages"]] == [False, False, True, True]
+    (demo / "samples.png").unlink()
+    assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * 8 + [True]
 
 
-def test_a_verdict_that_is_negative_is_exit_1(folder: Path) -> None:
-    process = start(folder, *SMALL, "--quiet")
-    finish(process)
-    shard = next((folder / "demo" / "datasets" / "phantom" / "data").glob("train*"))
-    shard.write_bytes(shard.read_bytes() + b"\0")
-    (folder / "demo" / "results" / "verify.json").unlink()
-    process = start(folder, *SMALL, "--json", "--quiet")
-    stdout, _ = process.communicate(timeout=300)
-    # The later stages may refuse the damaged file; a verdict that was reached stands in the results.
-    assert process.returncode in (1, 2)
-    assert json.loads((folder / "demo" / "results" / "verify.json").read_text())["valid"] is False
-    if process.returncode == 1:
-        assert json.loads(stdout)["positive"] is False
+def test_a_verdict_that_is_negative_is_exit_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def say(words: str, code: int) -> Stage:
+        script = f"print({words!r}); raise SystemExit({code})"
+        return Stage(f"exit{code}", lambda settings: ["python", "-c", script], lambda settings: [], str)
+
+    def call(*stages: Stage) -> Result:
+        # By its module: the package has the command under the same name.
+        monkeypatch.setattr(sys.modules["cspine_bench.cli.demo"], "STAGES", stages)
+        return CliRunner().invoke(cli, ["demo", "--out", str(tmp_path / str(len(stages))), "--json"])
+
+    result = call(say("{}", 1), say('{"a": 2}', 0))
+    assert (result.exit_code, json.loads(result.stdout)["positive"]) == (1, False)
+    assert [row["exit_code"] for row in json.loads(result.stdout)["stages"]] == [1, 0]
+    assert json.loads((tmp_path / "2" / "results" / "exit0.json").read_text()) == {"a": 2}
+    result = call(say("{}", 2), say("{}", 0), say("{}", 0))
+    assert result.exit_code == 2
+    assert "the stage stopped with exit code 2: python -c" in result.stderr

@@ -190,12 +190,13 @@ def _prepare(
     validation = load_films(dataset, "validation", recipe.size, at_least=1)
     shape_model = None
     if recipe.condition == "skeleton":
-        shape_model = pack_shape_model(fit_shape_model(films.landmarks_xy, films.pixel_spacing_mm))
+        shape_model = fit_shape_model(films.landmarks_xy, films.pixel_spacing_mm)
+    packed = None if shape_model is None else pack_shape_model(shape_model)
     commit = find_commit()
     facts = RunFacts(
         recipe_sha256=recipe.compute_sha256(),
         dataset_sha256=sha256_bytes(render_manifest(dataset.manifest)),
-        shape_model_sha256=None if shape_model is None else sha256_bytes(shape_model),
+        shape_model_sha256=None if packed is None else sha256_bytes(packed),
         seed=seed,
         device=processes.device.type,
         commit=None if commit is None else commit.sha,
@@ -226,8 +227,9 @@ def _prepare(
         forward=torch.compile(prepared) if options.compile else prepared,
         averages={length: copy.deepcopy(network).eval().requires_grad_(False) for length in options.ema_lengths},
         optimizer=optimizer,
+        shape_model=shape_model,
     )
-    return training, facts, shape_model
+    return training, facts, packed
 
 
 def _open_run(out: Path, facts: RunFacts, recipe: DdpmRecipe, shape_model: bytes | None) -> None:

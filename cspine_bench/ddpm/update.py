@@ -18,6 +18,7 @@ from cspine_bench.ddpm.objectives import add_noise, compute_target, compute_weig
 from cspine_bench.ddpm.path import EDM, select_path
 from cspine_bench.ddpm.processes import Processes
 from cspine_bench.ddpm.recipe import DdpmRecipe, TrainingRecipe
+from cspine_bench.ddpm.shape_model import ShapeModel
 from cspine_bench.ddpm.skeleton import draw_skeleton
 from cspine_bench.seeding import numpy_generator
 
@@ -31,6 +32,7 @@ class Training:
         prepared: the same network, as processes share it.
         forward: the same again, as an update calls it, compiled if the recipe says so.
         averages: running averages of the weights, by length; the recipe's first samples.
+        shape_model: of the training landmarks; None without a skeleton.
     """
 
     recipe: DdpmRecipe
@@ -43,6 +45,7 @@ class Training:
     forward: Callable[..., torch.Tensor]
     averages: dict[float, UnshuffledUNet]
     optimizer: torch.optim.AdamW
+    shape_model: ShapeModel | None
 
     @property
     def device(self) -> torch.device:

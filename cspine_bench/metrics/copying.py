@@ -42,8 +42,8 @@ class CopyingWatch:
     Attributes:
         train: nearest film of the training set, for each synthetic image; of all of them.
         holdout: nearest film held out.
-        share_nearer_train: share of synthetic images that are nearer to the training set, ties one half, with Wilson's
-            interval.
+        share_nearer_train: share of synthetic images that are nearer to the training set, ties one half. Its interval
+            is Wilson's, of as many trials as `count_trials` finds: for other images, and other films.
         expected_share: the same where nothing is copied, N / (N + M) for N training films and M held out.
         matched_share: as the first, were the larger set thinned at random to the other's size; 1/2 where nothing is
             copied. It is what others report, and hardly moves where the training set is much the larger one.
@@ -164,7 +164,7 @@ def watch_copying(
         holdout: float32 (M, S, S), likewise: films of the same origin, of other patients.
         largest_holdout_similarity: of a film held out to its nearest training film, see `find_neighbours`.
         max_shift_px: see `compute_similarity`.
-        confidence: of the interval.
+        confidence: of the intervals; that of `matched_share` is for these films alone.
 
     Raises:
         ValueError: as `compute_similarity`.
@@ -186,16 +186,42 @@ def watch_copying(
     by_train, by_holdout = _join(nearest[0]), _join(nearest[1])
     above, level = by_train.similarity > by_holdout.similarity, by_train.similarity == by_holdout.similarity
     chances = np.concatenate(matched).clip(0, 1)
+    share = float(above.mean() + level.mean() / 2)
+    # Films held out are numbered after those of training.
+    nearest_film = np.where(above | level, by_train.index, len(train) + by_holdout.index)
+    trials = count_trials(nearest_film, num_films=len(train) + len(holdout))
     return CopyingWatch(
         train=by_train,
         holdout=by_holdout,
-        share_nearer_train=wilson_interval(
-            successes=float(above.sum() + level.sum() / 2), total=len(above), confidence=confidence
-        ),
+        share_nearer_train=wilson_interval(successes=share * trials, total=trials, confidence=confidence),
         expected_share=len(train) / (len(train) + len(holdout)),
         matched_share=wilson_interval(successes=float(chances.sum()), total=len(chances), confidence=confidence),
         num_beyond_holdout=int((by_train.similarity > largest_holdout_similarity).sum()),
     )
+
+
+def count_trials(nearest_film: NDArray[np.int64], *, num_films: int) -> float:
+    """Independent trials that a share of images nearer to some of the films is worth.
+
+    A film of little grain, or of the most usual anatomy, is the nearest of many images. They are on its side together,
+    so the share varies with which films were held out, however many images there are. Counted as one trial each, images
+    of such films would show copies where there are none.
+
+    Args:
+        nearest_film: int (n,), number of the film that each image is nearest to.
+        num_films: in all, at least 2.
+
+    Returns:
+        1 to n: p (1 - p) over it is the variance of the share where each film is as likely as any other to be among a
+        share p of them; and n where that would be more.
+
+    Source: the variance of a mean of labels that are dealt out without replacement: Cochran 1977, Sampling Techniques,
+    theorem 2.2, for films weighted by their images.
+    """
+    shares = np.bincount(nearest_film, minlength=num_films) / len(nearest_film)
+    variance = (float(shares @ shares) - 1 / num_films) * num_films / (num_films - 1)
+    # All images nearest to one film are one trial, whatever rounding says.
+    return max(1.0, min(len(nearest_film), 1 / variance if variance > 0 else len(nearest_film)))
 
 
 def _join(parts: list[Neighbours]) -> Neighbours:

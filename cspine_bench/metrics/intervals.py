@@ -22,12 +22,12 @@ class Estimate:
     high: float
 
 
-def wilson_interval(*, successes: float, total: int, confidence: float = CONFIDENCE) -> Estimate:
+def wilson_interval(*, successes: float, total: float, confidence: float = CONFIDENCE) -> Estimate:
     """A share with its score interval.
 
     Args:
         successes: 0 <= successes <= total; ties may count one half each.
-        total: independent trials, at least 1.
+        total: independent trials, at least 1; a fraction where trials that hang together were counted as fewer.
         confidence: of the interval, 0..1.
 
     Returns:

@@ -1,5 +1,6 @@
 """The watch for copies: planted ones are found whatever was done to them, honest images are left alone."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,7 @@ from cspine_bench.metrics import copying
 from cspine_bench.metrics.copying import (
     compute_chance_nearer,
     compute_similarity,
+    count_trials,
     find_neighbours,
     remove_low_frequencies,
     watch_copying,
@@ -147,6 +149,33 @@ def test_the_share_of_an_honest_generator_is_the_expected_one() -> None:
     assert np.all(np.abs(np.mean(shares, axis=0)) < 4 * np.std(shares, axis=0) / np.sqrt(trials))
     # Fewer happen once in 10,000 tests where the chance is 0.93.
     assert (covered >= stats.binom.ppf(1e-4, trials, 0.93)).all(), covered
+
+
+def test_films_that_are_the_nearest_of_many_images_are_no_copying() -> None:
+    """Films of little grain are; counted as so many trials each, the interval covers 154 times of 200."""
+    draw, trials, covered = np.random.default_rng(6), 200, 0
+    common = draw.normal(size=(6, 6))
+
+    def draw_films_of_any_grain(count: int) -> NDArray[np.float32]:
+        grain = np.exp(draw.normal(0, 0.4, (count, 1, 1)))
+        return (common + grain * draw.normal(size=(count, 6, 6))).astype(np.float32)
+
+    for _ in range(trials):
+        images, train, holdout = map(draw_films_of_any_grain, (60, 100, 20))
+        found = watch_copying(
+            synthetic=images, train=train, holdout=holdout, largest_holdout_similarity=1.0, max_shift_px=0
+        )
+        covered += found.share_nearer_train.low <= found.expected_share <= found.share_nearer_train.high
+    assert covered >= stats.binom.ppf(1e-4, trials, 0.93)
+
+
+def test_images_of_one_film_are_one_trial() -> None:
+    assert count_trials(np.arange(10), num_films=100) == 10
+    assert count_trials(np.full(10, 3), num_films=4) == 1
+    # Each label is 1 with p = 1/2: of all ways to deal 2 of 4 films, the share's variance is p (1 - p) / trials.
+    nearest = np.array([0, 0, 0, 1, 1, 2])
+    shares = [np.isin(nearest, dealt).mean() for dealt in itertools.combinations(range(4), 2)]
+    assert 0.25 / np.var(shares) == pytest.approx(count_trials(nearest, num_films=4))
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

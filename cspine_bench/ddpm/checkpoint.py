@@ -292,6 +292,12 @@ def _read_state(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: cannot be read ({error}); {_HINT}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: is no mapping; {_HINT}")
+    if state.get("format") != CHECKPOINT_FORMAT:
+        found = state.get("format")
+        raise CheckpointError(f"{path}: format {found}, this version reads {CHECKPOINT_FORMAT}; use another step")
+    step = state.get("step")
+    if not isinstance(step, int) or find_checkpoint(Path(), step).name != folder.name:
+        raise CheckpointError(f"{path}: is of step {step}; give the folder {folder.name} that name again")
     return state
 
 

@@ -294,6 +294,10 @@ def lose_state(run: Path) -> None:
     (find_checkpoint(run, NUM_STEPS) / "state.json").unlink()
 
 
+def rename_step(run: Path) -> None:
+    find_checkpoint(run, NUM_STEPS).rename(find_checkpoint(run, NUM_STEPS + 1))
+
+
 def lose_checkpoints(run: Path) -> None:
     shutil.rmtree(run / "checkpoints")
 
@@ -315,6 +319,7 @@ def break_run(run: Path) -> None:
         (edit_recipe, "recipe.yaml: was changed since the run began"),
         (edit_shapes, "shape_model.safetensors: its hash is"),
         (lose_state, "cannot be read"),
+        (rename_step, f"is of step {NUM_STEPS}; give the folder step-{NUM_STEPS + 1:06d} that name again"),
         (lose_checkpoints, "no checkpoint; there are: none yet; train it first"),
         (lose_run, "no training run, run.json cannot be read"),
         (break_run, "damaged or of another version"),

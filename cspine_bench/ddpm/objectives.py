@@ -26,7 +26,8 @@ def add_noise(x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor, path: Path) 
 def scale_input(objective: Objective, xt: torch.Tensor, t: torch.Tensor, path: Path) -> torch.Tensor:
     """What the network is given for `xt`: of about the spread of an image at every time; of the shape of `xt`.
 
-    Source: Karras et al. 2022 (2206.00364), table 1, c_in; the other objectives' paths keep the spread themselves.
+    Source: Karras et al. 2022 (2206.00364), table 1, c_in; the other objectives' paths keep the spread themselves. The
+        paper tells its network ln(sigma) / 4; here it is told the time, as with every objective.
     """
     return xt * _precondition(*_shares(xt, t, path))[0] if objective in _PRECONDITIONED else xt
 
@@ -97,10 +98,11 @@ def compute_weight(objective: Objective, t: torch.Tensor, path: Path, *, min_snr
             lambda = 1 / c_out^2 on x0. "flow-edm" has the one weight that makes its error that of flow's velocity.
         t: float (B,), times.
         path: of the times.
-        min_snr_gamma: highest signal-to-noise ratio alpha^2 / sigma^2 that counts; None: all weights are 1.
+        min_snr_gamma: highest signal-to-noise ratio alpha^2 / sigma^2 that counts; None: all weights are 1, but those
+            of "flow-edm".
 
     Returns:
-        float (B,), positive.
+        float (B,), positive; for v and a `min_snr_gamma` it falls to 0 with alpha.
 
     Raises:
         ValueError: a `min_snr_gamma` for another objective than v and epsilon.

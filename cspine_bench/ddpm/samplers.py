@@ -130,7 +130,7 @@ def sample_dpmpp_2m(
     step in log-SNR is infinite. Where alpha is 0 at the first time, log-SNR is -infinity there, and the second step
     gives that prediction no weight by itself.
 
-    Source: Lu et al. 2022, DPM-Solver++, algorithm 2.
+    Source: Lu et al. 2022, DPM-Solver++ (2211.01095), algorithm 2.
     """
     last_x0, last_h = None, inf
     for s, t in pairwise(times):
@@ -139,7 +139,7 @@ def sample_dpmpp_2m(
         blended = x0
         if last_x0 is not None and h < inf:
             blended = x0 + h / (2 * last_h) * (x0 - last_x0)
-        # With any x0, eq. 9's exponential form is DDIM's step.
+        # The algorithm's step in exponentials of h is DDIM's, with the blend as the image.
         x = _step_ddim(x, blended, path, s, t)
         last_x0, last_h = x0, h
     return x

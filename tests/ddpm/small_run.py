@@ -1,8 +1,9 @@
 """A run folder as training leaves it, with weights drawn at random: enough to sample from, in no time."""
 
-import sys
+import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,16 +92,20 @@ def load_small(folder: Path, *, condition: str = "skeleton", **options: Any) -> 
     return load_generator(write_small_run(folder / f"run-{condition}", condition=condition, **options))
 
 
+@dataclass(frozen=True)
 class Stalling(DdpmSource):
     """As its parent, but rests for ever inside the second shard, so that a signal finds it there."""
+
+    marks: int = -1
 
     def iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph]:
         for number, made in enumerate(super().iter_radiographs(keys)):
             if len(keys) < COUNT / 2 and number == 1:
-                print("stalled", flush=True)
+                os.write(self.marks, b".")
                 time.sleep(600)
             yield made
 
 
-if __name__ == "__main__":
-    write_dataset(Stalling((load_generator(Path(sys.argv[1])),), COUNT, num_steps=3, batch_size=4), Path(sys.argv[2]))
+def write_and_stall(run: Path, out: Path, marks: int) -> None:
+    """Write a dataset of a run; a byte to the file descriptor `marks` says when it rests."""
+    write_dataset(Stalling((load_generator(run),), COUNT, num_steps=3, batch_size=4, marks=marks), out)

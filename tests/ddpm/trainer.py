@@ -1,13 +1,11 @@
-"""Trainers that do not end well, or not alone: `python trainer.py DATASET FOLDER` leaves what they did in FOLDER.
+"""Trainers that do not end well, or not alone: `run_trainers(DATASET, FOLDER)` leaves what they did in FOLDER.
 
-    FOLDER/killed       a run of the small recipe, killed twice and not finished
-    FOLDER/pair         a run of the short recipe by two processes
-    FOLDER/uneven.txt   what two processes say of a batch that they cannot share
-    FOLDER/full         a run on a full disk, and full.txt, its error
-    FOLDER/stuffed.txt  the error of the killed run's log on a full disk
-    FOLDER/memory.txt   the error of a trainer with too little memory
-
-A process that has imported everything and only forks: so a trainer does not cost the imports.
+FOLDER/killed       a run of the small recipe, killed twice and not finished
+FOLDER/pair         a run of the short recipe by two processes
+FOLDER/uneven.txt   what two processes say of a batch that they cannot share
+FOLDER/full         a run on a full disk, and full.txt, its error
+FOLDER/stuffed.txt  the error of the killed run's log on a full disk
+FOLDER/memory.txt   the error of a trainer with too little memory
 """
 
 import contextlib
@@ -20,13 +18,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import accelerate  # noqa: F401
 import yaml
+from forks import fork
 
 from cspine_bench.ddpm.checkpoint import list_steps
+from cspine_bench.ddpm.progress import append_log
 from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
 from cspine_bench.ddpm.train import train
 from cspine_bench.errors import CspineBenchError
@@ -51,18 +50,6 @@ def change(recipe: DdpmRecipe, **training: object) -> DdpmRecipe:
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=training)})
 
 
-def fork(work: Callable[[], object]) -> int:
-    """A child that does the work, and ends with 1 if that fails; its process id."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return child
-
-
 def kill_trainers(data: Path, run: Path, num_kills: int) -> None:
     """Start one trainer after another on one run; kill the first after its first checkpoint, the next after two."""
     draw = random.Random(1)
@@ -71,13 +58,13 @@ def kill_trainers(data: Path, run: Path, num_kills: int) -> None:
         trainer = fork(lambda: train(SMALL, data, run, seed=7))
         while max([0, *list_steps(run)]) < wanted:
             if os.waitpid(trainer, os.WNOHANG) != (0, 0):
-                sys.exit("a trainer ended by itself")
+                raise RuntimeError("a trainer ended by itself")
             time.sleep(0.002)
         time.sleep(draw.uniform(0, 0.1))
         os.kill(trainer, signal.SIGKILL)
         _, status = os.waitpid(trainer, 0)
         if not os.WIFSIGNALED(status):
-            sys.exit("a trainer was too fast to be killed")
+            raise RuntimeError("a trainer was too fast to be killed")
 
 
 def train_in_pair(data: Path, run: Path, stderr: Path, **training: object) -> list[int]:
@@ -119,21 +106,20 @@ def train_limited(data: Path, run: Path, recipe: DdpmRecipe, limit: int, kind: i
     os.waitpid(fork(work), 0)
 
 
-def main(data: Path, folder: Path) -> None:
+def run_trainers(data: Path, folder: Path) -> None:
     kill_trainers(data, folder / "killed", 2)
     if train_in_pair(data, folder / "pair", folder / "pair.txt", accumulation_steps=1) != [0, 0]:
-        sys.exit((folder / "pair.txt").read_text())
+        raise RuntimeError((folder / "pair.txt").read_text())
     train_in_pair(data, folder / "uneven", folder / "uneven.txt", batch_size=6, accumulation_steps=2)
     # Less than the optimiser's part of a checkpoint, more than what comes before it.
     limit = resource.RLIMIT_FSIZE
     train_limited(data, folder / "full", SMALL, 400_000, limit, folder / "full.txt")
     shutil.copytree(folder / "killed", folder / "stuffed")
+    # The log shall be the first file that does not fit: larger than the scalars for TensorBoard, made anew from it.
+    append_log(folder / "stuffed", [{"kind": "start", "step": 0, "note": "x" * 20_000}])
     log_bytes = (folder / "stuffed" / "log.jsonl").stat().st_size
     train_limited(data, folder / "stuffed", SMALL, log_bytes, limit, folder / "stuffed.txt")
+    # More than that goes into a single convolution, so that no time is spent on drawing weights.
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    large = SMALL.model_copy(update={"network": NetworkRecipe(unshuffle=2, widths=(2048, 2048), attention_levels=())})
+    large = SMALL.model_copy(update={"network": NetworkRecipe(unshuffle=2, widths=(8192, 8192), attention_levels=())})
     train_limited(data, folder / "large", large, held + 2**29, resource.RLIMIT_AS, folder / "memory.txt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -162,7 +162,10 @@ def read_run(run: Path) -> tuple[RunFacts, DdpmRecipe]:
     if facts.format != CHECKPOINT_FORMAT:
         raise CheckpointError(f"{path}: format {facts.format}, this version reads {CHECKPOINT_FORMAT}")
     if recipe.compute_sha256() != facts.recipe_sha256:
-        raise CheckpointError(f"{run / _RECIPE_NAME}: was changed since the run began; put the old one back")
+        raise CheckpointError(
+            f"{run / _RECIPE_NAME}: was changed since the run began, or is of another version of this "
+            "package; put the old one back, or use that version"
+        )
     return facts, recipe
 
 

@@ -24,7 +24,7 @@ class ReplayResult:
 
     Attributes:
         same: the record is equal in every field, and so the image in every byte.
-        max_gray_difference: largest difference of a pixel, gray levels; 1 is usual on another device.
+        max_gray_difference: largest difference of a pixel, gray levels; another device or library may round otherwise.
         different_fields: names of fields that differ.
     """
 

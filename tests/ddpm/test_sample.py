@@ -124,6 +124,8 @@ def test_an_unconditional_image_claims_no_labels(plain: Generator) -> None:
 def test_impossible_settings_are_refused(plain: Generator) -> None:
     with pytest.raises(RecipeError, match="guidance needs"):
         DdpmSource((plain,), 1, guidance_scale=2.0)
+    with pytest.raises(RecipeError, match="guidance is nan, no finite number; 1 is as trained"):
+        DdpmSource((plain,), 1, guidance_scale=float("nan"))
     with pytest.raises(ValueError, match="no sampler 'euler'; there are ddpm, ddim"):
         DdpmSource((plain,), 1, sampler="euler")
     for name in ("count", "num_steps", "batch_size"):

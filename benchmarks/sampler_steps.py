@@ -30,15 +30,19 @@ from cspine_bench.provenance import sha256_bytes
 
 STEPS = (4, 6, 8, 12, 16, 25, 50)
 DDPM_STEPS = (25, 50, 100, 250)
-SHOWN_STEPS = (4, 8, 12, 25, 250)
+SHOWN_STEPS = (4, 12, 25, 250)
 SHOWN_NOISES = 6
 
 Row = dict[str, Any]
 
 
-def list_ways(steps: Sequence[int], ddpm_steps: Sequence[int]) -> list[tuple[str, int]]:
+def list_ways(options: argparse.Namespace) -> list[tuple[str, int]]:
     """Sampler and number of steps of every row."""
-    return [(name, count) for name in SAMPLERS for count in (ddpm_steps if name == "ddpm" else steps)]
+    return [
+        (name, count)
+        for name in options.samplers
+        for count in (options.ddpm_steps if name == "ddpm" else options.steps)
+    ]
 
 
 def find_recipe_name(recipe: DdpmRecipe) -> str:
@@ -147,6 +151,7 @@ def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=64, help="images of a row")
     parser.add_argument("--batch-size", type=int, default=16, help="divides --count")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
     parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS), help="of all samplers but ddpm")
     parser.add_argument("--ddpm-steps", type=int, nargs="+", default=list(DDPM_STEPS))
     parser.add_argument("--picture", type=Path, help="PNG to draw, of steps that are in --shown-steps")
@@ -168,7 +173,7 @@ def main(words: Sequence[str] | None = None) -> None:
     out = options.out or RESULTS / f"sampler_steps_{find_recipe_name(generator.recipe)}.json"
     common = describe(generator, dataset, held_out, options)
     rows = read_rows(out, common)
-    ways = list_ways(options.steps, options.ddpm_steps)
+    ways = list_ways(options)
     for way in ways:
         if way in [(row["sampler"], row["num_steps"]) for row in rows]:
             continue

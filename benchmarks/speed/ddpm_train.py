@@ -59,16 +59,17 @@ def build_candidate(name: str, recipe: DdpmRecipe, data: Path, options: argparse
     if name == OURS:
         run = OwnRun(shorten(recipe, LONGEST_RUN), data, seed=0, device=options.device)
         return Candidate(run, recipe.training.batch_size)
-    films = load_films(open_dataset(data), "train", recipe.size, at_least=BATCH_SIZE)
+    films = load_films(open_dataset(data), "train", recipe.size, at_least=options.train_batch_size)
     example = Example(
         name,
         films.take_images(np.arange(len(films))),
         seed=0,
         num_steps=LONGEST_RUN,
         mixed_precision=options.mixed_precision,
+        batch_size=options.train_batch_size,
         device=options.device,
     )
-    return Candidate(example, BATCH_SIZE)
+    return Candidate(example, options.train_batch_size)
 
 
 def synchronize(device: str) -> None:
@@ -118,6 +119,7 @@ def measure_memory(names: Sequence[str], data: Path, options: argparse.Namespace
     for name in names:
         command = [sys.executable, __file__, "--peak-of", name, "--data", str(data), "--recipe", options.recipe]
         command += ["--device", options.device, "--mixed-precision", options.mixed_precision]
+        command += ["--train-batch-size", str(options.train_batch_size)]
         command += [word for override in options.overrides for word in ("--set", override)]
         # The last line, for a library may print before it.
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -206,12 +208,13 @@ def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=128, help="phantoms to make")
     parser.add_argument("--peers", nargs="*", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--mixed-precision", choices=("no", "bf16"), default="no", help="of the example")
+    parser.add_argument("--train-batch-size", type=int, default=BATCH_SIZE, help="of the example")
     parser.add_argument("--seconds", type=float, default=8.0, help="of a candidate in a repeat")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--sampling", action="store_true")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64, 256, 1024], help="of --sampling")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64, 256], help="of --sampling")
     parser.add_argument("--own-steps", type=int, nargs="+", default=[12, 20], help="of --sampling")
     parser.add_argument("--pipeline-steps", type=int, default=1000, help="of --sampling")
     parser.add_argument("--out", type=Path)

@@ -69,6 +69,7 @@ class Example:
         learning_rate: at its highest.
         use_ema: keep the example's running average beside the weights (its --use_ema).
         mixed_precision: "no" or "bf16", as its --mixed_precision.
+        batch_size: images of an update, its --train_batch_size.
     """
 
     def __init__(
@@ -82,12 +83,14 @@ class Example:
         learning_rate: float = LEARNING_RATE,
         use_ema: bool = False,
         mixed_precision: str = "no",
+        batch_size: int = BATCH_SIZE,
         device: str = "cpu",
     ) -> None:
         shape = SHAPES[name]
         self.device = torch.device(device)
         self.mixed_precision = mixed_precision
         self.seed = seed
+        self.batch_size = batch_size
         self.unet = build_unet(shape, images.shape[-1], seed).to(self.device)
         self.noise = DDPMScheduler(num_train_timesteps=1000)
         self.optimizer = torch.optim.AdamW(
@@ -99,9 +102,11 @@ class Example:
             self.ema = EMAModel(
                 self.unet.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=3 / 4,
             )  # fmt: skip
+        if len(images) < batch_size:
+            raise ValueError(f"{len(images)} images fill no batch of {batch_size}")
         data = torch.utils.data.TensorDataset(images.expand(-1, shape.channels, -1, -1))
         self.loader = torch.utils.data.DataLoader(
-            data, batch_size=BATCH_SIZE, shuffle=True, generator=torch.Generator().manual_seed(seed)
+            data, batch_size=batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed)
         )
         self._batches = self._iter_batches()
         self._draw = torch.Generator(self.device).manual_seed(seed)
@@ -115,14 +120,14 @@ class Example:
         while True:
             for (batch,) in self.loader:
                 # The short batch at the end of an epoch would count as a whole one.
-                if len(batch) == BATCH_SIZE:
+                if len(batch) == self.batch_size:
                     yield batch
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision == "bf16")
 
     def update(self) -> torch.Tensor:
-        """One update on 16 images; its loss, float (), on the device."""
+        """One update on a batch; its loss, float (), on the device."""
         self.unet.train()
         clean = next(self._batches).to(self.device)
         noise = torch.randn(clean.shape, generator=self._draw, device=self.device)

@@ -135,7 +135,7 @@ class Example:
         with self._autocast():
             output = self.unet(self.noise.add_noise(clean, noise, steps), steps).sample
         loss = functional.mse_loss(output.float(), noise)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
         self.optimizer.step()
         self.rate.step()

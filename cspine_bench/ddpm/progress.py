@@ -146,7 +146,7 @@ def _build_panels(rows: list[Row], measured: list[Row]) -> list[Panel]:
     for band, colour in zip(validations[0]["bands"] if validations else {}, _BANDS, strict=False):
         curves.append(Curve(f"t {band}", steps, [row["bands"][band] for row in validations], colour, 1.2))
     curves.insert(1, Curve("validation", steps, [row["loss"] for row in validations], _VALIDATION, 2.4))
-    panels = [Panel("Loss", "validation also by time, clean 0 to noise 1", tuple(curves), log_scale())]
+    panels = [Panel("Loss", "validation at even times, clean 0 to noise 1", tuple(curves), log_scale())]
     if not measured:
         return panels
     last = measured[-1]

@@ -6,11 +6,14 @@ import torch
 
 from cspine_bench.anatomy.landmarks import CORNER_LEVELS, LANDMARK_INDEX, NUM_LANDMARKS
 
-_BODY: Final = 0.5
-"""Brightness of a vertebra's inside; its landmarks stand on it at 1."""
+_INSIDE: Final = 0.5
+"""Brightness of a vertebra's inside; its outline and its landmarks are 1."""
 
-_HEAT_SIZE: Final = 1 / 48
-"""Standard deviation of a landmark's spot, as a share of the image's side."""
+_HEAT_SIZE: Final = 1 / 96
+"""Standard deviation of a landmark's spot, as a share of the image's side: larger ones would close the discs."""
+
+_LINE_WIDTH: Final = 1 / 128
+"""Width of an outline, as a share of the image's side; a pixel at least. It lies inside, so that discs stay open."""
 
 _ROUND: Final = ("superior_anterior", "superior_posterior", "inferior_posterior", "inferior_anterior")
 
@@ -21,7 +24,7 @@ _POLYGONS: Final = (
 
 
 def draw_skeleton(landmarks_xy: torch.Tensor, size: int) -> torch.Tensor:
-    """Filled bodies C3-C7, a triangle for C2, and a spot on each landmark.
+    """Outlined bodies C3-C7, a triangle for C2, and a spot on each landmark.
 
     Args:
         landmarks_xy: float (B, 23, 2), px of an image with `size` pixels a side; a NaN pair is left out, and with
@@ -41,20 +44,21 @@ def draw_skeleton(landmarks_xy: torch.Tensor, size: int) -> torch.Tensor:
     rows, columns = torch.meshgrid(steps, steps, indexing="ij")
     squared = (columns - points[..., 0, None, None]) ** 2 + (rows - points[..., 1, None, None]) ** 2
     spots = torch.exp(-0.5 * squared / (_HEAT_SIZE * size) ** 2).nan_to_num(0.0).amax(1)
-    bodies = torch.zeros_like(spots)
+    drawn, width = spots, max(1.0, _LINE_WIDTH * size)
     for polygon in _POLYGONS:
-        bodies = torch.maximum(bodies, _fill(points[:, list(polygon)], rows, columns))
-    return torch.maximum(_BODY * bodies, spots)[:, None]
+        depth = _measure_depth(points[:, list(polygon)], rows, columns)
+        inside = (depth + 0.5).clamp(0, 1)
+        outline = torch.minimum(depth, width - depth).add(0.5).clamp(0, 1)
+        drawn = torch.maximum(drawn, torch.maximum(_INSIDE * inside, outline).nan_to_num(0.0))
+    return drawn[:, None]
 
 
-def _fill(corners: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Coverage 0..1 of a convex polygon (B, K, 2), one pixel of ramp at its edges; 0 where a corner is NaN."""
+def _measure_depth(corners: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """How far inside a convex polygon (B, K, 2) each pixel is, px (B, H, W); negative outside, NaN with a NaN corner."""
     following = corners.roll(-1, dims=1)
     edge = following - corners
     area = (corners[..., 0] * following[..., 1] - following[..., 0] * corners[..., 1]).sum(1)
     outwards = torch.stack([edge[..., 1], -edge[..., 0]], -1) * area.sign()[:, None, None]
     outwards = outwards / outwards.norm(dim=-1, keepdim=True).clamp(min=1e-6)
     along = outwards[..., 0, None, None] * (columns - corners[..., 0, None, None])
-    distance = (along + outwards[..., 1, None, None] * (rows - corners[..., 1, None, None])).amax(1)
-    coverage: torch.Tensor = (0.5 - distance).clamp(0, 1).nan_to_num(0.0)
-    return coverage
+    return -(along + outwards[..., 1, None, None] * (rows - corners[..., 1, None, None])).amax(1)

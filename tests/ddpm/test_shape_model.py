@@ -105,9 +105,13 @@ def test_the_skeleton_shows_bodies_and_points(landmarks: np.ndarray) -> None:
     assert skeleton.min() >= 0
     assert skeleton.max() <= 1
     for x, y in landmarks[0]:
-        assert skeleton[0, 0, round(y), round(x)] > 0.8
-    c5 = landmarks[0, 11:15].mean(0).round().astype(int)
-    assert skeleton[0, 0, c5[1], c5[0]] >= 0.5
+        assert skeleton[0, 0, round(y), round(x)] > 0.5
+    # Drawn large: a body is gray inside its white outline, and the disc below it is black.
+    large = draw_skeleton((points + 0.5) * 4 - 0.5, 4 * SIZE)[0, 0]
+    c5, c6 = ((landmarks[0, first : first + 4] + 0.5) * 4 - 0.5 for first in (11, 15))
+    places = {"inside": c5.mean(0), "outline": c5[2:].mean(0) - (0, 1), "disc": np.concatenate([c5[2:], c6[:2]]).mean(0)}
+    seen = {name: float(large[round(y), round(x)]) for name, (x, y) in places.items()}
+    assert seen == {"inside": 0.5, "outline": pytest.approx(1, abs=0.3), "disc": pytest.approx(0, abs=0.01)}
     assert skeleton[0, 0, :, -4:].max() < 0.01
     # Twice the size shows the same spine.
     larger = draw_skeleton((points + 0.5) * 2 - 0.5, 2 * SIZE)

@@ -68,10 +68,15 @@ class HeldOut:
         return cls(encoder, count, features, floor, noise)
 
     def score(self, images: NDArray[np.uint8]) -> dict[str, float]:
-        """Fréchet and kernel distance of images, uint8 (count, S, S), each with the ends of its interval."""
+        """Fréchet and kernel distance of images, uint8 (count, S, S), each with the ends of its interval.
+
+        `frechet_way` is how far the former has come from noise, 0, to the floor, 1: at these counts.
+        """
         if len(images) != self.count:
             raise ValueError(f"figures compare at equal counts: expected {self.count} images, got {len(images)}")
-        return _score(self.features, self.encoder.encode(images, allow_blank=True))
+        found = _score(self.features, self.encoder.encode(images, allow_blank=True))
+        noise, floor = self.noise["frechet_distance"], self.floor["frechet_distance"]
+        return found | {"frechet_way": (noise - found["frechet_distance"]) / (noise - floor)}
 
     def describe(self) -> dict[str, Any]:
         """What a distance states beside itself."""

@@ -35,15 +35,25 @@ def row(cpu_s: float, distance: float, width: float = 1.0) -> ddpm_distance.Row:
 
 
 def test_the_ratio_is_bounded_by_the_runs_on_both_sides_of_the_mark() -> None:
-    peer = [row(50, 40), row(100, 20)]
-    both = ddpm_distance.compare(peer, [row(5, 30), row(10, 10)])
+    peer, noise = [row(50, 40), row(100, 20)], row(0, 50)
+    both = ddpm_distance.compare(peer, [row(5, 30), row(10, 10)], noise)
     assert (both["ratio_at_least"], both["ratio_at_most"], both["clear"]) == (10, 20, True)
-    at_once = ddpm_distance.compare(peer, [row(5, 19)])
+    at_once = ddpm_distance.compare(peer, [row(5, 19)], noise)
     assert (at_once["ratio_at_least"], at_once["ratio_at_most"], at_once["clear"]) == (20, None, False)
-    never = ddpm_distance.compare(peer, [row(5, 30), row(10, 21)])
+    never = ddpm_distance.compare(peer, [row(5, 30), row(10, 21)], noise)
     assert (never["ratio_at_least"], never["ratio_at_most"], never["ours_first"]) == (None, 10, None)
     # A peer that gets worse is held to its best.
-    assert ddpm_distance.compare([row(50, 20), row(100, 40)], [row(5, 20)])["ratio_at_least"] == 10
+    assert ddpm_distance.compare([row(50, 20), row(100, 40)], [row(5, 20)], noise)["ratio_at_least"] == 10
+
+
+def test_a_peer_no_better_than_noise_is_no_mark() -> None:
+    peer, noise = [row(50, 49), row(100, 55)], row(0, 50)
+    # At the peer's level, and still noise: nothing is claimed.
+    nothing = ddpm_distance.compare(peer, [row(5, 48.5)], noise)
+    assert (nothing["ratio_at_least"], nothing["ratio_at_most"]) == (None, None)
+    # All of the peer's time counts: it is not there yet at the end.
+    found = ddpm_distance.compare(peer, [row(5, 48.5), row(10, 40)], noise)
+    assert (found["ratio_at_least"], found["ratio_at_most"], found["ours_first"]["cpu_s"]) == (10, None, 10)
 
 
 def test_the_bounds_of_all_seeds_are_the_widest() -> None:

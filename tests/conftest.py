@@ -1,7 +1,13 @@
-"""What holds for every test: no network, no cache outside the run, one thread."""
+"""What holds for every test: no network, no cache outside the run, one thread; and folders that are made once."""
 
+import fcntl
 import os
+import shutil
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 # Set before `datasets` and torch are imported anywhere: both read their environment once.
 _CACHE = tempfile.TemporaryDirectory(prefix="cspine-bench-tests-")
@@ -9,3 +15,23 @@ os.environ["HF_HOME"] = _CACHE.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`make_once(name, fill)`: the folder that `fill` makes, the same one in all worker processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once"
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        place.mkdir(exist_ok=True)
+        folder, unfinished = place / name, place / f"{name}.unfinished"
+        with (place / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                fill(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make

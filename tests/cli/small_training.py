@@ -22,8 +22,7 @@ def write_small_training(folder: Path) -> None:
 
 
 def train_small(folder: Path) -> None:
-    """The same, and the run `run`."""
-    write_small_training(folder)
+    """The run `run` beside them."""
     call("ddpm", "train", folder / "recipe.yaml", "--data", folder / "ds", "--out", folder / "run")
 
 

@@ -51,9 +51,17 @@ VERBS = [path for path, command in COMMANDS.items() if not isinstance(command, c
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a recipe, a dataset and a run."""
-    folder = tmp_path_factory.mktemp("trained")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe and a dataset."""
+    folder = tmp_path_factory.mktemp("untrained")
+    write_small_training(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, and a run."""
+    folder = shutil.copytree(untrained, tmp_path_factory.mktemp("trained"), dirs_exist_ok=True)
     train_small(folder)
     return folder
 
@@ -67,7 +75,7 @@ def test_the_example_runs(
     if path[-1] in ("inspect", "verify"):
         write_small(tmp_path / "ds", 4)
     elif path[-1] == "train":
-        write_small_training(tmp_path)
+        shutil.copytree(request.getfixturevalue("untrained"), tmp_path, dirs_exist_ok=True)
     elif path[-2] == "ddpm":
         shutil.copytree(request.getfixturevalue("trained"), tmp_path, dirs_exist_ok=True)
         if path[-1] == "replay":

@@ -1,6 +1,7 @@
 """Shared by the tests of the learned generator: a small dataset, made once."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def phantoms(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """48 phantoms of 64 px: 40 to train on, 6 to validate on."""
-    folder = tmp_path_factory.mktemp("phantoms") / "ds"
-    write_dataset(PhantomSource(PhantomRecipe(size=64), 48), folder, fractions=(0.8, 0.15, 0.05))
-    return folder
+    source = PhantomSource(PhantomRecipe(size=64), 48)
+    return make_once("phantoms", lambda folder: write_dataset(source, folder, fractions=(0.8, 0.15, 0.05)))

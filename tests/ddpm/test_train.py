@@ -24,31 +24,26 @@ from cspine_bench.provenance import sha256_file
 from cspine_bench.recipe import apply_overrides
 
 NUM_STEPS = SMALL.training.num_steps
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="module")
-def finished(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(phantoms: Path, make_once: MakeOnce) -> Path:
     """A run of the small recipe that nothing disturbed."""
-    run = tmp_path_factory.mktemp("runs") / "undisturbed"
     torch.manual_seed(99)  # global state must not matter
-    train(SMALL, phantoms, run, seed=7)
-    return run
+    return make_once("undisturbed", lambda run: train(SMALL, phantoms, run, seed=7))
 
 
 @pytest.fixture(scope="module")
-def outcomes(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outcomes(phantoms: Path, make_once: MakeOnce) -> Path:
     """What the trainers of `trainer.py` leave."""
-    folder = tmp_path_factory.mktemp("outcomes")
-    run_trainers(phantoms, folder)
-    return folder
+    return make_once("outcomes", lambda folder: run_trainers(phantoms, folder))
 
 
 @pytest.fixture(scope="module")
-def short(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def short(phantoms: Path, make_once: MakeOnce) -> Path:
     """A short run of one process, each batch in one part."""
-    run = tmp_path_factory.mktemp("runs") / "short"
-    train(change(SMALL, **SHORT, accumulation_steps=1), phantoms, run, seed=7)
-    return run
+    return make_once("short", lambda run: train(change(SMALL, **SHORT, accumulation_steps=1), phantoms, run, seed=7))
 
 
 @pytest.fixture
@@ -201,11 +196,11 @@ def test_the_best_checkpoint_is_known_and_kept(phantoms: Path, finished: Path, t
     assert find_best(finished) == min(rows, key=lambda row: row["frechet_distance"])["step"]
     # Weights that do not move: every measurement is the same, and the first one stays the best.
     monitor = SMALL.training.monitor.model_copy(update={"every": 2})
-    still = change(SMALL, **SHORT | {"learning_rate": 1e-30, "monitor": monitor})
+    still = change(SMALL, **SHORT | {"num_steps": 4, "learning_rate": 1e-30, "monitor": monitor})
     train(still, phantoms, tmp_path / "run")
     distances = {row["frechet_distance"] for row in read_log(tmp_path / "run") if row["kind"] == "monitor"}
     assert len(distances) == 1
-    assert (find_best(tmp_path / "run"), list_steps(tmp_path / "run")) == (2, [2, 6])
+    assert (find_best(tmp_path / "run"), list_steps(tmp_path / "run")) == (2, [2, 4])
 
 
 def test_a_run_that_was_not_measured_has_no_best(short: Path) -> None:

@@ -107,6 +107,7 @@ def train_limited(data: Path, run: Path, recipe: DdpmRecipe, limit: int, kind: i
 
 
 def run_trainers(data: Path, folder: Path) -> None:
+    folder.mkdir()
     kill_trainers(data, folder / "killed", 2)
     if train_in_pair(data, folder / "pair", folder / "pair.txt", accumulation_steps=1) != [0, 0]:
         raise RuntimeError((folder / "pair.txt").read_text())

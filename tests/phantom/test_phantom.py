@@ -104,7 +104,7 @@ def test_landmarks_stay_inside_the_film_and_the_collimator(films: list[Radiograp
     for film in films:
         assert film.landmarks_xy.min() > 0.03 * 256
         assert film.landmarks_xy.max() < 0.97 * 256
-    for film in make(PhantomRecipe(collimation_share=1.0), 20):
+    for film in make(PhantomRecipe(size=128, collimation_share=1.0), 20):
         columns, rows = film.landmarks_xy.round().astype(int).T
         # The shutter leaves exact zeros; soft tissue never is.
         assert (film.image[rows, columns] > 0).all()
@@ -178,7 +178,7 @@ def test_other_views_show_the_same_person_without_lateral_landmarks() -> None:
 
 @pytest.mark.parametrize(("facing", "view"), [("left", -9.0), ("right", 9.0)])
 def test_oblique_labels_agree_with_their_own_landmarks(facing: Facing, view: float) -> None:
-    for film in make(PhantomRecipe(facing=facing, view_angles_deg=(view,), rotation_sd_deg=2.0), 30):
+    for film in make(PhantomRecipe(size=64, facing=facing, view_angles_deg=(view,), rotation_sd_deg=2.0), 30):
         if film.fields["curvature"] is not None:
             spacing = film.fields["pixel_spacing_mm"]
             verdict = curvature_class(film.landmarks_xy, pixel_spacing_mm=spacing, facing=facing)

@@ -200,7 +200,8 @@ def print_tables(seeds: Sequence[Row], sampling: Sequence[Row], held_out: HeldOu
         apart = "apart" if comparison["clear"] else "not apart"
         print(f"     mark: {comparison['mark']}; example's CPU-seconds over ours: {bounds}; intervals {apart}")
     print(
-        f"{'sampler':10} {'steps':>6} {'images/CPU-s':>13} {'ours over it':>13} {'within':>7} {'distance':>26} {'way':>5}"
+        f"{'sampler':10} {'steps':>6} {'images/CPU-s':>13} {'ours over it':>13} {'within':>7} {'distance':>26} "
+        f"{'way':>5}"
     )
     for row in sampling:
         print(
@@ -215,8 +216,8 @@ def summarize_bounds(seeds: Sequence[Row]) -> Row:
     lows = [found["comparison"]["ratio_at_least"] for found in seeds]
     highs = [found["comparison"]["ratio_at_most"] for found in seeds]
     return {
-        "ratio_at_least": None if None in lows else min(lows),
-        "ratio_at_most": None if None in highs else max(highs),
+        "ratio_at_least": None if None in lows else min(lows, default=None),
+        "ratio_at_most": None if None in highs else max(highs, default=None),
     }
 
 
@@ -228,7 +229,7 @@ def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--phantoms", type=int, default=1600, help="to make, of which 30 %% are held out")
     parser.add_argument("--count", type=int, default=64, help="images of each score")
     parser.add_argument("--batch-size", type=int, default=16, help="of sampling; divides --count")
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1, ... for both sides")
+    parser.add_argument("--seeds", type=int, default=1, help="0, 1, ...; 0: no training, only --run's sampling")
     parser.add_argument("--budgets", type=float, nargs="+", default=[10, 20, 40, 80, 160], help="of ours, CPU-seconds")
     parser.add_argument("--all-budgets", action="store_true", help="go on after the mark is reached")
     parser.add_argument("--peer", choices=list(SHAPES), default="example, small")
@@ -248,6 +249,8 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parse_arguments(words)
     if options.count % options.batch_size:
         raise SystemExit(f"--count {options.count} is no whole number of batches of --batch-size {options.batch_size}")
+    if options.seeds < 1 and options.run is None:
+        raise SystemExit("--seeds 0 trains nothing: name a trained --run to sample from")
     torch.set_num_threads(1)
     recipe = apply_overrides(open_recipe(options.recipe), tuple(options.overrides))
     seeds: list[Row] = []

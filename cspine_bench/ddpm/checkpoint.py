@@ -1,9 +1,5 @@
-"""The run folder: what a training run leaves, and how it is read back.
+"""Checkpoints of a run: what training goes on from, and the generator that sampling loads.
 
-    RUN/recipe.yaml              the resolved recipe
-    RUN/shape_model.safetensors  of the training landmarks, for a network that is conditioned on a skeleton
-    RUN/run.json                 what decides the weights, with the hashes that tie it together
-    RUN/log.jsonl                training and validation, a line each
     RUN/checkpoints/step-001150/ model, ema-0.1, ... and optimizer .safetensors; state.json with their hashes
 
 A checkpoint folder is renamed into place when it is whole, so one that is there can be gone on from.
@@ -23,53 +19,20 @@ import safetensors
 import safetensors.numpy
 import safetensors.torch
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cspine_bench.dataset.files import explain_full_disk, move_into_place, sync_folder, write_file
+from cspine_bench.dataset.files import explain_full_disk, move_into_place, sync_folder
 from cspine_bench.ddpm.network import UnshuffledUNet, build_network
 from cspine_bench.ddpm.recipe import DdpmRecipe
+from cspine_bench.ddpm.run_folder import RUN_FORMAT, RUN_NAME, load_shape_model, read_facts, read_run
 from cspine_bench.ddpm.shape_model import ShapeModel
 from cspine_bench.ddpm.training_set import TrainingSet
-from cspine_bench.errors import CheckpointError, RecipeError
-from cspine_bench.provenance import sha256_bytes, sha256_file, sha256_json
-from cspine_bench.recipe import load_recipe
+from cspine_bench.errors import CheckpointError
+from cspine_bench.provenance import sha256_bytes
 
-CHECKPOINT_FORMAT: Final = 2
-RUN_NAME: Final = "run.json"
-LOG_NAME: Final = "log.jsonl"
-_RECIPE_NAME: Final = "recipe.yaml"
-_SHAPE_MODEL_NAME: Final = "shape_model.safetensors"
 _STATE_NAME: Final = "state.json"
 _HINT: Final = "the checkpoint is damaged: use another step, or remove its folder and train again"
 
 Tensors = dict[str, torch.Tensor]
-
-
-class RunFacts(BaseModel):
-    """`run.json`. The first six decide the weights on one kind of machine; the rest says where, and from what films."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: int = CHECKPOINT_FORMAT
-    recipe_sha256: str
-    dataset_sha256: str
-    shape_model_sha256: str | None
-    seed: int
-    device: str
-    commit: str | None
-    commit_dirty: bool | None
-    versions: dict[str, str]
-    training_set: TrainingSet | None = None
-
-    @property
-    def run_id(self) -> str:
-        """Sixteen digits that name the run: a hash of what decides its weights."""
-        return sha256_json(self.identity())[:16]
-
-    def identity(self) -> dict[str, Any]:
-        """What must be equal for a run to be gone on with."""
-        return self.model_dump(mode="json", exclude={"commit", "commit_dirty", "versions", "training_set"})
 
 
 @dataclass(frozen=True)
@@ -126,49 +89,6 @@ class Generator:
     training_set: TrainingSet | None = None
 
 
-def write_run(run: Path, facts: RunFacts, recipe: DdpmRecipe, shape_model: bytes | None) -> None:
-    """Begin a run folder; `run.json` comes last, so that a folder that has it is whole.
-
-    Raises:
-        DataError: the disk is full.
-    """
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    write_file(run / _RECIPE_NAME, text.encode(), scratch=run)
-    if shape_model is not None:
-        write_file(run / _SHAPE_MODEL_NAME, shape_model, scratch=run)
-    lines = json.dumps(facts.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
-    write_file(run / RUN_NAME, lines.encode(), scratch=run)
-
-
-def pack_shape_model(model: ShapeModel) -> bytes:
-    """The bytes of `shape_model.safetensors`."""
-    return safetensors.numpy.save(dict(sorted(model.to_arrays().items())))
-
-
-def read_run(run: Path) -> tuple[RunFacts, DdpmRecipe]:
-    """What a run is.
-
-    Raises:
-        CheckpointError: `run` is no run folder, or its recipe or `run.json` was changed.
-    """
-    path = run / RUN_NAME
-    try:
-        facts = RunFacts.model_validate_json(path.read_bytes())
-        recipe = load_recipe(run / _RECIPE_NAME, DdpmRecipe)
-    except OSError as error:
-        raise CheckpointError(f"{run}: no training run, {path.name} cannot be read ({error.strerror})") from error
-    except (ValidationError, RecipeError) as error:
-        raise CheckpointError(f"{run}: the run is damaged or of another version ({error})") from error
-    if facts.format != CHECKPOINT_FORMAT:
-        raise CheckpointError(f"{path}: format {facts.format}, this version reads {CHECKPOINT_FORMAT}")
-    if recipe.compute_sha256() != facts.recipe_sha256:
-        raise CheckpointError(
-            f"{run / _RECIPE_NAME}: was changed since the run began, or is of another version of this "
-            "package; put the old one back, or use that version"
-        )
-    return facts, recipe
-
-
 def list_steps(run: Path) -> list[int]:
     """Steps of the checkpoints in a run, rising."""
     names = (re.fullmatch(r"step-(\d{6,})", path.name) for path in (run / "checkpoints").glob("step-*"))
@@ -198,7 +118,8 @@ def save_snapshot(run: Path, snapshot: Snapshot) -> Path:
         files[f"{part}.safetensors"] = sha256_bytes(data)
         _write_synced(temporary / f"{part}.safetensors", data)
     best = None if snapshot.best is None else dataclasses.asdict(snapshot.best)
-    state = {"format": CHECKPOINT_FORMAT, "step": snapshot.step, "best": best, "files": files}
+    state = {"format": RUN_FORMAT, "run_id": read_facts(run).run_id, "step": snapshot.step, "best": best}
+    state["files"] = files
     _write_synced(temporary / _STATE_NAME, (json.dumps(state, indent=1, sort_keys=True) + "\n").encode())
     sync_folder(temporary)
     shutil.rmtree(folder, ignore_errors=True)
@@ -295,12 +216,17 @@ def _read_state(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: cannot be read ({error}); {_HINT}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: is no mapping; {_HINT}")
-    if state.get("format") != CHECKPOINT_FORMAT:
+    if state.get("format") != RUN_FORMAT:
         found = state.get("format")
-        raise CheckpointError(f"{path}: format {found}, this version reads {CHECKPOINT_FORMAT}; use another step")
+        raise CheckpointError(f"{path}: format {found}, this version reads {RUN_FORMAT}; use another step")
     step = state.get("step")
     if not isinstance(step, int) or find_checkpoint(Path(), step).name != folder.name:
         raise CheckpointError(f"{path}: is of step {step}; give the folder {folder.name} that name again")
+    run = folder.parent.parent
+    if (run_id := read_facts(run).run_id) != state.get("run_id"):
+        raise CheckpointError(
+            f"{path}: is of run {state.get('run_id')}, {run / RUN_NAME} of run {run_id}; move it back to its own run"
+        )
     return state
 
 
@@ -357,7 +283,7 @@ def load_generator(
         recipe=recipe,
         size=recipe.size,
         weights_sha256=weights_sha256,
-        shape_model=_load_shape_model(run, facts),
+        shape_model=load_shape_model(run, facts),
         run_id=facts.run_id,
         step=step,
         ema=ema,
@@ -378,18 +304,3 @@ def load_weights(network: torch.nn.Module, weights: Mapping[str, torch.Tensor], 
         raise CheckpointError(
             f"{where}: the weights are of another architecture than the recipe's ({first})"
         ) from error
-
-
-def _load_shape_model(run: Path, facts: RunFacts) -> ShapeModel | None:
-    if facts.shape_model_sha256 is None:
-        return None
-    path = run / _SHAPE_MODEL_NAME
-    try:
-        found = sha256_file(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the run again") from error
-    if found != facts.shape_model_sha256:
-        raise CheckpointError(
-            f"{path}: its hash is {found}, {RUN_NAME} says {facts.shape_model_sha256}; copy the run again"
-        )
-    return ShapeModel.from_arrays(safetensors.numpy.load_file(path))

@@ -29,7 +29,9 @@ from cspine_bench.ddpm.chart import (
     shorten,
     signed_log_scale,
 )
-from cspine_bench.ddpm.checkpoint import LOG_NAME
+from cspine_bench.ddpm.run_folder import (
+    LOG_NAME,
+)
 
 PROGRESS_NAME: Final = "progress.png"
 _WIDTH_PX, _MARGIN_PX, _HEADER_PX, _FOOTER_PX = 1360, 28, 76, 40

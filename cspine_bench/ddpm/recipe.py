@@ -162,6 +162,9 @@ class DdpmRecipe(Recipe):
     condition_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="Share of training images whose map and labels are withheld."
     )
+    detail_weight: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Weight in the loss of the error of fine detail near the vertebrae of the map; 0 = off."
+    )
     training: TrainingRecipe = Field(TrainingRecipe(), description="Of the network.")
 
     @model_validator(mode="after")
@@ -178,6 +181,11 @@ class DdpmRecipe(Recipe):
             if self.objective != "epsilon":
                 why = "its path ends in noise as it is"
             raise ValueError(f"zero_terminal_snr is for objective v, not {self.objective}: {why}")
+        if self.detail_weight > 0 and (self.condition != "skeleton" or self.objective == "epsilon"):
+            raise ValueError(
+                "detail_weight needs condition skeleton, to say where vertebrae are, and an objective other than "
+                "epsilon, whose error in the image has no bound in much noise"
+            )
         if self.training.times == "log-normal" and self.objective != "edm":
             raise ValueError(f"training.times log-normal is for objective edm, this is {self.objective}")
         return self

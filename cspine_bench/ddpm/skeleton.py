@@ -54,11 +54,12 @@ def draw_skeleton(landmarks_xy: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _measure_depth(corners: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """How far inside a convex polygon (B, K, 2) each pixel is, px (B, H, W); negative outside, NaN with a NaN corner."""
+    """How far inside a convex polygon (B, K, 2) a pixel is, px (B, H, W); negative outside, NaN with a NaN corner."""
     following = corners.roll(-1, dims=1)
     edge = following - corners
     area = (corners[..., 0] * following[..., 1] - following[..., 0] * corners[..., 1]).sum(1)
     outwards = torch.stack([edge[..., 1], -edge[..., 0]], -1) * area.sign()[:, None, None]
     outwards = outwards / outwards.norm(dim=-1, keepdim=True).clamp(min=1e-6)
     along = outwards[..., 0, None, None] * (columns - corners[..., 0, None, None])
-    return -(along + outwards[..., 1, None, None] * (rows - corners[..., 1, None, None])).amax(1)
+    height: torch.Tensor = (along + outwards[..., 1, None, None] * (rows - corners[..., 1, None, None])).amax(1)
+    return -height

@@ -21,21 +21,15 @@ from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.dataset.manifest import render_manifest
 from cspine_bench.dataset.read import open_dataset
 from cspine_bench.ddpm.checkpoint import (
-    LOG_NAME,
-    RUN_NAME,
     Best,
-    RunFacts,
     Snapshot,
     find_checkpoint,
     list_steps,
     load_generator,
     load_snapshot,
     load_weights,
-    pack_shape_model,
     prune_checkpoints,
-    read_run,
     save_snapshot,
-    write_run,
 )
 from cspine_bench.ddpm.events import EVENTS_NAME, Events, open_events
 from cspine_bench.ddpm.films import load_films
@@ -44,6 +38,14 @@ from cspine_bench.ddpm.network import build_network
 from cspine_bench.ddpm.processes import Processes, explain_full_memory, join_processes
 from cspine_bench.ddpm.progress import PROGRESS_NAME, append_log, draw_progress, read_log, rewind_log, write_strip
 from cspine_bench.ddpm.recipe import DdpmRecipe
+from cspine_bench.ddpm.run_folder import (
+    LOG_NAME,
+    RUN_NAME,
+    RunFacts,
+    pack_shape_model,
+    read_run,
+    write_run,
+)
 from cspine_bench.ddpm.shape_model import fit_shape_model
 from cspine_bench.ddpm.training_set import describe_films
 from cspine_bench.ddpm.update import Training, compute_learning_rate, update

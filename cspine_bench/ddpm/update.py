@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from cspine_bench.ddpm.augment import change_images, change_landmarks, draw_changes
 from cspine_bench.ddpm.averages import find_exponent, update_average
 from cspine_bench.ddpm.classes import NOT_TOLD
+from cspine_bench.ddpm.detail import measure_detail_errors
 from cspine_bench.ddpm.films import Films
 from cspine_bench.ddpm.network import DROPPED_CONDITION, UnshuffledUNet, encode_skeleton
 from cspine_bench.ddpm.noise import torch_generator
-from cspine_bench.ddpm.objectives import add_noise, compute_target, compute_weight, scale_input
+from cspine_bench.ddpm.objectives import add_noise, compute_target, compute_weight, predict_x0, scale_input
 from cspine_bench.ddpm.path import EDM, select_path
 from cspine_bench.ddpm.processes import Processes
 from cspine_bench.ddpm.recipe import DdpmRecipe, TrainingRecipe
@@ -100,7 +101,7 @@ def update(training: Training, step: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _add_gradient(training: Training, batch: _Batch, num_parts: int) -> torch.Tensor:
-    """Work through a part of a batch; its share of the batch's loss."""
+    """Work through a part of a batch; its share of the batch's loss, without the weight on detail."""
     recipe, path = training.recipe, select_path(training.recipe)
     xt = scale_input(recipe.objective, add_noise(batch.x0, batch.eps, batch.t, path), batch.t, path)
     with autocast(training):
@@ -108,8 +109,13 @@ def _add_gradient(training: Training, batch: _Batch, num_parts: int) -> torch.Te
     target = compute_target(recipe.objective, batch.x0, batch.eps, batch.t, path)
     errors = (output - target).square().mean(dim=(1, 2, 3))
     weights = compute_weight(recipe.objective, batch.t, path, min_snr_gamma=recipe.min_snr_gamma)
-    loss = (errors * weights).mean() / num_parts
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss = total = (errors * weights).mean() / num_parts
+    if recipe.detail_weight > 0 and batch.condition is not None:
+        noisy = add_noise(batch.x0, batch.eps, batch.t, path)
+        found = predict_x0(recipe.objective, output, noisy, batch.t, path)
+        detail = measure_detail_errors(found, batch.x0, batch.condition)
+        total = loss + recipe.detail_weight * detail.mean() / num_parts
+    total.backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 
 

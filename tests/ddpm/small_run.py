@@ -14,15 +14,17 @@ from cspine_bench.dataset.source import Radiograph, SampleKey
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.ddpm.checkpoint import (
     Generator,
-    RunFacts,
     Snapshot,
     load_generator,
-    pack_shape_model,
     save_snapshot,
-    write_run,
 )
 from cspine_bench.ddpm.network import build_network
 from cspine_bench.ddpm.recipe import DdpmRecipe, NetworkRecipe
+from cspine_bench.ddpm.run_folder import (
+    RunFacts,
+    pack_shape_model,
+    write_run,
+)
 from cspine_bench.ddpm.sample import DdpmSource
 from cspine_bench.ddpm.shape_model import ShapeModel, fit_shape_model
 from cspine_bench.ddpm.training_set import TrainingSet

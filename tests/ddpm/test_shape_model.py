@@ -109,7 +109,11 @@ def test_the_skeleton_shows_bodies_and_points(landmarks: np.ndarray) -> None:
     # Drawn large: a body is gray inside its white outline, and the disc below it is black.
     large = draw_skeleton((points + 0.5) * 4 - 0.5, 4 * SIZE)[0, 0]
     c5, c6 = ((landmarks[0, first : first + 4] + 0.5) * 4 - 0.5 for first in (11, 15))
-    places = {"inside": c5.mean(0), "outline": c5[2:].mean(0) - (0, 1), "disc": np.concatenate([c5[2:], c6[:2]]).mean(0)}
+    places = {
+        "inside": c5.mean(0),
+        "outline": c5[2:].mean(0) - (0, 1),
+        "disc": np.concatenate([c5[2:], c6[:2]]).mean(0),
+    }
     seen = {name: float(large[round(y), round(x)]) for name, (x, y) in places.items()}
     assert seen == {"inside": 0.5, "outline": pytest.approx(1, abs=0.3), "disc": pytest.approx(0, abs=0.01)}
     assert skeleton[0, 0, :, -4:].max() < 0.01

@@ -225,6 +225,12 @@ def test_another_run_is_not_mixed_in(phantoms: Path, run: Path) -> None:
         train(SMALL, phantoms, run, seed=7)
 
 
+def test_checkpoints_of_another_run_are_not_taken_over(phantoms: Path, run: Path) -> None:
+    (run / "run.json").unlink()
+    with pytest.raises(CheckpointError, match=r"is of run [0-9a-f]{16}, .*run.json of run [0-9a-f]{16}; move it back"):
+        train(SMALL, phantoms, run, seed=8)
+
+
 def test_divergence_names_the_last_good_checkpoint(phantoms: Path, tmp_path: Path) -> None:
     recipe = change(SMALL, learning_rate=300.0, warmup_steps=10_000, validate_every=2, monitor=None)
     with pytest.raises(RecipeError, match=r"diverged at update \d+ .*loss .*lower training.learning_rate") as caught:

@@ -149,7 +149,7 @@ def sample(
 @click.option("--ema", type=float, metavar="LENGTH", help="Length of the weights' average.  [the recipe's first]")
 @printing_options
 def export(run: Path, out: Path, checkpoints: tuple[str, ...], ema: float | None, printing: Printing) -> None:
-    """Write the weights as a plain pipeline folder of diffusers, without conditions.
+    """Write the weights as a pipeline folder of diffusers, without conditions.
 
     \b
     Example:
@@ -162,7 +162,7 @@ def export(run: Path, out: Path, checkpoints: tuple[str, ...], ema: float | None
         raise click.UsageError("--checkpoint: a pipeline holds one checkpoint; name one, and export the others again")
     step = find_step(run, (checkpoints or ("last",))[0])
     summary = export_pipeline(load_generator(run, step, ema=ema), out)
-    text = f"{out}: step {summary.step:,} of run {summary.run_id}, for diffusers.DDPMPipeline.from_pretrained"
+    text = f"{out}: step {summary.step:,} of run {summary.run_id}; {out / 'README.md'} has the lines that load it"
     print_result(describe_export(summary), text, as_json=printing.as_json)
     print_note("What it makes is synthetic: not for diagnosis.", quiet=printing.quiet)
 

@@ -39,11 +39,15 @@ Measure = Callable[[NDArray[np.uint8], NDArray[np.floating] | None], float | Non
 
 @dataclass(frozen=True)
 class QualityRule:
-    """What is measured, on which side the limit lies, and one sentence that says what is turned away."""
+    """What is measured, on which side the limit lies, and one sentence that says what is turned away.
+
+    `least_room` is how far the limit lies from the median at least: films that all agree leave no room otherwise.
+    """
 
     meaning: str
     side: Literal["least", "most"]
     measure: Measure
+    least_room: float
     needs_landmarks: bool = False
 
 
@@ -108,11 +112,15 @@ def measure_agreement(image: NDArray[np.uint8], landmarks_xy: NDArray[np.floatin
 
 
 QUALITY_RULES: Final[dict[str, QualityRule]] = {
-    "blank": QualityRule("Hardly any contrast: nothing is to be seen.", "least", measure_contrast),
-    "saturated": QualityRule("Too many pixels are fully black or fully white.", "most", measure_saturation),
-    "noise": QualityRule("More fine grain than any usual film has.", "most", measure_noise),
+    "blank": QualityRule("Hardly any contrast: nothing is to be seen.", "least", measure_contrast, 5.0),
+    "saturated": QualityRule("Too many pixels are fully black or fully white.", "most", measure_saturation, 0.02),
+    "noise": QualityRule("More fine grain than any usual film has.", "most", measure_noise, 1.0),
     "skeleton": QualityRule(
-        "Bodies and discs do not lie where the skeleton put them.", "least", measure_agreement, needs_landmarks=True
+        "Bodies and discs are not where the skeleton put them.",
+        "least",
+        measure_agreement,
+        0.1,
+        needs_landmarks=True,
     ),
 }
 """Every rule by its name."""
@@ -139,7 +147,8 @@ def calibrate_rules(
             continue
         middle = np.median(values)
         edge = np.quantile(values, _TAIL if rule.side == "least" else 1 - _TAIL)
-        limits[name] = float(middle + _MARGIN * (edge - middle))
+        room = max(_MARGIN * abs(edge - middle), rule.least_room)
+        limits[name] = float(middle - room if rule.side == "least" else middle + room)
     return limits
 
 

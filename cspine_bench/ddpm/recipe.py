@@ -47,6 +47,7 @@ class AugmentRecipe(Recipe):
     """Changes that a radiograph survives, drawn anew for every image of every update; landmarks go along.
 
     All are off by default. Each strength is the largest that is drawn; smaller ones are as likely, in both directions.
+    The network is not told of them, so its samples vary as much more than the films.
     """
 
     shift: Annotated[float, Field(ge=0, le=0.25)] = Field(0.0, description="Along each axis, as a share of the side.")
@@ -106,7 +107,9 @@ class TrainingRecipe(Recipe):
         "float32", description="Of the network's arithmetic; bfloat16 is faster on GPUs, and far slower on many CPUs."
     )
     channels_last: bool = Field(False, description="Memory layout that convolutions on GPUs prefer.")
-    compile: bool = Field(False, description="Let torch.compile fuse the network's update; takes minutes to begin.")
+    compile: bool = Field(
+        False, description="Let torch.compile fuse the network's update; takes minutes to begin, refused on a CPU."
+    )
     augment: AugmentRecipe = Field(AugmentRecipe(), description="Of the training images.")
     monitor: MonitorRecipe | None = Field(None, description="Measured samples while the run goes on; null = off.")
     validate_every: Count = Field(

@@ -23,26 +23,16 @@ from cspine_bench.ddpm.noise import torch_generator
 from cspine_bench.ddpm.path import select_path
 from cspine_bench.ddpm.quality import QUALITY_RULES, find_broken_rule
 from cspine_bench.ddpm.recipe import DdpmRecipe
-from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, GRIDS, SAMPLERS
+from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, GRIDS, SAMPLERS, choose_grid
 from cspine_bench.ddpm.skeleton import draw_skeleton
 from cspine_bench.errors import DataError, RecipeError
-from cspine_bench.provenance import canonical_json, package_version
+from cspine_bench.provenance import canonical_json, library_versions, package_version
 
 _BYTES_PER_PIXEL: Final = 0.75
 """Encoded image; only sizes shards."""
 
 _WINDOW_BATCHES: Final = 8
 """Batches of each of several checkpoints that are made before any image is given on, so that few are part-filled."""
-
-
-def choose_grid(recipe: DdpmRecipe, sampler: str) -> str:
-    """The grid of times to sample on, a key of `GRIDS`, where none is named.
-
-    Even times, each path's own convention; but even log-SNR for a solver on the linear schedule, where it is nearer to
-    the exact solution.
-    """
-    linear = recipe.objective in ("v", "epsilon") and recipe.schedule == "linear"
-    return "log-snr" if linear and sampler != "ddpm" else "time"
 
 
 @dataclass(frozen=True)
@@ -130,6 +120,8 @@ class DdpmSource:
         return {
             "kind": "ddpm",
             "version": package_version(),
+            # Their arithmetic decides the last bits.
+            "libraries": library_versions(("torch", "diffusers")),
             "run_id": self.generators[0].run_id,
             "checkpoints": [
                 {"step": one.step, "ema": one.ema, "weights_sha256": one.weights_sha256} for one in self.generators

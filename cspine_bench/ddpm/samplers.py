@@ -15,6 +15,7 @@ from typing import Final
 import torch
 
 from cspine_bench.ddpm.path import Path
+from cspine_bench.ddpm.recipe import DdpmRecipe
 
 PredictX0 = Callable[[torch.Tensor, float], torch.Tensor]
 """(x_t, t) -> expected x0, both float (batch, 1, height, width)."""
@@ -234,6 +235,16 @@ SAMPLERS: Final[dict[str, Sampler]] = {
     "heun": sample_heun,
 }
 """Every sampler by the name that a record stores."""
+
+
+def choose_grid(recipe: DdpmRecipe, sampler: str) -> str:
+    """The grid of times to sample on, a key of `GRIDS`, where none is named.
+
+    Even times, each path's own convention; but even log-SNR for a solver on the linear schedule, where it is nearer to
+    the exact solution.
+    """
+    linear = recipe.objective in ("v", "epsilon") and recipe.schedule == "linear"
+    return "log-snr" if linear and sampler != "ddpm" else "time"
 
 
 def _step_ddim(x: torch.Tensor, x0: torch.Tensor, path: Path, s: float, t: float) -> torch.Tensor:

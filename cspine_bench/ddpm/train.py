@@ -46,6 +46,7 @@ from cspine_bench.ddpm.run_folder import (
     read_run,
     write_run,
 )
+from cspine_bench.ddpm.samplers import DEFAULT_SAMPLER, choose_grid
 from cspine_bench.ddpm.shape_model import fit_shape_model
 from cspine_bench.ddpm.training_set import describe_films
 from cspine_bench.ddpm.update import Training, compute_learning_rate, update
@@ -349,9 +350,12 @@ def _save(training: Training, run: _Run, step: int, best: Best | None, *, measur
     if not loss < _DIVERGED_ABOVE:
         raise _diverged(run.out, step, f"validation loss {loss:g}")
     run.report({"kind": "validation", "step": step, "loss": loss, "bands": bands})
-    if measures and run.references is not None:
+    monitor = training.recipe.training.monitor
+    if measures and monitor is not None and run.references is not None:
         row = measure(run.references, sample_monitored(training))
-        run.report({"kind": "monitor", "step": step, **row})
+        sampled = {"sampler": DEFAULT_SAMPLER, "num_steps": monitor.num_steps}
+        sampled["grid"] = choose_grid(training.recipe, DEFAULT_SAMPLER)
+        run.report({"kind": "monitor", "step": step, **sampled, **row})
         if best is None or row["frechet_distance"] < best.frechet_distance:
             best = Best(step, row["frechet_distance"])
     with explain_full_disk(run.out / "samples", lambda: training.recipe.size**2 * len(list_shown(training))):

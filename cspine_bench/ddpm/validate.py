@@ -10,7 +10,7 @@ from cspine_bench.ddpm.network import predict_clean
 from cspine_bench.ddpm.noise import torch_generator
 from cspine_bench.ddpm.objectives import add_noise, compute_target, compute_weight, scale_input
 from cspine_bench.ddpm.path import select_path
-from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, SAMPLERS, build_times
+from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, GRIDS, SAMPLERS, choose_grid
 from cspine_bench.ddpm.update import Training, autocast, draw_conditions
 from cspine_bench.seeding import numpy_generator
 
@@ -95,7 +95,7 @@ def _sample(training: Training, stream: str, indices: NDArray[np.int64], num_ste
     def draw_noise(step: int) -> torch.Tensor:
         raise AssertionError(f"{DEFAULT_SAMPLER} draws no noise, asked for at step {step}")
 
-    times = build_times(num_steps)
+    times = GRIDS[choose_grid(recipe, DEFAULT_SAMPLER)](num_steps, path)
     noise = _draw_noise(training, stream, indices) * float(path.sigma(torch.tensor(times[0])))
     return SAMPLERS[DEFAULT_SAMPLER](denoise, path, noise, times, draw_noise)
 

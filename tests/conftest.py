@@ -1,5 +1,6 @@
 """What holds for every test: no network, no cache outside the run, one thread; and folders that are made once."""
 
+import atexit
 import fcntl
 import os
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 # Set before `datasets` and torch are imported anywhere: both read their environment once.
 _CACHE = tempfile.TemporaryDirectory(prefix="cspine-bench-tests-")
+atexit.register(_CACHE.cleanup)  # left to itself it warns, which may be an error by then
 os.environ["HF_HOME"] = _CACHE.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"

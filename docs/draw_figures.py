@@ -1,10 +1,17 @@
-"""Draw the pictures of docs/images/ from the code: `python docs/draw_figures.py` (half a minute on one core)."""
+"""Draw the pictures of docs/images/ from the code: `python docs/draw_figures.py` (half a minute on one core).
 
+The samples are those of a dataset that was sampled: `python docs/draw_figures.py --samples demo/datasets/samples`.
+"""
+
+import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
 
+from cspine_bench.dataset.read import open_dataset
 from cspine_bench.imaging.contact_sheet import Tile, draw_contact_sheet
+from cspine_bench.imaging.png import decode_png
 from cspine_bench.recipe import apply_overrides
 from cspine_bench.sources.phantom import PhantomRecipe, PhantomSource
 from cspine_bench.sources.phantom.artefacts import ARTEFACTS
@@ -67,8 +74,29 @@ def draw_artefacts() -> None:
     draw_contact_sheet(tiles, columns=len(ARTEFACTS), footer=FOOTER, tile_px=192).save(FOLDER / "phantom_artefacts.png")
 
 
+def draw_samples(dataset: Path) -> None:
+    """Samples of a generator as they are, and the first of them with what they were told."""
+    records = list(itertools.islice(open_dataset(dataset).iter_records(), 18))
+    plain, told = [], []
+    for number, record in enumerate(records):
+        image = decode_png(record.image, where=record.sample_id)
+        caption = f"{record.sample_id}\n{record.curvature}"
+        plain.append(Tile(image, None, None, caption))
+        if number < 6 and record.mask is not None:
+            mask = decode_png(record.mask, where=record.sample_id).astype(np.uint8)
+            told.append(Tile(image, mask, np.array(record.landmarks_xy), f"{record.sample_id}\nas it was told"))
+    footer = "synthetic, sampled from a trained network - not for diagnosis"
+    draw_contact_sheet([*told, *plain], columns=6, footer=footer).save(FOLDER / "ddpm_samples.png")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=Path, help="dataset of samples; only their picture is drawn then")
+    samples = parser.parse_args().samples
     FOLDER.mkdir(exist_ok=True)
+    if samples is not None:
+        draw_samples(samples)
+        return
     for draw in (draw_sheet, draw_annotated, draw_variants, draw_artefacts):
         draw()
 

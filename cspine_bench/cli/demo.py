@@ -129,7 +129,8 @@ def _sample_command(settings: Settings) -> list[str]:
 
 
 def _show_command(settings: Settings) -> list[str]:
-    sheet = ["--sheet", str(settings.sampled_picture), "--json"]
+    # Small bones would hide behind their outlines.
+    sheet = ["--sheet", str(settings.sampled_picture), "--no-labels", "--json"]
     return ["cspine-bench", "dataset", "inspect", str(settings.sampled), *sheet]
 
 

@@ -7,6 +7,8 @@ OUT ?= demo
 
 # One thread for each process: OpenMP teams that outnumber the cores wait for each other.
 export OMP_NUM_THREADS ?= 1
+# Byte code is kept in .venv/, whatever the caller's habit: without it every process compiles torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint type docs

@@ -124,7 +124,16 @@ def _train_command(settings: Settings) -> list[str]:
 
 
 def _sample_command(settings: Settings) -> list[str]:
-    options = ["--count", str(settings.samples), "--seed", str(settings.seed), "--out", str(settings.sampled)]
+    options = [
+        "--count",
+        str(settings.samples),
+        "--seed",
+        str(settings.seed),
+        "--guidance",
+        "2",
+        "--out",
+        str(settings.sampled),
+    ]
     return ["cspine-bench", "ddpm", "sample", str(settings.run), *options, "--json"]
 
 

@@ -71,7 +71,9 @@ def test_streams_of_randn_depend_on_size_and_type(generator: Generator) -> None:
 
 
 def test_an_image_of_ddpm_pipeline_depends_on_its_batch(generator: Generator) -> None:
-    pipeline = DDPMPipeline(build_plain_unet(generator.network, SIZE), DDPMScheduler(timestep_spacing="trailing"))
+    pipeline = DDPMPipeline(
+        build_plain_unet(generator.network, generator.recipe), DDPMScheduler(timestep_spacing="trailing")
+    )
     pipeline.set_progress_bar_config(disable=True)
 
     def run(batch_size: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from cspine_bench.cli.options import (
     Importing,
     Printing,
     Writing,
-    parse_checkpoints,
+    checkpoint_option,
     parse_classes,
     parse_device,
     printing_options,
@@ -44,9 +44,17 @@ def ddpm() -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides the first weights and every draw.")
 @click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@click.option("--dry-run", is_flag=True, help="Print the recipe with all its settings, and train nothing.")
 @printing_options
 def train(
-    recipe: str, data: Path, out: Path, overrides: tuple[str, ...], seed: int, device: str, printing: Printing
+    recipe: str,
+    data: Path,
+    out: Path,
+    overrides: tuple[str, ...],
+    seed: int,
+    device: str,
+    dry_run: bool,
+    printing: Printing,
 ) -> None:
     """Train by a recipe (a YAML file, or the name of one of this package) into a run folder.
 
@@ -54,30 +62,30 @@ def train(
     Example:
       cspine-bench ddpm train recipe.yaml --data ds --out run
     """
+    import yaml
+
     from cspine_bench.ddpm.shipped import open_recipe
     from cspine_bench.ddpm.train import train as run_training
     from cspine_bench.recipe import apply_overrides
 
     resolved = apply_overrides(open_recipe(recipe), overrides)
+    if dry_run:
+        document = {"recipe": resolved.model_dump(mode="json"), "recipe_sha256": resolved.compute_sha256()}
+        print_result(document, yaml.safe_dump(document["recipe"], sort_keys=False).rstrip(), as_json=printing.as_json)
+        return
     with show_progress(str(out), quiet=printing.quiet) as on_progress:
         summary = run_training(resolved, data, out, device=device, seed=seed, on_progress=on_progress)
     document = {**dataclasses.asdict(summary), "path": str(out)}
     losses = f"loss {summary.train_loss:.4f}, validation loss {summary.validation_loss:.4f}"
     print_result(document, f"{out}: run {summary.run_id}, step {summary.step:,}, {losses}", as_json=printing.as_json)
+    print_note(f"{out / 'progress.png'} shows it at a glance", quiet=printing.quiet)
 
 
 @ddpm.command()
 @click.argument("run", type=EXISTING_PATH)
 @click.option("--out", type=NEW_PATH, required=True, help="Dataset folder to write; an interrupted one goes on.")
 @click.option("--count", type=click.IntRange(min=1), default=48, show_default=True, help="Radiographs to make.")
-@click.option(
-    "--checkpoint",
-    "checkpoints",
-    multiple=True,
-    metavar="STEP|best|last",
-    callback=parse_checkpoints,
-    help="Weights to use; named several times, image i comes from number i modulo their count.  [last]",
-)
+@checkpoint_option("Weights to use; named several times, image i comes from number i modulo their count.  [last]")
 @click.option("--ema", type=float, metavar="LENGTH", help="Length of the weights' average.  [the recipe's first]")
 @click.option("--sampler", type=click.Choice(SAMPLERS), help="How noise becomes an image.  [dpmpp-2m]")
 @click.option("--steps", "num_steps", type=click.IntRange(min=1), help="Steps of the sampler.  [12]")
@@ -138,14 +146,7 @@ def sample(
 @ddpm.command()
 @click.argument("run", type=EXISTING_PATH)
 @click.option("--out", type=NEW_PATH, required=True, help="Folder for the pipeline.")
-@click.option(
-    "--checkpoint",
-    "checkpoints",
-    multiple=True,
-    metavar="STEP|best|last",
-    callback=parse_checkpoints,
-    help="Weights to export.  [last]",
-)
+@checkpoint_option("Weights to export.  [last]")
 @click.option("--ema", type=float, metavar="LENGTH", help="Length of the weights' average.  [the recipe's first]")
 @printing_options
 def export(run: Path, out: Path, checkpoints: tuple[str, ...], ema: float | None, printing: Printing) -> None:

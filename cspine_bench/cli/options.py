@@ -123,6 +123,13 @@ class Importing:
     max_bad: int | None
 
 
+def checkpoint_option(text: str) -> Callable[[F], F]:
+    """Add `--checkpoint`, that may be given several times; the command gets `checkpoints`. `text` is its help."""
+    return click.option(
+        "--checkpoint", "checkpoints", multiple=True, metavar="STEP|best|last", callback=parse_checkpoints, help=text
+    )
+
+
 def printing_options(command: F) -> F:
     """Add `--json` and `--quiet`; the command gets them as `printing`."""
     return _gather(

@@ -1,5 +1,6 @@
 """Recipes of the package, by name, from a file, and from a wheel."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from click.testing import CliRunner
 
 from cspine_bench.cli import cli
 from cspine_bench.ddpm.network import build_network
+from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.ddpm.shipped import list_recipes, open_recipe
 from cspine_bench.errors import RecipeError
 
@@ -50,3 +52,14 @@ def test_the_command_takes_a_name(tmp_path: Path) -> None:
     arguments = ["ddpm", "train", "phantom-46-cpu", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2 and "did you mean phantom-64-cpu?" in result.stderr
+
+
+def test_a_dry_run_prints_the_recipe_and_trains_nothing(tmp_path: Path) -> None:
+    (tmp_path / "ds").mkdir()
+    arguments = ["phantom-64-cpu", "--data", str(tmp_path / "ds"), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(cli, ["ddpm", "train", *arguments, "--set", "size=128", "--dry-run", "--json"])
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert DdpmRecipe.model_validate(document["recipe"]).compute_sha256() == document["recipe_sha256"]
+    assert (document["recipe"]["size"], document["recipe"]["objective"]) == (128, "flow-edm")
+    assert not (tmp_path / "run").exists()

@@ -124,7 +124,7 @@ def _train_command(settings: Settings) -> list[str]:
 
 
 def _sample_command(settings: Settings) -> list[str]:
-    # A network this young leaves grain in what it denoises slowly, and shows small bones plainly only when told so twice.
+    # A network this young leaves grain in what it denoises slowly; guidance makes small bones plain.
     look = ["--steps", "6", "--guidance", "2"]
     options = ["--count", str(settings.samples), "--seed", str(settings.seed), "--out", str(settings.sampled)]
     return ["cspine-bench", "ddpm", "sample", str(settings.run), *look, *options, "--json"]

@@ -65,7 +65,10 @@ def _explain(item: Any, model: type[Recipe], where: str) -> str:
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"{where}: unknown setting {'.'.join([*parents, key])!r}; {hint}known settings: {', '.join(known)}"
-    return f"{where}: {'.'.join([*parents, key])} = {item['input']!r} is not possible: {item['msg']}"
+    # A check of several settings together has them all as its input: its message names those that matter.
+    value = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {'.'.join([*parents, key])}{value} is not possible: {message}"
 
 
 def apply_overrides(recipe: RecipeT, overrides: Sequence[str]) -> RecipeT:

@@ -26,6 +26,7 @@ from cspine_bench.errors import CspineBenchError, DataError, MissingExtraError
 _WRITER_NAME: Final = "ray-writer"
 _NUM_RETRIES: Final = 5
 _LOOK_EVERY_S: Final = 0.5
+_TIME_TO_END_S: Final = 1.0
 _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0"}
 """A cluster that is started here tells nobody about it."""
 
@@ -108,8 +109,20 @@ def make_shards_on_ray(
                     on_rows(entry.num_rows + len(entry.rejected))
                     yield entry
         finally:
-            for reference in pending:
-                ray.cancel(reference, force=True)
+            _end_tasks(list(pending))
+
+
+def _end_tasks(references: list[Any]) -> None:
+    import ray
+
+    if not references:
+        return
+    # Gently first: a task that ends by itself at the moment when its worker is killed was seen to abort this process.
+    for reference in references:
+        ray.cancel(reference)
+    _, resting = ray.wait(references, num_returns=len(references), timeout=_TIME_TO_END_S)
+    for reference in resting:
+        ray.cancel(reference, force=True)
 
 
 def _fetch(reference: Any, shard: ShardPlan, job: ShardJob) -> ShardEntry:

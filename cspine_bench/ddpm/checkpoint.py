@@ -219,14 +219,16 @@ def _read_state(folder: Path) -> dict[str, Any]:
     if state.get("format") != RUN_FORMAT:
         found = state.get("format")
         raise CheckpointError(f"{path}: format {found}, this version reads {RUN_FORMAT}; use another step")
-    step = state.get("step")
-    if not isinstance(step, int) or find_checkpoint(Path(), step).name != folder.name:
-        raise CheckpointError(f"{path}: is of step {step}; give the folder {folder.name} that name again")
     run = folder.parent.parent
     if (run_id := read_facts(run).run_id) != state.get("run_id"):
         raise CheckpointError(
             f"{path}: is of run {state.get('run_id')}, {run / RUN_NAME} of run {run_id}; move it back to its own run"
         )
+    step = state.get("step")
+    if not isinstance(step, int):
+        raise CheckpointError(f"{path}: its step is {step!r}; {_HINT}")
+    if find_checkpoint(Path(), step).name != folder.name:
+        raise CheckpointError(f"{path}: is of step {step}; give the folder {folder.name} that name again")
     return state
 
 

@@ -12,6 +12,7 @@ from cspine_bench.dataset.encode import encode_radiograph
 from cspine_bench.dataset.read import open_dataset
 from cspine_bench.dataset.source import Rejected, SampleKey
 from cspine_bench.ddpm.checkpoint import Generator, load_generator
+from cspine_bench.ddpm.run_folder import read_run
 from cspine_bench.ddpm.sample import DdpmSource
 from cspine_bench.errors import CheckpointError, DataError
 from cspine_bench.imaging.png import decode_png
@@ -103,7 +104,11 @@ def _read_parameters(record: Record) -> dict[str, Any]:
 
 
 def _load_same_weights(run: Path, record: Record, parameters: dict[str, Any]) -> Generator:
-    step = parameters.get("step")
+    step, run_id = parameters.get("step"), read_run(run)[0].run_id
+    if run_id != record.run_id:
+        raise CheckpointError(
+            f"{run}: is run {run_id}, sample {record.sample_id} was made by run {record.run_id}; name that run"
+        )
     generator = load_generator(run, step, ema=parameters.get("ema"))
     if generator.weights_sha256 != record.weights_sha256:
         raise CheckpointError(

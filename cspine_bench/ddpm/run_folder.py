@@ -86,7 +86,7 @@ def read_run(run: Path) -> tuple[RunFacts, DdpmRecipe]:
     try:
         recipe = load_recipe(run / _RECIPE_NAME, DdpmRecipe)
     except RecipeError as error:
-        raise CheckpointError(f"{run}: the run is damaged or of another version ({error})") from error
+        raise CheckpointError(f"{run}: the run is damaged or of another version ({error}); copy it again") from error
     if recipe.compute_sha256() != facts.recipe_sha256:
         raise CheckpointError(
             f"{run / _RECIPE_NAME}: was changed since the run began, or is of another version of this "
@@ -112,9 +112,14 @@ def read_facts(run: Path) -> RunFacts:
             )
         return RunFacts.model_validate(values)
     except OSError as error:
-        raise CheckpointError(f"{run}: no training run, {path.name} cannot be read ({error.strerror})") from error
+        raise CheckpointError(
+            f"{run}: no training run, {path.name} cannot be read ({error.strerror}); name one that `ddpm train` wrote"
+        ) from error
     except ValueError as error:
-        raise CheckpointError(f"{path}: the run is damaged or of another version ({error})") from error
+        first = str(error).splitlines()[:3]
+        raise CheckpointError(
+            f"{path}: the run is damaged or of another version ({' '.join(map(str.strip, first))}); copy it again"
+        ) from error
 
 
 def load_shape_model(run: Path, facts: RunFacts) -> ShapeModel | None:

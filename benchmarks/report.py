@@ -28,9 +28,7 @@ def format_spread(found: dict[str, float], digits: int = 1) -> str:
     return f"{found['median']:.{digits}f} ({found['min']:.{digits}f}-{found['max']:.{digits}f})"
 
 
-def describe_setting(
-    device: str, packages: tuple[str, ...] = ("numpy", "scipy", "torch", "diffusers")
-) -> dict[str, Any]:
+def describe_setting(device: str, packages: tuple[str, ...] = LIBRARIES) -> dict[str, Any]:
     """Where and with what the figures were measured."""
     commit = find_commit()
     return {

@@ -19,6 +19,9 @@ from cspine_bench.errors import CspineBenchError
 
 _RECORD: Final = "demo.json"
 
+_FEWEST_FILMS: Final = 160
+"""Of which four in five are trained on."""
+
 _ENVIRONMENT: Final = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 """The demo needs no network, and `datasets` shall not draw bars between our lines."""
 
@@ -218,6 +221,11 @@ def demo(context: click.Context, /, out: Path, printing: Printing, **numbers: An
       cspine-bench demo --out demo
     """
     settings = Settings(out, **numbers)
+    if settings.updates is None and settings.films < _FEWEST_FILMS:
+        raise click.UsageError(
+            f"--films {settings.films}: the recipe measures 128 samples beside as many training films; give at least "
+            f"{_FEWEST_FILMS}, or set --updates, which leaves the measurement out"
+        )
     stages, verdict = run_stages(settings, printing)
     pictures = [str(path) for path in settings.pictures]
     document = {"out": str(out), "pictures": pictures, "positive": verdict, "stages": stages}

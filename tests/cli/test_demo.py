@@ -76,6 +76,13 @@ def test_the_demo_from_interrupted_to_done(folder: Path) -> None:
     assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * 8 + [True]
 
 
+def test_too_few_films_for_the_recipe_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path / "demo"), "--films", "100"])
+    assert result.exit_code == 2
+    assert "--films 100: the recipe measures 128 samples" in result.stderr
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_verdict_that_is_negative_is_exit_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def say(words: str, code: int) -> Stage:
         script = f"print({words!r}); raise SystemExit({code})"

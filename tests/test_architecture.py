@@ -18,6 +18,7 @@ LAYERS = {
     "anatomy": 0,
     "schema": 1,
     "recipe": 1,
+    "results": 1,
     "imaging": 1,
     "provenance": 1,
     "dataset": 2,

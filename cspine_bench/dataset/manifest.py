@@ -16,6 +16,11 @@ from cspine_bench.schema import SCHEMA_VERSION, SPLITS, Split
 
 MANIFEST_NAME: Final = "dataset.json"
 README_NAME: Final = "README.md"
+SUMS_NAME: Final = "SHA256SUMS"
+ATTESTATION_NAME: Final = "provenance/release.intoto.jsonl"
+PUBLIC_KEY_NAME: Final = "provenance/release.pub"
+SEALS: Final = frozenset((SUMS_NAME, ATTESTATION_NAME, PUBLIC_KEY_NAME))
+"""Files of a release that are written after its manifest, over it: the manifest cannot list them."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]

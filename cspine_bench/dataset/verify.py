@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from cspine_bench.dataset.examine import examine_record
-from cspine_bench.dataset.manifest import MANIFEST_NAME, README_NAME, Manifest, ShardEntry, parse_manifest
+from cspine_bench.dataset.manifest import MANIFEST_NAME, README_NAME, SEALS, Manifest, ShardEntry, parse_manifest
 from cspine_bench.dataset.readme import describe_readme_fault
 from cspine_bench.dataset.rules import RULES, Issue, Rule, report
 from cspine_bench.dataset.shard import iter_batches, read_footer
@@ -83,7 +83,7 @@ def _read_manifest(path: Path, issues: list[Issue]) -> Manifest | None:
 def _compare_files(path: Path, manifest: Manifest) -> Iterator[Issue]:
     expected = dict(manifest.files) | {shard.path: shard.sha256 for shard in manifest.shards}
     present = set(_list_files(path))
-    for name in sorted(present - set(expected) - {MANIFEST_NAME}):
+    for name in sorted(present - set(expected) - {MANIFEST_NAME} - SEALS):
         yield report("file-extra", name, "the manifest does not list it")
     for name, sha256 in expected.items():
         if name not in present:

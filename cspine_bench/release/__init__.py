@@ -1,0 +1,1 @@
+"""Releases: a dataset folder plus its papers, built, validated, compared and published."""

@@ -1,0 +1,200 @@
+"""What a card says of the data, counted from the rows: shard by shard, with memory for one of them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cspine_bench.anatomy.landmarks import NUM_LANDMARKS
+from cspine_bench.dataset.splits import age_band
+from cspine_bench.schema import COLUMNS, SPLITS
+
+COUNTED: Final = (
+    "curvature", "sex", "disease", "facing", "label_source", "mask_levels", "artefact", "source_kind",
+    "digital_source_type", "pixel_spacing_plane", "sampler", "num_steps", "guidance_scale", "condition_kind", "run_id",
+    "generator", "generator_version", "weights_sha256", "recipe_sha256", "dtype", "device",
+)  # fmt: skip
+"""Columns whose values are counted by split."""
+ALIGNMENT: Final = ("cobb_c2_c7_deg", "sva_mm", "cci_percent")
+_MOST_IDS_KEPT: Final = 16
+SPREAD_BINS: Final = 48
+ROW_COLUMNS: Final = (
+    "sample_id", "split", "group_id", "synthetic", "width", "height", "bit_depth", "pixel_spacing_mm", "landmarks_xy",
+    "mask_sha256", "age", *ALIGNMENT, *COUNTED,
+)  # fmt: skip
+"""What `count_facts` reads of each shard."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of the values that are known."""
+
+    num: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """Counts over all rows.
+
+    Attributes:
+        num_samples: radiographs by split; splits without one are left out.
+        num_groups: anatomies or patients by split; a group lies in one split.
+        num_synthetic: rows that are marked as synthetic.
+        sizes: radiographs by (width, height, bits).
+        values: for each of `COUNTED`: radiographs by (split, value); class labels by name, null as None.
+        num_masks: radiographs with a mask, by split.
+        num_landmarked: radiographs with all 23 landmarks, by split.
+        num_points: labelled landmarks of all radiographs.
+        ages: radiographs by (split, age in years); None where it is not known.
+        alignment: moments of each of `ALIGNMENT` that is known of any radiograph.
+        pixel_spacing_mm: moments; None where none is known.
+        landmark_mean: float (23, 2), of points relative to the image's width and height, NaN where never labelled.
+        landmark_sd: as landmark_mean.
+        landmark_density: int (SPREAD_BINS, SPREAD_BINS), labelled points by (row, column) bin of the relative image.
+        first_ids: ids of the first radiographs, in order.
+    """
+
+    num_samples: dict[str, int]
+    num_groups: dict[str, int]
+    num_synthetic: int
+    sizes: dict[tuple[int, int, int], int]
+    values: dict[str, dict[tuple[str, Any], int]]
+    num_masks: dict[str, int]
+    num_landmarked: dict[str, int]
+    num_points: int
+    ages: dict[tuple[str, int | None], int]
+    alignment: dict[str, Moments]
+    pixel_spacing_mm: Moments | None
+    landmark_mean: NDArray[np.float64]
+    landmark_sd: NDArray[np.float64]
+    landmark_density: NDArray[np.int64]
+    first_ids: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Radiographs in all."""
+        return sum(self.num_samples.values())
+
+    def count(self, column: str, split: str | None = None) -> dict[Any, int]:
+        """Radiographs by value of a counted column, in one split or in all; None counts those without one."""
+        counts: Counter[Any] = Counter()
+        for (where, value), number in self.values[column].items():
+            if split in (None, where):
+                counts[value] += number
+        return dict(counts)
+
+    def count_age_bands(self, split: str | None = None) -> dict[str, int]:
+        """Radiographs by age band, "unknown" among them."""
+        counts: Counter[str] = Counter()
+        for (where, age), number in self.ages.items():
+            if split in (None, where):
+                counts[age_band(age)] += number
+        return dict(sorted(counts.items()))
+
+
+class _Running:
+    """Count, sum and sum of squares, whatever the order of shards."""
+
+    def __init__(self) -> None:
+        self.num, self.sum, self.squares = 0, 0.0, 0.0
+        self.low, self.high = float("inf"), float("-inf")
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        values = column.drop_null().to_numpy().astype(np.float64)
+        if values.size == 0:
+            return
+        self.num += values.size
+        self.sum += float(values.sum())
+        self.squares += float((values**2).sum())
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+
+    def finish(self) -> Moments | None:
+        if self.num == 0:
+            return None
+        mean = self.sum / self.num
+        variance = max(0.0, self.squares / self.num - mean**2)
+        return Moments(self.num, mean, variance**0.5, self.low, self.high)
+
+
+def count_facts(tables: Iterable[pa.Table]) -> ReleaseFacts:
+    """Count over tables of rows, one shard at a time, in the order of the shards.
+
+    Args:
+        tables: each with at least `ROW_COLUMNS`, class labels as their integers.
+    """
+    num_samples: Counter[str] = Counter()
+    groups: dict[str, set[str]] = {}
+    sizes: Counter[tuple[int, int, int]] = Counter()
+    values: dict[str, Counter[tuple[str, Any]]] = {name: Counter() for name in COUNTED}
+    num_masks: Counter[str] = Counter()
+    num_landmarked: Counter[str] = Counter()
+    ages: Counter[tuple[str, int | None]] = Counter()
+    running = {name: _Running() for name in (*ALIGNMENT, "pixel_spacing_mm")}
+    points_num = np.zeros(NUM_LANDMARKS, np.int64)
+    points_sum, points_squares = np.zeros((NUM_LANDMARKS, 2)), np.zeros((NUM_LANDMARKS, 2))
+    density = np.zeros((SPREAD_BINS, SPREAD_BINS), np.int64)
+    num_synthetic = 0
+    first_ids: list[str] = []
+    for table in tables:
+        splits = table["split"].to_pylist()
+        num_samples.update(splits)
+        for split, group in zip(splits, table["group_id"].to_pylist(), strict=True):
+            groups.setdefault(split, set()).add(group)
+        sizes.update(zip(*(table[name].to_pylist() for name in ("width", "height", "bit_depth")), strict=True))
+        num_synthetic += sum(table["synthetic"].to_pylist())
+        for name in COUNTED:
+            values[name].update(zip(splits, _name_labels(name, table[name].to_pylist()), strict=True))
+        num_masks.update(
+            split for split, mask in zip(splits, table["mask_sha256"].to_pylist(), strict=True) if mask is not None
+        )
+        ages.update(zip(splits, table["age"].to_pylist(), strict=True))
+        for name, sums in running.items():
+            sums.add(table[name])
+        shape = (-1, NUM_LANDMARKS, 2)
+        points = table["landmarks_xy"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False)
+        extent = np.stack([table["width"].to_numpy(), table["height"].to_numpy()], axis=1)
+        relative = (points.reshape(shape).astype(np.float64) + 0.5) / extent[:, None]
+        labelled = ~np.isnan(relative[..., 0])
+        num_landmarked.update(split for split, whole in zip(splits, labelled.all(axis=1), strict=True) if whole)
+        points_num += labelled.sum(axis=0)
+        points_sum += np.nansum(relative, axis=0)
+        points_squares += np.nansum(relative**2, axis=0)
+        cells = np.clip((relative[labelled] * SPREAD_BINS).astype(np.int64), 0, SPREAD_BINS - 1)
+        np.add.at(density, (cells[:, 1], cells[:, 0]), 1)
+        first_ids += table["sample_id"].slice(0, _MOST_IDS_KEPT - len(first_ids)).to_pylist()
+    known = points_num[:, None] > 0
+    mean = np.where(known, points_sum / np.maximum(points_num, 1)[:, None], np.nan)
+    variance = points_squares / np.maximum(points_num, 1)[:, None] - np.nan_to_num(mean) ** 2
+    finished = {name: item.finish() for name, item in running.items()}
+    return ReleaseFacts(
+        num_samples={split: num_samples[split] for split in SPLITS if num_samples[split]},
+        num_groups={split: len(groups[split]) for split in SPLITS if split in groups},
+        num_synthetic=num_synthetic,
+        sizes=dict(sorted(sizes.items())),
+        values={name: dict(counts) for name, counts in values.items()},
+        num_masks={split: num_masks[split] for split in SPLITS if num_samples[split]},
+        num_landmarked={split: num_landmarked[split] for split in SPLITS if num_samples[split]},
+        num_points=int(points_num.sum()),
+        ages=dict(ages),
+        alignment={name: moments for name in ALIGNMENT if (moments := finished[name]) is not None},
+        pixel_spacing_mm=finished["pixel_spacing_mm"],
+        landmark_mean=mean,
+        landmark_sd=np.where(known, np.sqrt(np.maximum(variance, 0)), np.nan),
+        landmark_density=density,
+        first_ids=tuple(first_ids),
+    )
+
+
+def _name_labels(name: str, values: list[Any]) -> list[Any]:
+    column = COLUMNS[name]
+    if column.dtype != "class_label":
+        return values
+    return [None if value is None else column.names[value] for value in values]

@@ -1,0 +1,141 @@
+"""The result of an evaluation: one JSON model for every measure, so that nobody prints a number without its company.
+
+A figure carries its direction, its interval with the method, and how many samples it used of how many there were; the
+result carries what it was measured on (by manifest digest), with which encoder, by which code.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cspine_bench.errors import DataError
+
+RESULT_FORMAT: Final = 1
+
+Direction = Literal["higher is better", "lower is better", "neither"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(_Frozen):
+    """Two ends, what they cover, and how they were found."""
+
+    low: Finite
+    high: Finite
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    method: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"an interval's low end is at most its high end, got {self.low} and {self.high}")
+        return self
+
+
+class Figure(_Frozen):
+    """One number.
+
+    Args:
+        name: field's term, for example `frechet_distance`.
+        value: of all samples used.
+        unit: "" where it has none; "mm", "deg", "share".
+        direction: whether more is better.
+        interval: None where none was computed; such a figure passes no gate.
+        num_used: samples that it rests on, by input role.
+        num_available: samples that there were, by input role.
+        subgroup: what the samples have in common, for example {"sex": "female"}; empty: all.
+        note: one sentence that a reader needs, or "".
+    """
+
+    name: Name
+    value: Finite
+    unit: str = ""
+    direction: Direction
+    interval: Interval | None
+    num_used: dict[str, Count]
+    num_available: dict[str, Count]
+    subgroup: dict[str, str] = {}
+    note: str = ""
+
+
+class Input(_Frozen):
+    """A dataset that was measured: its role (real, synthetic, train, holdout), name, and manifest digest."""
+
+    role: Name
+    name: str
+    digest: Digest
+    num_samples: Count
+
+
+class EncoderUsed(_Frozen):
+    """The image encoder of a distribution score; without it such a score means nothing."""
+
+    name: str
+    weights_sha256: Digest | None
+    resize: str
+    bit_depth: Literal[8, 16]
+
+
+class Result(_Frozen):
+    """The whole of a result file."""
+
+    format: Literal[1] = RESULT_FORMAT
+    measure: Name
+    measure_version: str
+    inputs: tuple[Input, ...]
+    encoder: EncoderUsed | None = None
+    settings: dict[str, Any] = {}
+    figures: tuple[Figure, ...]
+    summary: str = Field(default="", description="The finding in one or two sentences, for a card.")
+    seed: Count | None = None
+    package_version: str
+    commit: str | None = None
+    device: str | None = None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+def render_result(result: Result) -> bytes:
+    """The bytes of a result file."""
+    values = result.model_dump(mode="json")
+    return (json.dumps(values, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def parse_result(data: bytes, *, where: str) -> Result:
+    """A result from the bytes of its file.
+
+    Raises:
+        DataError: not a result of this format; names the field.
+    """
+    try:
+        return Result.model_validate(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            found = f"{'.'.join(map(str, first['loc'])) or 'top level'}: {first['msg']}"
+        else:
+            found = str(error) or type(error).__name__
+        raise DataError(
+            f"{where}: not a result file of format {RESULT_FORMAT} ({found}); "
+            "give one that `cspine-bench evaluate` wrote"
+        ) from error
+
+
+def load_result(path: Path) -> Result:
+    """Read a result file.
+
+    Raises:
+        DataError: it cannot be read, or is no result.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return parse_result(data, where=str(path))

@@ -13,7 +13,7 @@ class Edition:
     """What a paper may say.
 
     Attributes:
-        recipe: the publisher's decisions, resolved: `name`, `title`, `date` and `license` are filled in. Other fields may
+        recipe: the publisher's decisions, resolved: `name`, `title`, `date` and `license` are filled in. Others may
             still be None; a paper then says that it is not stated.
         manifest: of the dataset folder that is released: shards, hashes, source.
         facts: counted from its rows.

@@ -1,0 +1,1 @@
+"""The papers of a release, each a pure function of its edition."""

@@ -53,6 +53,9 @@ class ReleaseRecipe(Recipe):
     license: Text | None = Field(
         default=None, description="SPDX id. Null: CC-BY-4.0, unless real films were trained on: then it must be named."
     )
+    license_text: Text | None = Field(
+        default=None, description="Text of a licence that is not shipped here; call it `LicenseRef-NAME`."
+    )
     creators: tuple[Creator, ...] = Field(default=(), description="Empty: the citation says Anonymous.")
     contact: Text | None = Field(default=None, description="Where to write for questions and take-down.")
     hub_id: HubId | None = Field(default=None, description="owner/name on the Hugging Face Hub.")

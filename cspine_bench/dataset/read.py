@@ -58,7 +58,7 @@ class DatasetFolder:
                     for batch in iter_batches(file, names):
                         yield from iter_batch_records(batch, names)
             except (OSError, pa.ArrowException) as error:
-                raise _unreadable(path, error) from error
+                raise explain_unreadable(path, error) from error
 
     def read_table(self, columns: Sequence[str] | None = None, split: Split | None = None) -> pa.Table:
         """Columns of all rows as one Arrow table, class labels as their integers.
@@ -78,7 +78,7 @@ class DatasetFolder:
             try:
                 tables.append(pq.read_table(path, columns=list(names)).replace_schema_metadata(None))
             except (OSError, pa.ArrowException) as error:
-                raise _unreadable(path, error) from error
+                raise explain_unreadable(path, error) from error
         return pa.concat_tables(tables)
 
     def as_huggingface(self, *, streaming: bool = False) -> datasets.DatasetDict | datasets.IterableDatasetDict:
@@ -109,7 +109,7 @@ def open_dataset(path_or_hub_id: str | Path, *, revision: str | None = None) -> 
         ValueError: `revision` is given for a local folder.
     """
     path = Path(path_or_hub_id)
-    if path.exists() or not _looks_like_hub_id(str(path_or_hub_id)):
+    if path.exists() or not looks_like_hub_id(str(path_or_hub_id)):
         if revision is not None:
             raise ValueError(f"revision={revision!r} is for the Hub; {path} is a local path")
         return DatasetFolder(path, load_manifest(path))
@@ -117,7 +117,8 @@ def open_dataset(path_or_hub_id: str | Path, *, revision: str | None = None) -> 
     return DatasetFolder(fetched, load_manifest(fetched))
 
 
-def _looks_like_hub_id(name: str) -> bool:
+def looks_like_hub_id(name: str) -> bool:
+    """Whether a name that is no path on this machine has the form `owner/name`."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith("/")
 
 
@@ -143,7 +144,8 @@ def _check_columns(columns: Sequence[str] | None, *, default: tuple[str, ...]) -
     return tuple(columns)
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def explain_unreadable(path: str | Path, error: Exception) -> DataError:
+    """The error for a shard that cannot be read."""
     return DataError(
         f"{path}: cannot be read ({error}); run `cspine-bench dataset verify` on its folder, and fetch or make it again"
     )

@@ -53,7 +53,8 @@ Check it: `cspine-bench dataset verify PATH/TO/THIS/FOLDER`. `dataset.json` list
 def describe_readme_fault(text: str, shards: Sequence[ShardEntry]) -> str | None:
     """What in a README's YAML would make `load_dataset` read the folder differently; None: nothing.
 
-    Files by split, features and numbers of rows are compared; anything else may be added, as a release's card does.
+    Files by split, features and numbers of rows of the configuration "default" are compared; anything else may be
+    added, as a release's card does: then `dataset_info` is a list with one entry for each configuration.
 
     Args:
         text: the whole README.
@@ -61,9 +62,12 @@ def describe_readme_fault(text: str, shards: Sequence[ShardEntry]) -> str | None
     """
     try:
         found = yaml.safe_load(text.split("---\n")[1])
-        found_info = found["dataset_info"]
+        found_info, found_configs = found["dataset_info"], found["configs"]
+        if isinstance(found_info, list):
+            [found_info] = [info for info in found_info if info["config_name"] == "default"]
+            found_configs = [config for config in found_configs if config["config_name"] == "default"]
         found_counts = {entry["name"]: entry["num_examples"] for entry in found_info["splits"]}
-        found_parts = {"configs": found["configs"], "features": found_info["features"], "splits": found_counts}
+        found_parts = {"configs": found_configs, "features": found_info["features"], "splits": found_counts}
     except (yaml.YAMLError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         return f"its YAML is not readable or lacks a part ({type(error).__name__}: {' '.join(str(error).split()):.100})"
     splits = _splits_with_rows(shards)

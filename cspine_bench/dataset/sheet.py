@@ -6,21 +6,30 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.PngImagePlugin import PngInfo
 
 from cspine_bench.dataset.read import DatasetFolder
 from cspine_bench.imaging.contact_sheet import Tile, draw_contact_sheet
-from cspine_bench.imaging.png import decode_png
+from cspine_bench.imaging.png import XMP_KEYWORD, build_xmp, decode_png
 from cspine_bench.schema import Record
 
 _COLUMNS: Final = 6
 _OVERSAMPLING: Final = 3
 _FIELDS: Final = (
     "sample_id", "split", "image", "mask", "landmarks_xy", "curvature", "cobb_c2_c7_deg", "sex", "age", "synthetic",
-    "source_kind", "artefact",
+    "source_kind", "artefact", "digital_source_type",
 )  # fmt: skip
 
 
-def write_sheet(folder: DatasetFolder, out: Path, *, count: int, with_labels: bool = True, tile_px: int = 256) -> None:
+def write_sheet(
+    folder: DatasetFolder,
+    out: Path,
+    *,
+    count: int,
+    with_labels: bool = True,
+    tile_px: int = 256,
+    name: str | None = None,
+) -> None:
     """Draw the first radiographs of a dataset (their order is shuffled when it is written) and save them as PNG.
 
     Args:
@@ -29,6 +38,7 @@ def write_sheet(folder: DatasetFolder, out: Path, *, count: int, with_labels: bo
         count: at most so many radiographs.
         with_labels: draw outlines and landmarks.
         tile_px: side of each, px.
+        name: of the dataset, for the title; None: its folder's.
 
     Raises:
         DataError: the dataset cannot be read.
@@ -36,20 +46,30 @@ def write_sheet(folder: DatasetFolder, out: Path, *, count: int, with_labels: bo
     """
     tiles: list[Tile] = []
     kinds: set[str] = set()
+    origins: set[str] = set()
     for record in itertools.islice(folder.iter_records(columns=_FIELDS), count):
         tiles.append(_draw(record, with_labels=with_labels, tile_px=tile_px))
         kinds.add(f"synthetic {record.source_kind}" if record.synthetic else record.source_kind)
+        origins.add(record.digital_source_type)
     sheet = draw_contact_sheet(
         tiles,
         columns=_COLUMNS,
-        title=f"{folder.path.resolve().name}: {len(tiles):,} of {len(folder):,} radiographs",
+        title=f"{name or folder.path.resolve().name}: {len(tiles):,} of {len(folder):,} radiographs",
         footer=f"{', '.join(sorted(kinds))} - not for diagnosis",
         tile_px=tile_px,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.unfinished")
-    sheet.save(draft, format="PNG")
+    sheet.save(draft, format="PNG", pnginfo=_mark(origins))
     draft.replace(out)
+
+
+def _mark(origins: set[str]) -> PngInfo:
+    """A sheet that leaves its folder says what it shows, where all of it is of one origin."""
+    info = PngInfo()
+    if len(origins) == 1:
+        info.add_itxt(XMP_KEYWORD.decode(), build_xmp(next(iter(origins)), None, None).decode())
+    return info
 
 
 def _draw(record: Record, *, with_labels: bool, tile_px: int) -> Tile:

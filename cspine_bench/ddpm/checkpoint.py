@@ -76,6 +76,7 @@ class Generator:
         step: updates behind the weights.
         ema: length of the average, one of the recipe's `ema_lengths`.
         training_set: facts about the films; None where the run does not state them.
+        dataset_sha256: of the manifest of the dataset that they are from; None where the run does not state it.
     """
 
     network: UnshuffledUNet
@@ -87,6 +88,7 @@ class Generator:
     step: int
     ema: float
     training_set: TrainingSet | None = None
+    dataset_sha256: str | None = None
 
 
 def list_steps(run: Path) -> list[int]:
@@ -290,6 +292,7 @@ def load_generator(
         step=step,
         ema=ema,
         training_set=facts.training_set,
+        dataset_sha256=facts.dataset_sha256,
     )
 
 

@@ -28,6 +28,7 @@ class Films:
         curvature: N names of `CURVATURE_CLASSES`; None = not known.
         sex: N names of `SEXES`; None = not known.
         pixel_spacing_plane: N planes where the spacing holds, as `Record` spells them; None = not known.
+        source_kind: N kinds of source, as `Record` spells them.
     """
 
     pixels: NDArray[np.uint16]
@@ -36,6 +37,7 @@ class Films:
     curvature: tuple[str | None, ...]
     sex: tuple[str | None, ...]
     pixel_spacing_plane: tuple[str | None, ...] = ()
+    source_kind: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """How many."""
@@ -84,9 +86,10 @@ def load_films(dataset: DatasetFolder, split: Split, size: int, *, at_least: int
     curvature: list[str | None] = []
     sex: list[str | None] = []
     planes: list[str | None] = []
+    kinds: list[str] = []
     side = None
     columns = ["sample_id", "image", "width", "height", "landmarks_xy", "pixel_spacing_mm", "pixel_spacing_plane"]
-    columns += ["curvature", "sex"]
+    columns += ["curvature", "sex", "source_kind"]
     for row, record in enumerate(dataset.iter_records(split, columns)):
         side = side or record.width
         _check_size(record.sample_id, record.width, record.height, side, size)
@@ -101,7 +104,8 @@ def load_films(dataset: DatasetFolder, split: Split, size: int, *, at_least: int
         curvature.append(record.curvature)
         sex.append(record.sex)
         planes.append(record.pixel_spacing_plane)
-    return Films(pixels, landmarks_xy, spacing, tuple(curvature), tuple(sex), tuple(planes))
+        kinds.append(record.source_kind)
+    return Films(pixels, landmarks_xy, spacing, tuple(curvature), tuple(sex), tuple(planes), tuple(kinds))
 
 
 def _check_size(sample_id: str, width: int, height: int, side: int, size: int) -> None:

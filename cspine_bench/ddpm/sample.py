@@ -132,8 +132,19 @@ class DdpmSource:
             "precision": self.precision,
             "device": torch.device(self.device).type,
             "reject": self._find_limits(),
+            "training_data": self._describe_training_data(),
             **self._conditions.describe(),
             **self._settings,
+        }
+
+    def _describe_training_data(self) -> dict[str, Any]:
+        """What the images come from in the end: a release must be able to say so without the run."""
+        generator = self.generators[0]
+        films = generator.training_set
+        return {
+            "dataset_sha256": generator.dataset_sha256,
+            "num_films": None if films is None else films.num_films,
+            "sources": {} if films is None else films.sources,
         }
 
     def estimate_bytes(self) -> int:

@@ -16,6 +16,7 @@ class TrainingSet(BaseModel):
 
     Args:
         num_films: how many.
+        sources: films by kind of source: phantom, csxa, images, dicom. Empty: not stated.
         classes: films by value of each class; those whose value is not known are not counted.
         pixel_spacing_plane: of all of them; None: not known, or not of one plane.
         limits: of the quality rules, see `calibrate_rules`.
@@ -24,6 +25,7 @@ class TrainingSet(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_films: int
+    sources: dict[str, int] = {}
     classes: dict[ClassName, dict[str, int]]
     pixel_spacing_plane: str | None
     limits: dict[str, float]
@@ -35,6 +37,7 @@ def describe_films(films: Films) -> TrainingSet:
     images = np.rint(films.pixels / 257).astype(np.uint8)  # 65535 / 255: as sampled images are stored
     return TrainingSet(
         num_films=len(films),
+        sources=_count(films.source_kind),
         classes={"curvature": _count(films.curvature), "sex": _count(films.sex)},
         pixel_spacing_plane=planes.pop() if len(planes) == 1 else None,
         limits=calibrate_rules(images, films.landmarks_xy),

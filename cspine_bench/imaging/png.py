@@ -31,7 +31,7 @@ MAX_PIXELS: Final = 100_000_000
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FILTER_UP = 2
-_XMP_KEYWORD = b"XML:com.adobe.xmp"
+XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
 _XMP_TEMPLATE = (
     '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
@@ -62,8 +62,8 @@ def encode_png(
         raise ValueError("ai_system needs digital_source_type: without it no mark is written")
     xmp = b""
     if digital_source_type is not None:
-        packet = _build_xmp(digital_source_type, ai_system, ai_system_version)
-        xmp = _chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + packet)
+        packet = build_xmp(digital_source_type, ai_system, ai_system_version)
+        xmp = _chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + packet)
     return _encode(pixels, xmp)
 
 
@@ -142,13 +142,14 @@ def read_xmp(data: bytes) -> str | None:
         body = data[position + 8 : position + 8 + length]
         if kind == b"IDAT":
             return None
-        if kind == b"iTXt" and body.startswith(_XMP_KEYWORD + b"\0"):
-            return body[len(_XMP_KEYWORD) + 5 :].decode("utf-8", errors="replace")
+        if kind == b"iTXt" and body.startswith(XMP_KEYWORD + b"\0"):
+            return body[len(XMP_KEYWORD) + 5 :].decode("utf-8", errors="replace")
         position += 12 + length
     return None
 
 
-def _build_xmp(digital_source_type: str, ai_system: str | None, ai_system_version: str | None) -> bytes:
+def build_xmp(digital_source_type: str, ai_system: str | None, ai_system_version: str | None) -> bytes:
+    """The XMP packet that says where an image comes from, as `encode_png` takes its three names."""
     properties = {
         "DigitalSourceType": digital_source_type,
         "AISystemUsed": ai_system,

@@ -62,6 +62,24 @@ class _Shard:
 
         return pq.ParquetFile(HfFileSystem().open(self.path, "rb"))
 
+    def list_failures(self) -> tuple[type[Exception], ...]:
+        """What reading raises where the file, the disk or the connection fails."""
+        if not self.on_hub:
+            return (OSError,)
+        from huggingface_hub.errors import HfHubHTTPError
+
+        # Its first base is the root of the errors of whichever HTTP client that version uses.
+        return (OSError, *HfHubHTTPError.__bases__)
+
+    def explain(self, error: Exception) -> DataError:
+        """The error for a file that cannot be read to its end."""
+        if not self.on_hub:
+            return explain_unreadable(self.path, error)
+        return DataError(
+            f"{self.path}: cannot be read from the Hub ({str(error).splitlines()[0]:.200}); check the connection and "
+            "start again, or load without streaming, which fetches all files first"
+        )
+
 
 class StreamedRadiographs(IterableDataset[Any]):
     """Radiographs in the order of the files, or shuffled in a buffer.
@@ -129,8 +147,8 @@ class StreamedRadiographs(IterableDataset[Any]):
                         wanted = np.arange((first - number) % step, len(batch), step)
                         number += len(batch)
                         yield from (batch if step == 1 else batch.take(pa.array(wanted))).to_pylist()
-            except (OSError, pa.ArrowException) as error:
-                raise explain_unreadable(shard.path, error) from error
+            except (*shard.list_failures(), pa.ArrowException) as error:
+                raise shard.explain(error) from error
 
 
 def deal_shards(num_shards: int, reader: int, num_readers: int) -> list[tuple[int, int, int]]:

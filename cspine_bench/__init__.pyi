@@ -1,0 +1,3 @@
+from cspine_bench.dataset.load import load as load
+
+__version__: str

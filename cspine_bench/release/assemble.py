@@ -181,7 +181,7 @@ def _draw_pictures(assembly: Assembly, facts: ReleaseFacts, tables: dict[str, di
         metadata_arrow_bytes={split: receipt["arrow_bytes"] for split, receipt in tables.items()},
         samples=tuple(samples),
         figures=(),
-        commit=_find_commit(),
+        commit=find_clean_commit(),
         package_version=package_version(),
     )
     figures = {_SHEET_NAME: sheet, **draw_figures(edition)}
@@ -293,6 +293,7 @@ def explain_unreadable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _find_commit() -> str | None:
+def find_clean_commit() -> str | None:
+    """The commit of this package's code; None for an installed wheel, and for code that was changed since."""
     commit = find_commit()
     return None if commit is None or commit.dirty else commit.sha

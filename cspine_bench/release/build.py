@@ -19,7 +19,14 @@ from cspine_bench.dataset.manifest import Manifest
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
 from cspine_bench.errors import ReleaseError
 from cspine_bench.provenance import package_version, sha256_bytes, sha256_file, sha256_json
-from cspine_bench.release.assemble import BALANCE_NAME, Assembly, OnProgress, explain_unreadable, write_release
+from cspine_bench.release.assemble import (
+    BALANCE_NAME,
+    Assembly,
+    OnProgress,
+    explain_unreadable,
+    find_clean_commit,
+    write_release,
+)
 from cspine_bench.release.facts import ROW_COLUMNS, ReleaseFacts, count_facts
 from cspine_bench.release.layout import ATTESTATION_NAME, MIRROR_NAME, SUMS_NAME, mirror_of
 from cspine_bench.release.preview import Credentials
@@ -195,6 +202,7 @@ def _gather(
     )
     decides = {
         "package": package_version(),
+        "commit": find_clean_commit(),
         "dataset": folder.manifest.digest,
         "recipe": resolved.model_dump(mode="json"),
         "results": {name: sha256_bytes(render_result(result)) for name, result in results.items()},

@@ -33,8 +33,8 @@ def sign_release(folder: Path, key: Path) -> str:
             name=provenance["name"],
             version=provenance["version"],
             recipe_sha256=provenance["recipe_sha256"],
-            dataset_digest=provenance["dataset_digest"],
-            package_version=provenance["code"]["package_version"],
+            dataset_digest=provenance["dataset"]["digest"],
+            package_version=provenance["code"]["version"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"{folder}: is no finished release ({error}); build it first, then sign it") from error

@@ -245,8 +245,12 @@ def build_json_schema() -> dict[str, Any]:
     point = {"type": "array", "items": number_or_null, "minItems": 2, "maxItems": 2}
     points = schema["properties"]["landmarks_xy"]
     points |= {"type": "array", "items": point, "minItems": NUM_LANDMARKS, "maxItems": NUM_LANDMARKS}
+    # Draft 7 knows no `prefixItems`, and is the draft that every validator reads.
+    for array in (choice for field in schema["properties"].values() for choice in field.get("anyOf", ())):
+        if "prefixItems" in array:
+            array["items"] = array.pop("prefixItems")[0]
     schema["required"] = list(schema["properties"])
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["$schema"] = "http://json-schema.org/draft-07/schema#"
     return schema
 
 

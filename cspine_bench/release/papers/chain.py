@@ -77,7 +77,7 @@ def build_release_json(edition: Edition) -> dict[str, Any]:
         ],
         "results": [
             {
-                "path": name,
+                "path": f"evaluation/{name}",
                 "measure": result.measure,
                 "measure_version": result.measure_version,
                 "package_version": result.package_version,

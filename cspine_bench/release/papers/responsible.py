@@ -53,11 +53,15 @@ def _list_limitations(edition: Edition) -> list[str]:
         f"All 23 landmarks are given for {sum(facts.num_landmarked.values()):,} of {facts.total:,} radiographs, a "
         f"vertebra mask for {sum(facts.num_masks.values()):,}.",
     ]
-    if edition.results:
-        limits += [f"{name}: {result.summary}" for name, result in edition.results.items() if result.summary]
-    else:
-        limits.append("Fidelity and memorization were not measured.")
+    limits += [f"evaluation/{name}: {result.summary}" for name, result in edition.results.items() if result.summary]
+    for measure in ("fidelity", "memorization"):
+        if not _find_results(edition, measure):
+            limits.append(f"{measure.capitalize()} was not measured.")
     return limits
+
+
+def _find_results(edition: Edition, measure: str) -> list[str]:
+    return [f"evaluation/{name}" for name, result in edition.results.items() if result.measure == measure]
 
 
 def _list_biases(edition: Edition) -> list[str]:
@@ -79,7 +83,7 @@ def _list_personal(edition: Edition) -> list[str]:
     training = find_training(edition.recipe, edition.manifest)
     statements = ["No radiograph depicts a patient; sex, age and disease in a row describe no person."]
     if any(item.patients for item in training.datasets):
-        searched = [name for name, result in edition.results.items() if "memorization" in result.measure]
+        searched = _find_results(edition, "memorization")
         statements.append(
             "The generator was trained on images of patients, and may have memorized some of them: "
             + (f"see {', '.join(searched)}." if searched else "whether it has was not measured.")

@@ -20,6 +20,12 @@ COUNTED: Final = (
 )  # fmt: skip
 """Columns whose values are counted by split."""
 ALIGNMENT: Final = ("cobb_c2_c7_deg", "sva_mm", "cci_percent")
+ALIGNMENT_BINS: Final = {
+    "cobb_c2_c7_deg": (-60.0, 60.0, 48),
+    "sva_mm": (-40.0, 80.0, 48),
+    "cci_percent": (-60.0, 60.0, 48),
+}
+"""First edge, last edge and number of the bins of a histogram; what lies outside counts in the bin at that end."""
 _MOST_IDS_KEPT: Final = 16
 SPREAD_BINS: Final = 48
 ROW_COLUMNS: Final = (
@@ -54,7 +60,9 @@ class ReleaseFacts:
         num_landmarked: radiographs with all 23 landmarks, by split.
         num_points: labelled landmarks of all radiographs.
         ages: radiographs by (split, age in years); None where it is not known.
+        ages_by_sex: radiographs by (sex, age in years); None where one is not known.
         alignment: moments of each of `ALIGNMENT` that is known of any radiograph.
+        alignment_histogram: int (bins,) by name, over `ALIGNMENT_BINS`; the same names as `alignment`.
         pixel_spacing_mm: moments; None where none is known.
         landmark_mean: float (23, 2), of points relative to the image's width and height, NaN where never labelled.
         landmark_sd: as landmark_mean.
@@ -71,7 +79,9 @@ class ReleaseFacts:
     num_landmarked: dict[str, int]
     num_points: int
     ages: dict[tuple[str, int | None], int]
+    ages_by_sex: dict[tuple[str | None, int | None], int]
     alignment: dict[str, Moments]
+    alignment_histogram: dict[str, NDArray[np.int64]]
     pixel_spacing_mm: Moments | None
     landmark_mean: NDArray[np.float64]
     landmark_sd: NDArray[np.float64]
@@ -137,6 +147,8 @@ def count_facts(tables: Iterable[pa.Table]) -> ReleaseFacts:
     num_masks: Counter[str] = Counter()
     num_landmarked: Counter[str] = Counter()
     ages: Counter[tuple[str, int | None]] = Counter()
+    ages_by_sex: Counter[tuple[str | None, int | None]] = Counter()
+    histograms = {name: np.zeros(bins[2], np.int64) for name, bins in ALIGNMENT_BINS.items()}
     running = {name: _Running() for name in (*ALIGNMENT, "pixel_spacing_mm")}
     points_num = np.zeros(NUM_LANDMARKS, np.int64)
     points_sum, points_squares = np.zeros((NUM_LANDMARKS, 2)), np.zeros((NUM_LANDMARKS, 2))
@@ -156,8 +168,12 @@ def count_facts(tables: Iterable[pa.Table]) -> ReleaseFacts:
             split for split, mask in zip(splits, table["mask_sha256"].to_pylist(), strict=True) if mask is not None
         )
         ages.update(zip(splits, table["age"].to_pylist(), strict=True))
+        sexes = _name_labels("sex", table["sex"].to_pylist())
+        ages_by_sex.update(zip(sexes, table["age"].to_pylist(), strict=True))
         for name, sums in running.items():
             sums.add(table[name])
+        for name, histogram in histograms.items():
+            histogram += _count_bins(table[name], *ALIGNMENT_BINS[name])
         shape = (-1, NUM_LANDMARKS, 2)
         points = table["landmarks_xy"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False)
         extent = np.stack([table["width"].to_numpy(), table["height"].to_numpy()], axis=1)
@@ -184,13 +200,21 @@ def count_facts(tables: Iterable[pa.Table]) -> ReleaseFacts:
         num_landmarked={split: num_landmarked[split] for split in SPLITS if num_samples[split]},
         num_points=int(points_num.sum()),
         ages=dict(ages),
+        ages_by_sex=dict(ages_by_sex),
         alignment={name: moments for name in ALIGNMENT if (moments := finished[name]) is not None},
+        alignment_histogram={name: histograms[name] for name in ALIGNMENT if finished[name] is not None},
         pixel_spacing_mm=finished["pixel_spacing_mm"],
         landmark_mean=mean,
         landmark_sd=np.where(known, np.sqrt(np.maximum(variance, 0)), np.nan),
         landmark_density=density,
         first_ids=tuple(first_ids),
     )
+
+
+def _count_bins(column: pa.ChunkedArray, low: float, high: float, num: int) -> NDArray[np.int64]:
+    values = column.drop_null().to_numpy().astype(np.float64)
+    cells = np.clip(np.floor((values - low) / (high - low) * num), 0, num - 1).astype(np.int64)
+    return np.bincount(cells, minlength=num)
 
 
 def _name_labels(name: str, values: list[Any]) -> list[Any]:

@@ -1,0 +1,149 @@
+"""What was measured, in words and tables: from result files alone, no number without its company."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cspine_bench.release.edition import Edition
+from cspine_bench.results import Figure, Result
+
+_OF_DISTRIBUTIONS: Final = re.compile(r"frechet|fid\b|fid_|kid\b|kid_|kernel|precision|recall|density|coverage")
+_FIDELITY: Final = re.compile(r"fidelity|distribution")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A result as a paper tells it.
+
+    Attributes:
+        name: of the measure, with its version.
+        path: of the result file.
+        summary: the finding in a sentence; "" where the result has none.
+        inputs: a line each: role, name, samples, digest.
+        encoder: how images were made into numbers; "" where none was used.
+        rows: of a table: figure, value, interval, direction, samples, note; only figures with all that they need.
+        left_out: the others, each with what it lacks.
+        made_by: code and seed.
+    """
+
+    name: str
+    path: str
+    summary: str
+    inputs: tuple[str, ...]
+    encoder: str
+    rows: tuple[tuple[str, ...], ...]
+    left_out: tuple[str, ...]
+    made_by: str
+
+
+def list_memorization(edition: Edition) -> list[Measured]:
+    """Results of a search for copies of training films."""
+    return [item for result, item in _list_all(edition) if _is_memorization(result)]
+
+
+def list_fidelity(edition: Edition) -> list[Measured]:
+    """Results that compare these images with others as distributions."""
+    return [item for result, item in _list_all(edition) if not _is_memorization(result) and _is_fidelity(result)]
+
+
+def list_others(edition: Edition) -> list[Measured]:
+    """All other results."""
+    return [item for result, item in _list_all(edition) if not _is_memorization(result) and not _is_fidelity(result)]
+
+
+def _is_memorization(result: Result) -> bool:
+    return "memorization" in result.measure
+
+
+def _is_fidelity(result: Result) -> bool:
+    return _FIDELITY.search(result.measure) is not None
+
+
+def _list_all(edition: Edition) -> list[tuple[Result, Measured]]:
+    own = edition.manifest.digest
+    return [(result, describe_result(name, result, own_digest=own)) for name, result in edition.results.items()]
+
+
+def describe_result(name: str, result: Result, *, own_digest: str) -> Measured:
+    """A result in words.
+
+    Args:
+        name: of its file, with or without the folder `evaluation/`.
+        result: its content.
+        own_digest: of the manifest of the dataset that is released.
+    """
+    rows, left_out = [], []
+    for figure in result.figures:
+        missing = _find_missing(figure, result)
+        if missing:
+            left_out.append(f"{_name_figure(figure)} ({', '.join(missing)})")
+        else:
+            rows.append(_build_row(figure))
+    inputs = [
+        f"{item.role}: {'this dataset' if item.digest == own_digest else item.name}, "
+        f"{item.num_samples:,} radiographs, manifest `{item.digest[:12]}`"
+        for item in result.inputs
+    ]
+    encoder = ""
+    if result.encoder is not None:
+        weights = result.encoder.weights_sha256
+        kept = "no weights" if weights is None else f"weights `{weights[:12]}`"
+        encoder = f"{result.encoder.name} ({kept}; resize: {result.encoder.resize}; {result.encoder.bit_depth} bit)"
+    code = f"cspine-bench {result.package_version}" + (
+        "" if result.commit is None else f", commit `{result.commit[:12]}`"
+    )
+    return Measured(
+        name=f"{result.measure} {result.measure_version}",
+        path=f"evaluation/{name.removeprefix('evaluation/')}",
+        summary=result.summary,
+        inputs=tuple(inputs),
+        encoder=encoder,
+        rows=tuple(rows),
+        left_out=tuple(left_out),
+        made_by=code + ("" if result.seed is None else f", seed {result.seed}"),
+    )
+
+
+def _find_missing(figure: Figure, result: Result) -> list[str]:
+    """What a figure lacks to be printed."""
+    missing = [] if figure.interval is not None else ["no interval"]
+    missing += [] if figure.num_used else ["no sample counts"]
+    # A distance of distributions without its encoder means nothing.
+    asks = _is_fidelity(result) and _OF_DISTRIBUTIONS.search(figure.name) is not None
+    return missing + (["no encoder named"] if asks and result.encoder is None else [])
+
+
+def _build_row(figure: Figure) -> tuple[str, ...]:
+    interval = figure.interval
+    if interval is None:
+        raise ValueError(f"figure {figure.name} has no interval to print")
+    ends = f"{format_number(interval.low)} to {format_number(interval.high)}"
+    unit = "" if figure.unit in ("", "share") else f" {figure.unit}"
+    return (
+        _name_figure(figure),
+        f"{format_number(figure.value)}{unit}",
+        f"{ends} ({interval.confidence * 100:g} %, {interval.method})",
+        figure.direction,
+        _describe_counts(figure),
+        figure.note,
+    )
+
+
+def _name_figure(figure: Figure) -> str:
+    group = ", ".join(f"{name}: {value}" for name, value in figure.subgroup.items())
+    return f"{figure.name} [{group}]" if group else figure.name
+
+
+def _describe_counts(figure: Figure) -> str:
+    parts: Sequence[str] = [
+        f"{role} {used:,} of {figure.num_available.get(role, used):,}" for role, used in figure.num_used.items()
+    ]
+    return ", ".join(parts)
+
+
+def format_number(value: float) -> str:
+    """Four digits that count; whole numbers in full."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:.4g}"

@@ -371,6 +371,13 @@ _ALL: Sequence[Rule] = (
         "The evidence is too thin to tell whether the threshold is met: not met is not excluded.",
         "Measure again on more radiographs, and build the release with the result.",
     ),
+    Rule(
+        "GATE-03",
+        "warning",
+        "quick",
+        "The evidence is too thin to tell whether the threshold is met, and the policy lets that pass.",
+        "Measure again on more radiographs, and build the release with the result.",
+    ),
 )
 
 RULES: Final[dict[str, Rule]] = {rule.code: rule for rule in _ALL}

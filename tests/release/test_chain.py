@@ -48,6 +48,11 @@ def test_the_chain_of_sampled_images(sampled: Path, tmp_path: Path) -> None:
     assert run["seen"]["recipe_sha256"] == [{"value": RECIPE, "num_samples": 10}]
     assert run["seen"]["sampler"] == [{"value": "ddim", "num_samples": 5}, {"value": "dpmpp-2m", "num_samples": 5}]
     assert values["training_data"]["status"] == "named"
+    assert values["training_data"]["recorded"] == {
+        "dataset_sha256": FILMS,
+        "num_films": 1200,
+        "sources": {"phantom": 1200},
+    }
     assert [item["name"] for item in values["training_data"]["datasets"]] == ["CSXA", "Phantoms"]
     assert values["code"] == {
         "package": "cspine-bench",

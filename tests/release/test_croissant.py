@@ -15,13 +15,14 @@ from sampled_source import SampledSource
 
 from cspine_bench.dataset.manifest import load_manifest, render_json
 from cspine_bench.dataset.write import write_dataset
-from cspine_bench.provenance import sha256_file
+from cspine_bench.provenance import sha256_bytes, sha256_file
 from cspine_bench.release.layout import CROISSANT_NAME
 from cspine_bench.release.papers.croissant import build_croissant
 from cspine_bench.schema import COLUMNS
 
 # rdflib, which mlcroissant parses with, warns of its own classes.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+RECORDED = "The dataset folder that the generator was trained on: 1,200 radiographs (phantom 1,200)"
 MINIMAL_RAI = (
     "rai:hasSyntheticData",
     "rai:dataLimitations",
@@ -73,6 +74,9 @@ def test_every_record_of_a_release_is_read(release: Path, caplog: pytest.LogCapt
                 found = record[f"default/{name}"]
                 assert (found.decode() if isinstance(found, bytes) else found) == row[name], name
     assert caplog.records == []
+    values = json.loads((release / CROISSANT_NAME).read_text())
+    assert values["prov:wasDerivedFrom"][0]["prov:label"].startswith("Not applicable")
+    assert not [limit for limit in values["rai:dataLimitations"] if "emorization" in limit]
 
 
 def test_a_split_and_the_names_of_classes(release: Path) -> None:
@@ -95,6 +99,8 @@ def test_files_are_those_that_lie_there(release: Path) -> None:
         assert files[name]["sha256"] == sha256_file(path)
         assert files[name]["contentSize"] == f"{path.stat().st_size} B"
         assert files[name]["containedIn"] == {"@id": "repo"}
+    listed = "".join(f"{sha256_file(path)}  {name}\n" for name, path in sorted(shards.items()))
+    assert files["repo"]["sha256"] == sha256_bytes(listed.encode())
     sets = [item["@id"] for item in values["distribution"] if item["@type"] == "cr:FileSet"]
     assert sets == ["train-shards", "validation-shards", "test-shards", "shards"]
 
@@ -121,9 +127,11 @@ def test_of_sampled_images_with_everything_stated(tmp_path: Path, describe: Call
     assert values["sameAs"] == ["https://huggingface.co/datasets/spine-group/cspine-synth"]
     assert values["license"] == "https://spdx.org/licenses/CC-BY-4.0"
     repository = values["distribution"][0]
-    assert repository["contentUrl"].endswith("/spine-group/cspine-synth/tree/refs%2Ftags%2Fv1.2.0")
-    assert [item["prov:label"] for item in values["prov:wasDerivedFrom"]] == ["CSXA", "Phantoms"]
+    assert repository["contentUrl"] == "https://huggingface.co/datasets/spine-group/cspine-synth"
+    assert "the tag v1.2.0" in repository["description"]
+    assert [item["prov:label"] for item in values["prov:wasDerivedFrom"]] == ["CSXA", "Phantoms", RECORDED]
     assert "dpmpp-2m" in values["prov:wasGeneratedBy"][0]["description"]
+    assert "arXiv:2510.22166" in values["prov:wasGeneratedBy"][0]["description"]
     assert "see evaluation/memorization.json" in values["rai:personalSensitiveInformation"][1]
     assert "evaluation/memorization.json: No copy was found among 60 samples." in values["rai:dataLimitations"]
     assert "Fidelity was not measured." in values["rai:dataLimitations"]

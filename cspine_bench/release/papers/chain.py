@@ -56,7 +56,7 @@ def build_release_json(edition: Edition) -> dict[str, Any]:
             "stated": training.stated,
             "status": training.status,
             "summary": training.summary,
-            "recorded": None if training.recorded is None else dict(training.recorded),
+            "recorded": training.recorded,
             "datasets": [item.model_dump(mode="json") for item in training.datasets],
         },
         "code": {

@@ -78,7 +78,7 @@ def build_cff(edition: Edition) -> str:
 _METHOD: Final = {
     "type": "article",
     "title": f"arXiv {METHOD_ARXIV}",
-    "notes": "The scientific model of the generator's code. Title and authors are on its page.",
+    "notes": "The study that the code behind this dataset follows. Title and authors are on its page.",
     "authors": [{"name": f"Authors of arXiv {METHOD_ARXIV}"}],
     "identifiers": [{"type": "other", "value": f"arXiv:{METHOD_ARXIV}", "description": "Preprint, CC BY 4.0"}],
     "url": f"https://arxiv.org/abs/{METHOD_ARXIV}",

@@ -155,8 +155,8 @@ def _list_files(edition: Edition) -> list[dict[str, Any]]:
         "@type": "cr:FileObject",
         "@id": REPOSITORY_ID,
         "name": REPOSITORY_ID,
-        "description": "The repository. A folder has no hash of its own: sha256 is that of the output of "
-        "`LC_ALL=C sha256sum data/*.parquet`, run in it.",
+        "description": f"The repository; the tag v{edition.recipe.version} holds these files. A folder has no hash of "
+        "its own: sha256 is that of the output of `LC_ALL=C sha256sum data/*.parquet`, run in it.",
         "contentUrl": _find_repository(edition.recipe),
         "encodingFormat": "git+https",
         "sha256": sha256_bytes(listed.encode()),
@@ -183,10 +183,8 @@ def _list_files(edition: Edition) -> list[dict[str, Any]]:
 
 
 def _find_repository(recipe: ReleaseRecipe) -> str:
-    if recipe.hub_id is None:
-        return "."
-    # mlcroissant clones such an address and checks the tag out, so that the hashes stay true when main moves on.
-    return f"{hub_page(recipe.hub_id)}/tree/refs%2Ftags%2Fv{recipe.version}"
+    # Without a revision: mlcroissant fetches one as a branch, which git refuses for an annotated tag.
+    return "." if recipe.hub_id is None else hub_page(recipe.hub_id)
 
 
 def _build_file_set(name: str, description: str, splits: list[str]) -> dict[str, Any]:

@@ -54,9 +54,11 @@ def _list_limitations(edition: Edition) -> list[str]:
         f"vertebra mask for {sum(facts.num_masks.values()):,}.",
     ]
     limits += [f"evaluation/{name}: {result.summary}" for name, result in edition.results.items() if result.summary]
-    for measure in ("fidelity", "memorization"):
-        if not _find_results(edition, measure):
-            limits.append(f"{measure.capitalize()} was not measured.")
+    if not _find_results(edition, "fidelity"):
+        limits.append("Fidelity was not measured.")
+    learned = find_training(edition.recipe, edition.manifest).status != "not applicable"
+    if learned and not _find_results(edition, "memorization"):
+        limits.append("Memorization was not measured.")
     return limits
 
 
@@ -105,9 +107,17 @@ def _list_annotation(labels: dict[Any, int]) -> list[str]:
 
 def _list_origins(edition: Edition) -> list[dict[str, Any]]:
     training = find_training(edition.recipe, edition.manifest)
-    if training.datasets:
-        return [_build_origin(item) for item in training.datasets]
-    return [{"@type": "prov:Entity", "prov:label": training.summary}]
+    origins = [_build_origin(item) for item in training.datasets]
+    if not origins:
+        origins = [{"@type": "prov:Entity", "prov:label": training.summary}]
+    recorded = training.recorded
+    if recorded is not None:
+        count = "an unknown number of" if recorded["num_films"] is None else f"{recorded['num_films']:,}"
+        kinds = ", ".join(f"{kind} {number:,}" for kind, number in recorded["sources"].items()) or "kind unknown"
+        label = f"The dataset folder that the generator was trained on: {count} radiographs ({kinds})"
+        digest = f"sha256:{recorded['dataset_sha256']}"
+        origins.append({"@type": "prov:Entity", "prov:label": label, "identifier": digest})
+    return origins
 
 
 def _build_origin(item: TrainingData) -> dict[str, Any]:
@@ -130,6 +140,8 @@ def _list_activities(edition: Edition) -> list[dict[str, Any]]:
         found = sorted(str(value) for value in facts.count(column) if value is not None)
         if found:
             settings.append(f"{column} {', '.join(found)}")
+    if find_training(edition.recipe, edition.manifest).status != "not applicable":
+        settings.append(f"scientific model of arXiv:{METHOD_ARXIV}")
     generated = {
         "@type": "prov:Activity",
         "prov:label": f"Generation by {name_generators(edition)}",
@@ -141,7 +153,7 @@ def _list_activities(edition: Edition) -> list[dict[str, Any]]:
     packaged = {
         "@type": "prov:Activity",
         "prov:label": f"Release by cspine-bench {edition.package_version}",
-        "description": f"Commit {edition.commit or 'not known'}. The scientific model is that of arXiv:{METHOD_ARXIV}.",
+        "description": f"Commit {edition.commit or 'not recorded'}.",
         "prov:wasAssociatedWith": agent,
     }
     return [generated, packaged]

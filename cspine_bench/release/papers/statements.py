@@ -27,14 +27,14 @@ class Training:
             "named": by the publisher; "not stated": neither.
         summary: the same as a sentence.
         datasets: that the publisher names.
-        recorded: what the generator noted of its training films when it sampled: `dataset_sha256`, `sources` (films by
-            kind), `num_films`; None where it noted nothing.
+        recorded: what the generator noted when it sampled of the dataset folder it was trained on: `dataset_sha256` of
+            its manifest, `num_films`, and `sources` (films by kind, empty: not noted); None where it noted nothing.
     """
 
     status: TrainingStatus
     summary: str
     datasets: tuple[TrainingData, ...]
-    recorded: Mapping[str, Any] | None
+    recorded: dict[str, Any] | None
 
     @property
     def stated(self) -> bool:
@@ -52,18 +52,28 @@ def find_training(recipe: ReleaseRecipe, manifest: Manifest) -> Training:
     if manifest.source.get("kind") in _NOBODYS:
         summary = "Not applicable: the images are drawn by an analytic phantom, which learns from no data."
         return Training("not applicable", summary, recipe.training_data, None)
-    recorded = manifest.source.get("training_data")
-    recorded = recorded if isinstance(recorded, Mapping) else None
-    sources = recorded.get("sources") if recorded is not None else None
+    recorded = _read_record(manifest.source.get("training_data"))
     patients = any(item.patients for item in recipe.training_data)
-    if isinstance(sources, Mapping) and sources and set(sources) <= _NOBODYS and not patients:
-        summary = f"Analytic phantom, no patients: {sum(sources.values()):,} drawn radiographs."
+    if recorded is not None and recorded["sources"] and set(recorded["sources"]) <= _NOBODYS and not patients:
+        summary = f"Analytic phantom, no patients: {sum(recorded['sources'].values()):,} drawn radiographs."
         return Training("no patients", summary, recipe.training_data, recorded)
     if recipe.training_data:
         summary = "; ".join(_describe_training(item) for item in recipe.training_data) + "."
         return Training("named", summary, recipe.training_data, recorded)
     summary = "Not stated: the publisher did not name the training data."
     return Training("not stated", summary, (), recorded)
+
+
+def _read_record(values: Any) -> dict[str, Any] | None:
+    if not isinstance(values, Mapping):
+        return None
+    sha256, films, sources = values.get("dataset_sha256"), values.get("num_films"), values.get("sources")
+    counts = sources if isinstance(sources, Mapping) else {}
+    return {
+        "dataset_sha256": sha256 if isinstance(sha256, str) else None,
+        "num_films": films if isinstance(films, int) else None,
+        "sources": {str(kind): number for kind, number in sorted(counts.items()) if isinstance(number, int)},
+    }
 
 
 def _describe_training(item: TrainingData) -> str:

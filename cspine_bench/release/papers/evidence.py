@@ -9,6 +9,7 @@ from cspine_bench.release.edition import Edition
 from cspine_bench.results import Figure, Result
 
 _OF_DISTRIBUTIONS: Final = re.compile(r"frechet|fid\b|fid_|kid\b|kid_|kernel|precision|recall|density|coverage")
+_NOISE: Final = 1e-12
 _FIDELITY: Final = re.compile(r"fidelity|distribution")
 
 
@@ -22,7 +23,9 @@ class Measured:
         summary: the finding in a sentence; "" where the result has none.
         inputs: a line each: role, name, samples, digest.
         encoder: how images were made into numbers; "" where none was used.
-        rows: of a table: figure, value, interval, direction, samples, note; only figures with all that they need.
+        header: of the table of figures.
+        rows: of that table; only figures with all that they need.
+        shared: what holds for all rows, and so is no column.
         left_out: the others, each with what it lacks.
         made_by: code and seed.
     """
@@ -32,7 +35,9 @@ class Measured:
     summary: str
     inputs: tuple[str, ...]
     encoder: str
+    header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    shared: tuple[str, ...]
     left_out: tuple[str, ...]
     made_by: str
 
@@ -73,7 +78,8 @@ def describe_result(name: str, result: Result, *, own_digest: str) -> Measured:
         result: its content.
         own_digest: of the manifest of the dataset that is released.
     """
-    rows, left_out = [], []
+    rows: list[dict[str, str]] = []
+    left_out: list[str] = []
     for figure in result.figures:
         missing = _find_missing(figure, result)
         if missing:
@@ -93,13 +99,16 @@ def describe_result(name: str, result: Result, *, own_digest: str) -> Measured:
     code = f"cspine-bench {result.package_version}" + (
         "" if result.commit is None else f", commit `{result.commit[:12]}`"
     )
+    header, cells, shared = _fold(rows)
     return Measured(
         name=f"{result.measure} {result.measure_version}",
         path=f"evaluation/{name.removeprefix('evaluation/')}",
         summary=result.summary,
         inputs=tuple(inputs),
         encoder=encoder,
-        rows=tuple(rows),
+        header=header,
+        rows=cells,
+        shared=shared,
         left_out=tuple(left_out),
         made_by=code + ("" if result.seed is None else f", seed {result.seed}"),
     )
@@ -114,25 +123,38 @@ def _find_missing(figure: Figure, result: Result) -> list[str]:
     return missing + (["no encoder named"] if asks and result.encoder is None else [])
 
 
-def _build_row(figure: Figure) -> tuple[str, ...]:
+_COLUMNS: Final = ("figure", "value", "interval", "interval by", "direction", "samples used", "note")
+_ALWAYS: Final = ("figure", "value", "interval")
+
+
+def _build_row(figure: Figure) -> dict[str, str]:
     interval = figure.interval
     if interval is None:
         raise ValueError(f"figure {figure.name} has no interval to print")
-    ends = f"{format_number(interval.low)} to {format_number(interval.high)}"
     unit = "" if figure.unit in ("", "share") else f" {figure.unit}"
-    return (
-        _name_figure(figure),
-        f"{format_number(figure.value)}{unit}",
-        f"{ends} ({interval.confidence * 100:g} %, {interval.method})",
-        figure.direction,
-        _describe_counts(figure),
-        figure.note,
-    )
+    ends = f"{format_number(interval.low)} to {format_number(interval.high)}"
+    by = f"{interval.confidence * 100:g} %, {interval.method}"
+    value = f"{format_number(figure.value)}{unit}"
+    told = (_name_figure(figure), value, ends, by, figure.direction, _describe_counts(figure), figure.note)
+    return dict(zip(_COLUMNS, told, strict=True))
+
+
+def _fold(rows: Sequence[dict[str, str]]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """Header, cells, and what is the same in all rows: a column of equal cells tells nothing ten times."""
+    kept = [name for name in _COLUMNS if name in _ALWAYS or _tells(rows, name)]
+    alike = [name for name in _COLUMNS if rows and name not in kept and rows[0][name]]
+    titles = {"interval by": "intervals"}
+    shared = tuple(f"{titles.get(name, name)}: {rows[0][name]}" for name in alike)
+    return tuple(kept), tuple(tuple(row[name] for name in kept) for row in rows), shared
+
+
+def _tells(rows: Sequence[dict[str, str]], name: str) -> bool:
+    return len({row[name] for row in rows}) > 1 or (len(rows) == 1 and rows[0][name] != "")
 
 
 def _name_figure(figure: Figure) -> str:
     group = ", ".join(f"{name}: {value}" for name, value in figure.subgroup.items())
-    return f"{figure.name} [{group}]" if group else figure.name
+    return f"`{figure.name}` [{group}]" if group else f"`{figure.name}`"
 
 
 def _describe_counts(figure: Figure) -> str:
@@ -143,7 +165,9 @@ def _describe_counts(figure: Figure) -> str:
 
 
 def format_number(value: float) -> str:
-    """Four digits that count; whole numbers in full."""
+    """Four digits that count; whole numbers in full; what is left of a zero after rounding is zero."""
+    if abs(value) < _NOISE:
+        return "0"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:.4g}"

@@ -10,6 +10,7 @@ from cspine_bench.release.edition import Edition
 from cspine_bench.release.facts import ReleaseFacts
 from cspine_bench.release.layout import metadata_name
 from cspine_bench.release.licence_ids import hub_licence_fields
+from cspine_bench.release.papers.templates import inline
 from cspine_bench.schema import COLUMNS, build_card_features
 
 _PIXEL_COLUMNS: Final = tuple(name for name, column in COLUMNS.items() if column.dtype == "image")
@@ -121,7 +122,7 @@ def _describe(edition: Edition, tags: Sequence[str]) -> dict[str, Any]:
         *(["machine-generated"] if labelled - {"reader"} else []),
     ]
     return {
-        "pretty_name": recipe.title,
+        "pretty_name": inline(recipe.title or ""),
         **hub_licence_fields(recipe.license or ""),
         "language": ["en"],
         "annotations_creators": creators or ["no-annotation"],

@@ -28,7 +28,7 @@ def render_template(name: str, values: dict[str, Any]) -> str:
     )
     environment.filters["inline"] = inline
     environment.filters["cell"] = cell
-    text = environment.from_string((_find_folder() / name).read_text(encoding="utf-8")).render(values)
+    text = environment.from_string((find_templates() / name).read_text(encoding="utf-8")).render(values)
     text = re.sub(r"[ \t]+\n", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
@@ -43,7 +43,7 @@ def cell(text: str) -> str:
     return inline(text).replace("\\|", "|").replace("|", "\\|")
 
 
-def _find_folder() -> Traversable:
-    """Inside an installed package; in a checkout, where people look for them."""
+def find_templates() -> Traversable:
+    """The folder of templates and licence texts: in an installed package, or where people look for it in a checkout."""
     packed = resources.files("cspine_bench.release") / "templates"
     return packed if packed.is_dir() else Path(__file__).parents[3] / "dataset_card"

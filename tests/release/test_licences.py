@@ -88,7 +88,7 @@ def test_a_licence_that_the_hub_does_not_know_is_named_and_linked() -> None:
     ("settings", "message"),
     [
         ({"license": "MIT"}, r"'MIT': no text .* CC-BY-4.0, .* `license: LicenseRef-NAME`"),
-        ({"license": "cc-by-4.0"}, "no text of it"),
+        ({"license": "cc-by-4.0"}, r"no text of it .* did you mean CC-BY-4\.0\?"),
         ({"license": "CC-BY-9.9", "license_text": "x"}, "no text of it"),
         ({"license": "LicenseRef-../up", "license_text": "x"}, "no text of it"),
         ({"license": "LicenseRef-Ours"}, "no text of it .* `license_text`"),

@@ -2,9 +2,7 @@
 
 import json
 import re
-from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Final
 
 from cspine_bench.errors import ReleaseError
@@ -12,6 +10,7 @@ from cspine_bench.release.edition import Edition
 from cspine_bench.release.layout import LICENCE_NAME, REUSE_NAME
 from cspine_bench.release.licence_ids import CUSTOM_PREFIX, HUB_LICENCES
 from cspine_bench.release.papers.statements import find_url, name_creator
+from cspine_bench.release.papers.templates import find_templates
 from cspine_bench.release.recipe import ANONYMOUS, ReleaseRecipe
 
 _CUSTOM: Final = re.compile(rf"{CUSTOM_PREFIX}[A-Za-z0-9.-]+")
@@ -53,17 +52,19 @@ def read_licence_text(recipe: ReleaseRecipe) -> bytes:
         return shipped[licence].read_bytes()
     may_bring = licence in HUB_LICENCES or _CUSTOM.fullmatch(licence) is not None
     if recipe.license_text is None or not may_bring:
+        near = [spdx for spdx in shipped if spdx.lower() == licence.lower()]
+        hint = f"did you mean {near[0]}? " if near else ""
         raise ReleaseError(
-            f"license {licence!r}: no text of it is known here; choose one of {', '.join(shipped)}, or call your own "
-            f"terms `license: {CUSTOM_PREFIX}NAME` (letters, digits, dots, dashes), with their text as `license_text`"
+            f"license {licence!r}: no text of it is known here; {hint}choose one of {', '.join(shipped)}, or call "
+            f"your own terms `license: {CUSTOM_PREFIX}NAME` (letters, digits, dots, dashes) and give their text as "
+            "`license_text`"
         )
     return (recipe.license_text.rstrip("\n") + "\n").encode()
 
 
 def list_licences() -> dict[str, Traversable]:
-    """Files of the licence texts that are shipped, by SPDX id, sorted: inside a wheel, or in the checkout."""
-    packed = resources.files("cspine_bench.release") / "templates" / "licenses"
-    folder = packed if packed.is_dir() else Path(__file__).parents[3] / "dataset_card" / "licenses"
+    """Files of the licence texts that are shipped, by SPDX id, sorted."""
+    folder = find_templates() / "licenses"
     return {file.name.removesuffix(".txt"): file for file in sorted(folder.iterdir(), key=lambda file: file.name)}
 
 

@@ -7,10 +7,10 @@ that the evaluations-and-datasets track of NeurIPS 2026 asks for.
 from typing import Any
 
 from cspine_bench.release.edition import Edition
+from cspine_bench.release.papers.evidence import list_memorization
+from cspine_bench.release.papers.limits import OUT_OF_SCOPE, is_trained, list_direct_uses, list_limits
 from cspine_bench.release.papers.statements import METHOD_ARXIV, find_notice, find_training, name_generators
 from cspine_bench.release.recipe import TrainingData
-
-_NOT_CLINICAL = "Not for diagnosis, for treatment, or as evidence that a device works on patients."
 
 
 def build_responsible_fields(edition: Edition) -> dict[str, Any]:
@@ -29,14 +29,14 @@ def build_responsible_fields(edition: Edition) -> dict[str, Any]:
         "rai:dataBiases": _list_biases(edition),
         "rai:personalSensitiveInformation": _list_personal(edition),
         "rai:dataUseCases": [
-            recipe.purpose
-            or "Research on landmark detection, vertebra segmentation and classification in lateral "
-            "cervical-spine radiographs.",
-            _NOT_CLINICAL,
+            *([] if recipe.purpose is None else [recipe.purpose]),
+            *list_direct_uses(edition),
+            *(f"Not for: {use}" for use in OUT_OF_SCOPE),
         ],
         "rai:dataSocialImpact": "Radiographs that depict no patient can be shared where films cannot. They may carry "
         "the biases of what they were made from into what is trained on them, and may be mistaken for films: every "
-        "image carries its mark of origin inside the PNG, and every row in `synthetic`. " + _NOT_CLINICAL,
+        "image carries its mark of origin inside the PNG, and every row in `synthetic`. "
+        f"Not for: {OUT_OF_SCOPE[0]}",
         "rai:dataAnnotationProtocol": _list_annotation(labels),
         "rai:dataReleaseMaintenancePlan": "A version that is out never changes; a correction is a new version with an "
         f"entry in CHANGELOG.md. Contact: {recipe.contact or 'not stated'}.",
@@ -46,24 +46,15 @@ def build_responsible_fields(edition: Edition) -> dict[str, Any]:
 
 
 def _list_limitations(edition: Edition) -> list[str]:
-    facts = edition.facts
     limits = [
         find_notice(edition),
         "What is measured on synthetic radiographs need not hold for films of patients.",
-        f"All 23 landmarks are given for {sum(facts.num_landmarked.values()):,} of {facts.total:,} radiographs, a "
-        f"vertebra mask for {sum(facts.num_masks.values()):,}.",
+        *list_limits(edition),
+        *(f"evaluation/{name}: {result.summary}" for name, result in edition.results.items() if result.summary),
     ]
-    limits += [f"evaluation/{name}: {result.summary}" for name, result in edition.results.items() if result.summary]
-    if not _find_results(edition, "fidelity"):
-        limits.append("Fidelity was not measured.")
-    learned = find_training(edition.recipe, edition.manifest).status != "not applicable"
-    if learned and not _find_results(edition, "memorization"):
-        limits.append("Memorization was not measured.")
+    if is_trained(edition) and not list_memorization(edition):
+        limits.append("Whether images copy training data was not measured.")
     return limits
-
-
-def _find_results(edition: Edition, measure: str) -> list[str]:
-    return [f"evaluation/{name}" for name, result in edition.results.items() if result.measure == measure]
 
 
 def _list_biases(edition: Edition) -> list[str]:
@@ -85,7 +76,7 @@ def _list_personal(edition: Edition) -> list[str]:
     training = find_training(edition.recipe, edition.manifest)
     statements = ["No radiograph depicts a patient; sex, age and disease in a row describe no person."]
     if any(item.patients for item in training.datasets):
-        searched = _find_results(edition, "memorization")
+        searched = [item.path for item in list_memorization(edition)]
         statements.append(
             "The generator was trained on images of patients, and may have memorized some of them: "
             + (f"see {', '.join(searched)}." if searched else "whether it has was not measured.")

@@ -7,6 +7,7 @@ import click
 
 from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, Printing, printing_options
 from cspine_bench.cli.output import format_count, format_size, print_note, print_result, show_progress
+from cspine_bench.cli.release_push import push
 
 if TYPE_CHECKING:
     from cspine_bench.release.build import BuiltRelease
@@ -21,6 +22,9 @@ def release() -> None:
     Example:
       cspine-bench release build ds --out rel --webdataset
     """
+
+
+release.add_command(push)
 
 
 @release.command()

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cspine_bench.cli.options import EXISTING_PATH, Printing, printing_options
-from cspine_bench.cli.output import format_count, format_size, format_table, print_result, show_progress
+from cspine_bench.cli.output import format_count, format_size, format_table, print_note, print_result, show_progress
 
 if TYPE_CHECKING:
     from cspine_bench.release.push import Pushed
     from cspine_bench.release.rules import Level
 
+_UNNAMED = (
+    "Its card does not name the repository; `release build --set hub_id={}` makes one that does, in a new version."
+)
+
 
 @click.command()
-@click.argument("rel", type=EXISTING_PATH)
+@click.argument("rel", type=EXISTING_PATH, metavar="RELEASE")
 @click.argument("repository", metavar="OWNER/NAME")
 @click.option(
     "--level",
@@ -26,8 +30,8 @@ if TYPE_CHECKING:
 )
 @click.option("--private/--public", "private", default=None, help="Who sees a new repository.  [private]")
 @click.option("--pull-request", is_flag=True, help="Gather the files in a pull request, and merge it.")
-@click.option("--mirror/--no-mirror", default=None, help="Push REL-wds too.  [if it is there]")
-@click.option("--mirror-repo", metavar="OWNER/NAME", help="Where REL-wds goes.  [OWNER/NAME-wds]")
+@click.option("--mirror/--no-mirror", default=None, help="Push RELEASE-wds too.  [if it is there]")
+@click.option("--mirror-repo", metavar="OWNER/NAME", help="Where RELEASE-wds goes.  [OWNER/NAME-wds]")
 @click.option("--policy", type=EXISTING_PATH, help="Thresholds that the evidence must meet.")
 @click.option("--key", type=EXISTING_PATH, help="Public key that the release must be signed with.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that check.")
@@ -38,10 +42,12 @@ def push(rel: Path, repository: str, printing: Printing, **asked: Any) -> None:
 
     \b
     Example:
-      cspine-bench release push release owner/name --dry-run
+      cspine-bench release push rel owner/spines --dry-run
     """
     with show_progress("Uploading", quiet=printing.quiet) as on_progress:
         done = _push(rel, repository, on_progress=on_progress, **asked)
+    if not all(one.named for one in done):
+        print_note(_UNNAMED.format(repository), quiet=printing.quiet)
     document = {"dry_run": asked["dry_run"], "repositories": [dataclasses.asdict(one) for one in done]}
     print_result(document, _describe(done, dry_run=asked["dry_run"]), as_json=printing.as_json)
 

@@ -47,6 +47,7 @@ class Pushed:
         commit: that the tag names; None in a dry run, unless the release is published already.
         private: whether only its owner sees the repository.
         load_line: how to use it.
+        named: whether its card and other papers name this repository; otherwise they can say no more than PATH/TO/NAME.
         num_files: of the release.
         num_bytes: of the release.
         operations: in their order; empty: it was published already.
@@ -58,6 +59,7 @@ class Pushed:
     commit: str | None
     private: bool
     load_line: str
+    named: bool
     num_files: int
     num_bytes: int
     operations: tuple[Operation, ...]
@@ -328,6 +330,7 @@ def _report(hub: Hub, job: _Job, commit: str | None) -> Pushed:
         commit=commit,
         private=job.private,
         load_line=f'load_dataset("{parcel.repository}", revision="{parcel.tag}")',
+        named=parcel.named,
         num_files=len(parcel.files),
         num_bytes=parcel.num_bytes,
         operations=job.operations,

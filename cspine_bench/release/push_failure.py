@@ -50,6 +50,8 @@ class Failure:
         said = _shorten(str(chain[-1]) or type(chain[-1]).__name__)
         if isinstance(error, json.JSONDecodeError):
             said = "the answer is not the Hub's, but perhaps a gateway's"
+        if isinstance(error, PermissionError) and error.filename is None:
+            return cls(403, said, None, False)  # of the Xet transfer
         lasting = _is_offline(error) or any(isinstance(one, OSError) and one.filename is not None for one in chain)
         return cls(None, said, None, not lasting and any(_may_pass(one) for one in chain))
 

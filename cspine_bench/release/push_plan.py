@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import yaml
-
 from cspine_bench.errors import ReleaseError
-from cspine_bench.release.layout import CITATION_NAME, MIRROR_SUFFIX, RELEASE_NAME, SEALS, SUMS_NAME
+from cspine_bench.release.layout import MIRROR_SUFFIX, RELEASE_NAME, SEALS, SUMS_NAME
 from cspine_bench.release.seal import parse_sums
 
 Action = Literal[
@@ -50,11 +48,12 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Parcel:
-    """One folder and the dataset repository it goes to."""
+    """One folder and the dataset repository it goes to. `named`: its papers say so; otherwise they name none."""
 
     folder: Path
     repository: str
     tag: str
+    named: bool
     files: tuple[LocalFile, ...]
 
     @property
@@ -114,8 +113,13 @@ def load_parcel(folder: Path, repository: str) -> Parcel:
         if path.is_symlink() or not path.is_file():
             raise ReleaseError(f"{path}: {SUMS_NAME} lists it, but no such file is there; build the release again")
         files.append(LocalFile(name, path, path.stat().st_size, hashes[name]))
-    _check_named_repository(folder, repository)
-    return Parcel(folder, repository, f"v{_read_version(folder)}", tuple(files))
+    version, named = _read_papers(folder)
+    if named is not None and repository not in (named, f"{named}{MIRROR_SUFFIX}"):
+        raise ReleaseError(
+            f"{folder}: its papers send readers to {named}, not to {repository}; push it there, or build it again with "
+            f"`--set hub_id={repository.removesuffix(MIRROR_SUFFIX)}`"
+        )
+    return Parcel(folder, repository, f"v{version}", named is not None, tuple(files))
 
 
 def find_fault(file: LocalFile, found: HubFile | None) -> str | None:
@@ -213,31 +217,17 @@ def _say_hashes(name: str, kind: str, there: str, here: str) -> str:
     return f"{name}: has {kind} {there} there and {here} here"
 
 
-def _read_version(folder: Path) -> str:
-    path = folder / CITATION_NAME
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ReleaseError(f"{path}: cannot be read ({error}); build the release again") from error
-    version = document.get("version") if isinstance(document, dict) else None
-    if not isinstance(version, str) or not _VERSION.fullmatch(f"v{version}"):
-        raise ReleaseError(f"{path}: `version` is {version!r}, not of the form 1.0.0; build the release again")
-    return version
-
-
-def _check_named_repository(folder: Path, repository: str) -> None:
+def _read_papers(folder: Path) -> tuple[str, str | None]:
+    """Version, and the repository that the papers send readers to."""
     path = folder / RELEASE_NAME
     try:
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ReleaseError(f"{path}: cannot be read ({error}); build the release again") from error
-    recipe = document.get("recipe") if isinstance(document, dict) else None
-    named = recipe.get("hub_id") if isinstance(recipe, dict) else None
-    if named is not None and repository not in (named, f"{named}{MIRROR_SUFFIX}"):
-        raise ReleaseError(
-            f"{folder}: its papers send readers to {named}, not to {repository}; push it there, or build it again with "
-            f"hub_id {repository}"
-        )
+        version, named = document["version"], document["recipe"]["hub_id"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ReleaseError(f"{path}: does not give version and hub_id ({error}); build the release again") from error
+    if not isinstance(version, str) or not _VERSION.fullmatch(f"v{version}"):
+        raise ReleaseError(f"{path}: `version` is {version!r}, not of the form 1.0.0; build the release again")
+    return version, named
 
 
 def _order(tag: str) -> tuple[int, int, int, bool, str]:

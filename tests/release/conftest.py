@@ -1,7 +1,8 @@
 """Shared by the tests of releases: a small dataset and a release of it with its mirror, made once."""
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
 
+from hub_server import WRITER, HubServer
 from toy_source import ToySource
 
 from cspine_bench.dataset.write import write_dataset
@@ -45,3 +47,35 @@ def release(built: Path) -> Path:
 def mirror(built: Path) -> Path:
     """Its WebDataset mirror. Not to be changed."""
     return built / "rel-wds"
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were asked of the clock, which does not wait."""
+    asked: list[float] = []
+    monkeypatch.setattr(time, "sleep", asked.append)
+    return asked
+
+
+@pytest.fixture(scope="session")
+def http_client() -> Iterator[None]:
+    """One HTTP client for all: each one reads the machine's certificates."""
+    from huggingface_hub import close_session
+
+    yield
+    close_session()
+
+
+@pytest.fixture
+def hub(release: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float], http_client: None) -> Iterator[HubServer]:
+    """A Hub on this machine, that the client reaches with a token that may write."""
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_TOKEN", WRITER)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    # Read at import: without it the client looks for the Xet storage, which this Hub does not have.
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    # The largest file goes in two parts.
+    part_bytes = max(path.stat().st_size for path in release.rglob("*")) // 2 + 1
+    with HubServer(part_bytes=part_bytes) as server:
+        yield server

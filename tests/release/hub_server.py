@@ -19,7 +19,7 @@ from hub_state import LFS_SUFFIXES, Entry, HubState, Pull, Refused, Repository
 
 WRITER, READER = "hf_WriterTokenOfTheTests", "hf_ReaderTokenOfTheTests"
 OWNER = "spine-lab"
-_PAGE = 9
+_PAGE = 25
 _WHEN = "2026-01-01T00:00:00.000Z"
 
 
@@ -101,6 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
+        # So that no connection outlives its server in the client's pool.
+        self.send_header("Connection", "close")
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", headers.get("Content-Length", str(len(data))))

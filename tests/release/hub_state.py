@@ -137,6 +137,18 @@ class HubState:
         repo.branches["main"] = repo.add_commit(None, {".gitattributes": repo.add_blob(attributes.encode())}, "initial")
         return repo
 
+    def put(self, name: str, files: dict[str, bytes]) -> str:
+        """Commit files to main as if somebody had pushed them."""
+        lines: list[dict[str, Any]] = [{"key": "header", "value": {"summary": "by hand"}}]
+        for path, data in files.items():
+            if path.endswith(LFS_SUFFIXES):
+                sha256 = hashlib.sha256(data).hexdigest()
+                self.store[sha256] = data
+                lines.append({"key": "lfsFile", "value": {"path": path, "oid": sha256}})
+            else:
+                lines.append({"key": "file", "value": {"path": path, "content": base64.b64encode(data).decode()}})
+        return self.commit(name, "main", lines)
+
     def commit(self, name: str, revision: str, lines: list[dict[str, Any]]) -> str:
         repo = self.repositories[name]
         parent = repo.resolve(revision)

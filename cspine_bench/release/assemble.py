@@ -286,7 +286,10 @@ def explain_unreadable(path: Path) -> Iterator[None]:
     """Turn what pyarrow raises on a damaged shard into a DataError that says what to do."""
     try:
         yield
-    except (pa.ArrowException, FileNotFoundError) as error:
+    except (pa.ArrowException, OSError) as error:
+        # pyarrow too says OSError, of what it cannot read in a file; it has no number then.
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
+            raise
         raise DataError(
             f"{path}: cannot be read ({error}); run `cspine-bench dataset verify` on the dataset, "
             "and fetch or make it again"

@@ -159,6 +159,7 @@ def plan_release(dataset: Path, out: Path, recipe: ReleaseRecipe, **asked: Any) 
         "mirror": str(mirror_of(out)) if mirrored else None,
         "name": inputs.recipe.name,
         "version": inputs.recipe.version,
+        "date": str(inputs.recipe.date),
         "license": inputs.recipe.license,
         "num_samples": inputs.facts.num_samples,
         "shard_bytes": sum(shard.num_bytes for shard in inputs.folder.manifest.shards) * (2 if mirrored else 1),

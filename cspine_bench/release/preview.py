@@ -101,9 +101,8 @@ def sign_png(record: Record, credentials: Credentials) -> bytes:
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}],
     }
     # A preview would be larger than the radiograph itself.
-    settings = canonical_json({"builder": {"thumbnail": {"enabled": False}}})
+    context = c2pa.Context.from_dict({"builder": {"thumbnail": {"enabled": False}}})
     try:
-        c2pa.load_settings(settings)
         signer = c2pa.Signer.from_info(
             c2pa.C2paSignerInfo(
                 alg=c2pa.C2paSigningAlg.ES256,
@@ -113,7 +112,7 @@ def sign_png(record: Record, credentials: Credentials) -> bytes:
             )
         )
         out = io.BytesIO()
-        with c2pa.Builder(canonical_json(manifest)) as builder:
+        with c2pa.Builder(canonical_json(manifest), context) as builder:
             builder.sign(signer, "image/png", io.BytesIO(record.image), out)
         return out.getvalue()
     except (c2pa.C2paError, OSError) as error:

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
@@ -56,6 +57,8 @@ def _build_and_end(dataset: Path, out: Path) -> None:
         build_release(dataset, out, RECIPE, mirror=True)
         status = 0
     finally:
+        if status:
+            traceback.print_exc()
         os._exit(status)
 
 

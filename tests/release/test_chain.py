@@ -36,7 +36,8 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_chain_of_sampled_images(sampled: Path, tmp_path: Path) -> None:
     digest = load_manifest(sampled).digest
-    edition = make_edition(sampled, tmp_path / "s", results={"memorization.json": make_result(digest)}, **FULL_RECIPE)
+    results = {"memorization.json": make_result(digest), "balance.json": make_result(digest, measure="balance")}
+    edition = make_edition(sampled, tmp_path / "s", results=results, **FULL_RECIPE)
     values = json.loads(render_json(build_release_json(edition)))
     assert (values["id"], values["version"], values["date"]) == ("spine-group/cspine-synth", "1.2.0", "2026-01-02")
     assert values["num_samples"] == {"train": 6, "validation": 2, "test": 2}
@@ -64,9 +65,11 @@ def test_the_chain_of_sampled_images(sampled: Path, tmp_path: Path) -> None:
         path = sampled / file["path"]
         assert (file["sha256"], file["num_bytes"]) == (sha256_file(path), path.stat().st_size)
     assert sum(file["num_rows"] for file in values["files"]) == 10
-    [result] = values["results"]
-    assert (result["path"], result["measure"]) == ("evaluation/memorization.json", "memorization")
-    assert result["inputs"][1]["digest"] == digest
+    assert [(result["path"], result["measure"]) for result in values["results"]] == [
+        ("evaluation/balance.json", "balance"),
+        ("evaluation/memorization.json", "memorization"),
+    ]
+    assert values["results"][1]["inputs"][1]["digest"] == digest
 
 
 def test_nothing_tells_of_the_machine(sampled: Path, tmp_path: Path) -> None:

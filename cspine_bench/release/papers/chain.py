@@ -84,7 +84,7 @@ def build_release_json(edition: Edition) -> dict[str, Any]:
                 "commit": result.commit,
                 "inputs": [item.model_dump(mode="json") for item in result.inputs],
             }
-            for name, result in edition.results.items()
+            for name, result in sorted(edition.results.items())
         ],
     }
 

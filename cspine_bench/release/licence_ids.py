@@ -29,7 +29,6 @@ HUB_LICENCES: Final = {
     "CC-BY-SA-4.0": "cc-by-sa-4.0",
     "CC0-1.0": "cc0-1.0",
     "CDLA-Permissive-1.0": "cdla-permissive-1.0",
-    "CDLA-Permissive-2.0": "cdla-permissive-2.0",
     "CDLA-Sharing-1.0": "cdla-sharing-1.0",
     "MIT": "mit",
     "ODC-By-1.0": "odc-by",
@@ -37,7 +36,10 @@ HUB_LICENCES: Final = {
     "PDDL-1.0": "pddl",
     "etalab-2.0": "etalab-2.0",
 }
-"""Licences for data that the Hub knows. Source: huggingface/hub-docs, docs/hub/repositories-licenses.md."""
+"""Licences for data that the Hub knows, and CITATION.cff too: CDLA-Permissive-2.0 is younger than that format.
+
+Source: huggingface/hub-docs, docs/hub/repositories-licenses.md; schema of Citation File Format 1.2.0.
+"""
 
 
 def hub_licence_id(spdx: str) -> str:

@@ -1,5 +1,6 @@
 """Licences: one text for all files, as `reuse lint` reads it; names of it in each vocabulary; what is refused."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import cffconvert
 import pytest
 from awkward import AWKWARD, TERMS
 from editions import make_edition
@@ -75,6 +77,13 @@ def test_a_shipped_licence_has_its_text_and_a_name_on_the_hub(spdx: str) -> None
     assert hub_licence_fields(spdx) == {"license": HUB_LICENCES[spdx]}
     assert licence_url(spdx) == f"https://spdx.org/licenses/{spdx}"
     assert zenodo_licence_id(spdx) == spdx.lower()
+
+
+def test_every_paper_can_name_each_licence() -> None:
+    [schema] = Path(cffconvert.__file__).parent.glob("**/1.2.0/schema.json")
+    known = json.loads(schema.read_text())["definitions"]["license-enum"]["enum"]
+    assert set(HUB_LICENCES) <= set(known)
+    assert set(list_licences()) <= set(HUB_LICENCES)
 
 
 def test_a_licence_that_the_hub_does_not_know_is_named_and_linked() -> None:

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -58,9 +58,11 @@ def _explain(item: Any, model: type[Recipe], where: str) -> str:
     *parents, key = [str(part) for part in item["loc"]] or ["(the whole recipe)"]
     if item["type"] == "extra_forbidden":
         for parent in parents:
-            nested = model.model_fields[parent].annotation
-            if isinstance(nested, type) and issubclass(nested, Recipe):
-                model = nested
+            # A number names an entry of a list, whose type is inside the annotation of the list's own field.
+            annotation = model.model_fields[parent].annotation if parent in model.model_fields else None
+            for nested in (annotation, *get_args(annotation)):
+                if isinstance(nested, type) and issubclass(nested, Recipe):
+                    model = nested
         known = sorted(model.model_fields)
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

@@ -150,9 +150,7 @@ def render_sarif(verdict: Verdict, *, fail_on: FailOn = "error", prefix: str = "
                     "logicalLocations": [{"name": _clean(name), "kind": "element"} for name in finding.sample_ids],
                 }
             ],
-            "partialFingerprints": {
-                "primaryLocationLineHash": hashlib.sha256(f"{finding.code}/{finding.where}".encode()).hexdigest()[:32]
-            },
+            "partialFingerprints": {"primaryLocationLineHash": _fingerprint(finding)},
             "properties": {"count": finding.count},
         }
         for finding in verdict.findings[:_MOST_RESULTS]
@@ -169,13 +167,16 @@ def render_sarif(verdict: Verdict, *, fail_on: FailOn = "error", prefix: str = "
                 "rules": [_describe_rule(code) for code in codes],
             }
         },
-        "automationDetails": {"id": f"cspine-release-validate/{quote(prefix or 'release')}/"},
+        "automationDetails": {"id": f"cspine-release-validate/{quote(_clean(prefix) or 'release')}/"},
         "results": results,
         "invocations": [
             {
                 "executionSuccessful": not verdict.unchecked,
                 "toolExecutionNotifications": [
-                    {"level": "error", "message": {"text": f"could not check {_clean(item.where)}: {item.reason}"}}
+                    {
+                        "level": "error",
+                        "message": {"text": f"could not check {_clean(item.where)}: {_clean(item.reason)}"},
+                    }
                     for item in verdict.unchecked
                 ],
             }
@@ -198,7 +199,7 @@ def render_github(verdict: Verdict, *, fail_on: FailOn = "error", prefix: str = 
         ]
         if severity == "error":
             entries += [
-                (f"file={_escape_property(_join(prefix, item.where))},title=could not check", item.reason)
+                (f"file={_escape_property(_join(prefix, item.where))},title=could not check", _clean(item.reason))
                 for item in verdict.unchecked
             ]
         if len(entries) > _MOST_ANNOTATIONS:
@@ -227,6 +228,11 @@ def _describe(finding: Finding) -> str:
         more.append(f"samples {shown}{' ...' if finding.count > len(finding.sample_ids) else ''}")
     tail = f" ({'; '.join(more)})" if more else ""
     return f"{_clean(finding.where)}: {_clean(finding.message)}{tail}"
+
+
+def _fingerprint(finding: Finding) -> str:
+    """The same for the same rule and file, whatever else changes: GitHub follows an alert by it."""
+    return hashlib.sha256(f"{finding.code}/{_clean(finding.where)}".encode()).hexdigest()[:32]
 
 
 def _describe_rule(code: str) -> dict[str, Any]:

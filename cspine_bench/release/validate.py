@@ -221,22 +221,22 @@ class _Validation:
     def check_papers(self, policy: Policy | None) -> None:
         """CARD, DOC, PRIV and GATE."""
         papers, tally, counts, trained = self.papers, self.tally, self.counts, self.trained
+        facts = count_splits(self.tree.root, self.reports) if self.level != "quick" and self.counted else {}
         if papers.card is not None:
             check_globs(self.tree, self.kind, papers.card, tally)
             check_card(papers.card, self.kind, counts, trained, tally)
-            if self.level != "quick" and self.counted:
-                facts = count_splits(self.tree.root, self.reports)
+            if facts:
                 check_table(papers.card.body, facts, required=self.kind == "parquet", tally=tally)
         check_agreement(papers, tally)
         check_citation(papers, tally)
         check_reuse(papers, tally)
         check_schema(papers, tally)
-        check_release_json(papers, counts, tally)
+        digest = None if papers.manifest is None else compute_dataset_digest(papers.manifest)
+        check_release_json(papers, counts, {split: item.num_groups for split, item in facts.items()}, digest, tally)
         check_zenodo(papers, tally)
         datasheet = papers.text(DATASHEET_NAME, "CARD-07")
         if datasheet is not None:
             check_left_overs(DATASHEET_NAME, datasheet, tally)
-        digest = None if papers.manifest is None else compute_dataset_digest(papers.manifest)
         own = find_own_results(papers, digest)
         check_evidence(papers, own, digest, tally)
         check_training(papers, own, trained, tally)

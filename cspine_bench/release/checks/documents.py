@@ -158,12 +158,20 @@ def check_schema(papers: Papers, tally: Tally) -> None:
         tally.add("DOC-05", SCHEMA_NAME, "it describes other rows than this version of the schema")
 
 
-def check_release_json(papers: Papers, counts: Mapping[str, int] | None, tally: Tally) -> None:
+def check_release_json(
+    papers: Papers,
+    counts: Mapping[str, int] | None,
+    groups: Mapping[str, int | None],
+    digest: str | None,
+    tally: Tally,
+) -> None:
     """DOC-04: provenance/release.json against the data, the manifest and the evidence; and mirror.json's form.
 
     Args:
         papers: of the release or mirror.
         counts: radiographs by split, of splits that have any; None: not known.
+        groups: groups by split, as far as they were counted.
+        digest: of the dataset, see `compute_dataset_digest`; None: not known.
         tally: takes the findings.
     """
     if papers.mirror is not None:
@@ -178,8 +186,17 @@ def check_release_json(papers: Papers, counts: Mapping[str, int] | None, tally: 
     if counts is not None and release.get("num_samples") != dict(counts):
         text = f"num_samples is {release.get('num_samples')!r:.200}, the data hold {dict(counts)}"
         tally.add("DOC-04", RELEASE_NAME, text)
+    stated = release.get("num_groups")
+    for split, number in groups.items():
+        said = stated.get(split) if isinstance(stated, dict) else None
+        if number is not None and said != number:
+            tally.add("DOC-04", RELEASE_NAME, f"num_groups is {said!r:.40} of {split}, the data hold {number}")
     if papers.manifest is not None:
         _compare_with_manifest(release, papers.manifest, papers, tally)
+    dataset = release.get("dataset")
+    if digest is not None and isinstance(dataset, dict) and dataset.get("digest") != digest:
+        text = f"dataset.digest is {dataset.get('digest')!r:.80}; the dataset that holds these shards has {digest}"
+        tally.add("DOC-04", RELEASE_NAME, text)
 
 
 def _list_release_faults(release: dict[str, Any]) -> Iterator[str]:
@@ -231,9 +248,6 @@ def _compare_with_manifest(release: dict[str, Any], manifest: Manifest, papers: 
     for name in ("fingerprint", "seed", "source"):
         if dataset.get(name) != getattr(manifest, name):
             tally.add("DOC-04", RELEASE_NAME, f"dataset.{name} is not that of dataset.json")
-    if dataset.get("digest") != (digest := compute_dataset_digest(manifest)):
-        text = f"dataset.digest is {dataset.get('digest')!r:.80}; the dataset that holds these shards has {digest}"
-        tally.add("DOC-04", RELEASE_NAME, text)
 
 
 def compute_dataset_digest(manifest: Manifest) -> str:

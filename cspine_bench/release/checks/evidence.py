@@ -29,13 +29,14 @@ def check_evidence(papers: Papers, own: Mapping[str, Result], digest: str | None
     Args:
         papers: of the release.
         own: the results that do.
-        digest: of the dataset.
+        digest: of the dataset; None: not known.
         tally: takes the findings.
     """
     for name, result in papers.results.items():
-        if name not in own:
+        # Without dataset.json, which is a finding of its own, it is not known what the evidence should be about.
+        if name not in own and digest is not None:
             measured = ", ".join(f"{item.role} {item.name} ({item.digest[:12]})" for item in result.inputs) or "nothing"
-            text = f"it was measured on {measured[:200]}; this dataset is {str(digest)[:12]}"
+            text = f"it was measured on {measured[:200]}; this dataset is {digest[:12]}"
             tally.add("PRIV-04", name, text)
     for name in papers.tree.files:
         if name.startswith(EVIDENCE_PREFIX) and not name.endswith((".json", ".jsonl", ".parquet")):

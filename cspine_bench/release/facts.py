@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cspine_bench.anatomy.landmarks import NUM_LANDMARKS
@@ -134,81 +135,108 @@ class _Running:
         return Moments(self.num, mean, variance**0.5, self.low, self.high)
 
 
+class _Points:
+    """Where labelled landmarks lie in the relative image, whatever the order of shards."""
+
+    def __init__(self) -> None:
+        self.num = np.zeros(NUM_LANDMARKS, np.int64)
+        self.sum, self.squares = np.zeros((NUM_LANDMARKS, 2)), np.zeros((NUM_LANDMARKS, 2))
+        self.density = np.zeros((SPREAD_BINS, SPREAD_BINS), np.int64)
+
+    def add(self, table: pa.Table) -> NDArray[np.bool_]:
+        """Take in a table; gives which of its radiographs have all landmarks."""
+        points = table["landmarks_xy"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False)
+        extent = np.stack([table["width"].to_numpy(), table["height"].to_numpy()], axis=1)
+        relative = (points.reshape(-1, NUM_LANDMARKS, 2).astype(np.float64) + 0.5) / extent[:, None]
+        labelled = ~np.isnan(relative[..., 0])
+        self.num += labelled.sum(axis=0)
+        self.sum += np.nansum(relative, axis=0)
+        self.squares += np.nansum(relative**2, axis=0)
+        cells = np.clip((relative[labelled] * SPREAD_BINS).astype(np.int64), 0, SPREAD_BINS - 1)
+        flat = np.bincount(cells[:, 1] * SPREAD_BINS + cells[:, 0], minlength=SPREAD_BINS**2)
+        self.density += flat.reshape(SPREAD_BINS, SPREAD_BINS)
+        return np.asarray(labelled.all(axis=1))
+
+    def finish(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of each landmark."""
+        known, num = self.num[:, None] > 0, np.maximum(self.num, 1)[:, None]
+        mean = np.where(known, self.sum / num, np.nan)
+        variance = self.squares / num - np.nan_to_num(mean) ** 2
+        return mean, np.where(known, np.sqrt(np.maximum(variance, 0)), np.nan)
+
+
 def count_facts(tables: Iterable[pa.Table]) -> ReleaseFacts:
     """Count over tables of rows, one shard at a time, in the order of the shards.
 
     Args:
         tables: each with at least `ROW_COLUMNS`, class labels as their integers.
     """
-    num_samples: Counter[str] = Counter()
     groups: dict[str, set[str]] = {}
-    sizes: Counter[tuple[int, int, int]] = Counter()
+    counts: dict[str, Counter[Any]] = {
+        name: Counter() for name in ("sizes", "ages", "ages_by_sex", "masks", "landmarked")
+    }
     values: dict[str, Counter[tuple[str, Any]]] = {name: Counter() for name in COUNTED}
-    num_masks: Counter[str] = Counter()
-    num_landmarked: Counter[str] = Counter()
-    ages: Counter[tuple[str, int | None]] = Counter()
-    ages_by_sex: Counter[tuple[str | None, int | None]] = Counter()
     histograms = {name: np.zeros(bins[2], np.int64) for name, bins in ALIGNMENT_BINS.items()}
     running = {name: _Running() for name in (*ALIGNMENT, "pixel_spacing_mm")}
-    points_num = np.zeros(NUM_LANDMARKS, np.int64)
-    points_sum, points_squares = np.zeros((NUM_LANDMARKS, 2)), np.zeros((NUM_LANDMARKS, 2))
-    density = np.zeros((SPREAD_BINS, SPREAD_BINS), np.int64)
+    points = _Points()
+    num_samples: Counter[str] = Counter()
     num_synthetic = 0
     first_ids: list[str] = []
     for table in tables:
-        splits = table["split"].to_pylist()
-        num_samples.update(splits)
-        for split, group in zip(splits, table["group_id"].to_pylist(), strict=True):
-            groups.setdefault(split, set()).add(group)
-        sizes.update(zip(*(table[name].to_pylist() for name in ("width", "height", "bit_depth")), strict=True))
-        num_synthetic += sum(table["synthetic"].to_pylist())
+        splits = table["split"]
+        for (split,), number in _count_rows(table, "split").items():
+            num_samples[split] += number
+            groups.setdefault(split, set()).update(
+                table.filter(pc.equal(splits, split))["group_id"].unique().to_pylist()
+            )
+        num_synthetic += pc.sum(table["synthetic"]).as_py() or 0
         for name in COUNTED:
-            values[name].update(zip(splits, _name_labels(name, table[name].to_pylist()), strict=True))
-        num_masks.update(
-            split for split, mask in zip(splits, table["mask_sha256"].to_pylist(), strict=True) if mask is not None
-        )
-        ages.update(zip(splits, table["age"].to_pylist(), strict=True))
-        sexes = _name_labels("sex", table["sex"].to_pylist())
-        ages_by_sex.update(zip(sexes, table["age"].to_pylist(), strict=True))
+            for (split, value), number in _count_rows(table, "split", name).items():
+                values[name][split, _name_label(name, value)] += number
+        counts["sizes"].update(_count_rows(table, "width", "height", "bit_depth"))
+        counts["ages"].update(_count_rows(table, "split", "age"))
+        for (sex, age), number in _count_rows(table, "sex", "age").items():
+            counts["ages_by_sex"][_name_label("sex", sex), age] += number
+        counts["masks"].update(_count_values(splits.filter(pc.is_valid(table["mask_sha256"]))))
+        counts["landmarked"].update(_count_values(splits.filter(pa.array(points.add(table)))))
         for name, sums in running.items():
             sums.add(table[name])
         for name, histogram in histograms.items():
             histogram += _count_bins(table[name], *ALIGNMENT_BINS[name])
-        shape = (-1, NUM_LANDMARKS, 2)
-        points = table["landmarks_xy"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False)
-        extent = np.stack([table["width"].to_numpy(), table["height"].to_numpy()], axis=1)
-        relative = (points.reshape(shape).astype(np.float64) + 0.5) / extent[:, None]
-        labelled = ~np.isnan(relative[..., 0])
-        num_landmarked.update(split for split, whole in zip(splits, labelled.all(axis=1), strict=True) if whole)
-        points_num += labelled.sum(axis=0)
-        points_sum += np.nansum(relative, axis=0)
-        points_squares += np.nansum(relative**2, axis=0)
-        cells = np.clip((relative[labelled] * SPREAD_BINS).astype(np.int64), 0, SPREAD_BINS - 1)
-        np.add.at(density, (cells[:, 1], cells[:, 0]), 1)
         first_ids += table["sample_id"].slice(0, _MOST_IDS_KEPT - len(first_ids)).to_pylist()
-    known = points_num[:, None] > 0
-    mean = np.where(known, points_sum / np.maximum(points_num, 1)[:, None], np.nan)
-    variance = points_squares / np.maximum(points_num, 1)[:, None] - np.nan_to_num(mean) ** 2
+    mean, sd = points.finish()
     finished = {name: item.finish() for name, item in running.items()}
+    there = [split for split in SPLITS if num_samples[split]]
     return ReleaseFacts(
-        num_samples={split: num_samples[split] for split in SPLITS if num_samples[split]},
-        num_groups={split: len(groups[split]) for split in SPLITS if split in groups},
+        num_samples={split: num_samples[split] for split in there},
+        num_groups={split: len(groups[split]) for split in there},
         num_synthetic=num_synthetic,
-        sizes=dict(sorted(sizes.items())),
-        values={name: dict(counts) for name, counts in values.items()},
-        num_masks={split: num_masks[split] for split in SPLITS if num_samples[split]},
-        num_landmarked={split: num_landmarked[split] for split in SPLITS if num_samples[split]},
-        num_points=int(points_num.sum()),
-        ages=dict(ages),
-        ages_by_sex=dict(ages_by_sex),
+        sizes=dict(sorted(counts["sizes"].items())),
+        values={name: dict(found) for name, found in values.items()},
+        num_masks={split: counts["masks"][split] for split in there},
+        num_landmarked={split: counts["landmarked"][split] for split in there},
+        num_points=int(points.num.sum()),
+        ages=dict(counts["ages"]),
+        ages_by_sex=dict(counts["ages_by_sex"]),
         alignment={name: moments for name in ALIGNMENT if (moments := finished[name]) is not None},
         alignment_histogram={name: histograms[name] for name in ALIGNMENT if finished[name] is not None},
         pixel_spacing_mm=finished["pixel_spacing_mm"],
         landmark_mean=mean,
-        landmark_sd=np.where(known, np.sqrt(np.maximum(variance, 0)), np.nan),
-        landmark_density=density,
+        landmark_sd=sd,
+        landmark_density=points.density,
         first_ids=tuple(first_ids),
     )
+
+
+def _count_rows(table: pa.Table, *names: str) -> dict[tuple[Any, ...], int]:
+    """Rows by their values in some columns, in an order that is a function of the table."""
+    grouped = table.select(names).group_by(list(names), use_threads=False).aggregate([([], "count_all")])
+    keys = zip(*(grouped[name].to_pylist() for name in names), strict=True)
+    return dict(zip(keys, grouped["count_all"].to_pylist(), strict=True))
+
+
+def _count_values(column: pa.ChunkedArray) -> dict[Any, int]:
+    return {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
 
 
 def _count_bins(column: pa.ChunkedArray, low: float, high: float, num: int) -> NDArray[np.int64]:
@@ -217,8 +245,6 @@ def _count_bins(column: pa.ChunkedArray, low: float, high: float, num: int) -> N
     return np.bincount(cells, minlength=num)
 
 
-def _name_labels(name: str, values: list[Any]) -> list[Any]:
+def _name_label(name: str, value: Any) -> Any:
     column = COLUMNS[name]
-    if column.dtype != "class_label":
-        return values
-    return [None if value is None else column.names[value] for value in values]
+    return value if value is None or column.dtype != "class_label" else column.names[value]

@@ -157,7 +157,8 @@ def _describe_figure(name: str, facts: ReleaseFacts) -> tuple[str, str]:
             )
             return (
                 f"Histograms of alignment parameters. {parts}",
-                "Alignment, computed from the landmarks; the line is the mean.",
+                "Alignment, computed from the landmarks; the line is the mean. Values beyond the ends count in the "
+                "bins there.",
             )
         case "age_and_sex":
             sexes = ", ".join(f"{value or 'not known'} {count:,}" for value, count in facts.count("sex").items())

@@ -236,8 +236,8 @@ def _find_limits(histogram: NDArray[np.int64], edges: NDArray[np.float64]) -> tu
 
 def _draw_age_and_sex(facts: ReleaseFacts) -> Any:
     """Ages by sex in bands of five years; beside it the sexes by split."""
-    figure = _new_figure(9.0, 3.2)
     known = [(sex, age, count) for (sex, age), count in facts.ages_by_sex.items() if age is not None]
+    figure = _new_figure(9.0 if known else 4.0, 3.2)
     if not known:
         _stack_sexes(figure.subplots(), facts)
         return figure

@@ -23,8 +23,8 @@ _PHANTOM: Final = (
 )
 """Source: cspine-bench, docs/explanation/phantom.md."""
 _CSXA: Final = (
-    "CSXA, which the generator was trained on, holds 4,963 lateral films; 504 are kyphotic, and of the 4,999 people "
-    "in its table 181 are healthy. What is rare there may be missing or wrong here.",
+    "CSXA (Ran et al. 2024), which the generator was trained on, holds 4,963 lateral films; 504 are kyphotic, and "
+    "of the 4,999 people in its table 181 are healthy. What is rare there may be missing or wrong here.",
     "CSXA names no patients, so that films of one patient may be in several of its parts: overlap between the films "
     "that were trained on and those that any comparison held out cannot be excluded.",
     "CSXA's films are screenshots of a viewer. Marks that were burned into them may have left traces in the generator.",

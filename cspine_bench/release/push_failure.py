@@ -4,6 +4,7 @@ import datetime
 import email.utils
 import errno
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,7 +46,8 @@ class Failure:
                 continue
             status = int(response.status_code)
             said = getattr(one, "server_message", None) or response.headers.get("x-error-message") or f"HTTP {status}"
-            after = _parse_retry_after(response.headers.get("retry-after"))
+            after = _parse_rate_limit(response.headers.get("ratelimit"))
+            after = _parse_retry_after(response.headers.get("retry-after")) if after is None else after
             return cls(status, _shorten(said), after, status in _TRANSIENT)
         said = _shorten(str(chain[-1]) or type(chain[-1]).__name__)
         if isinstance(error, json.JSONDecodeError):
@@ -108,6 +110,15 @@ def _may_pass(error: BaseException) -> bool:
         return isinstance(error, ConnectionError | TimeoutError) or error.errno in (errno.ECONNRESET, errno.EPIPE)
     # A RuntimeError of its own comes from the Xet transfer; broken JSON from a gateway before the Hub.
     return isinstance(error, RuntimeError | json.JSONDecodeError)
+
+
+def _parse_rate_limit(header: str | None) -> float | None:
+    """Seconds until requests are allowed again, of `"api";r=0;t=55`; None while some are left.
+
+    Source: draft-ietf-httpapi-ratelimit-headers-09, which the Hub follows.
+    """
+    match = None if header is None else re.search(r";\s*r=0\b.*;\s*t=(\d+)", header)
+    return None if match is None else float(match[1])
 
 
 def _parse_retry_after(header: str | None) -> float | None:

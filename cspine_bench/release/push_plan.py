@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cspine_bench.errors import ReleaseError
-from cspine_bench.release.layout import MIRROR_SUFFIX, RELEASE_NAME, SEALS, SUMS_NAME
+from cspine_bench.release.layout import MIRROR_NAME, MIRROR_SUFFIX, RELEASE_NAME, SEALS, SUMS_NAME
 from cspine_bench.release.seal import parse_sums
 
 Action = Literal[
@@ -110,11 +110,15 @@ def load_parcel(folder: Path, repository: str) -> Parcel:
     files = []
     for name in sorted(hashes, key=_send_order):
         path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ReleaseError(f"{folder / SUMS_NAME}: lists {name!r}, which lies outside the release; fetch it again")
         if path.is_symlink() or not path.is_file():
             raise ReleaseError(f"{path}: {SUMS_NAME} lists it, but no such file is there; build the release again")
         files.append(LocalFile(name, path, path.stat().st_size, hashes[name]))
     version, named = _read_papers(folder)
-    if named is not None and repository not in (named, f"{named}{MIRROR_SUFFIX}"):
+    if named is not None and (folder / MIRROR_NAME).is_file():
+        named += MIRROR_SUFFIX
+    if named not in (None, repository):
         raise ReleaseError(
             f"{folder}: its papers send readers to {named}, not to {repository}; push it there, or build it again with "
             f"`--set hub_id={repository.removesuffix(MIRROR_SUFFIX)}`"

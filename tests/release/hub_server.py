@@ -28,7 +28,7 @@ class HubServer(HubState):
 
     def __init__(self, *, part_bytes: int = 1 << 20) -> None:
         super().__init__(part_bytes)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Answer,), {"hub": self}))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -42,7 +42,7 @@ class HubServer(HubState):
         self._server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Answer(BaseHTTPRequestHandler):
     hub: HubServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

@@ -131,6 +131,27 @@ def test_an_invalid_release_goes_nowhere(hub: HubServer, release: Path, tmp_path
     assert hub.requests == []
 
 
+def test_papers_that_name_another_repository(hub: HubServer, release: Path, mirror: Path, tmp_path: Path) -> None:
+    for folder, name in ((release, "rel"), (mirror, "rel-wds")):
+        shutil.copytree(folder, tmp_path / name)
+        path = tmp_path / name / "provenance" / "release.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe": {"hub_id": "lab/necks"}}))
+    with pytest.raises(ReleaseError, match=r"send readers to lab/necks, not to .*`--set hub_id=spine-lab/spines`"):
+        push(hub, tmp_path / "rel")
+    with pytest.raises(ReleaseError, match=r"send readers to lab/necks-wds, not to lab/other"):
+        push_release(tmp_path / "rel", "lab/necks", mirror=tmp_path / "rel-wds", mirror_repository="lab/other")
+    assert hub.requests == []
+
+
+def test_a_list_that_reaches_outside(release: Path, tmp_path: Path) -> None:
+    shutil.copytree(release, tmp_path / "rel")
+    (tmp_path / "secret").write_text("not yours")
+    sums = tmp_path / "rel" / "SHA256SUMS"
+    sums.write_bytes(b"0" * 64 + b"  ../secret\n" + sums.read_bytes())
+    with pytest.raises(ReleaseError, match=r"lists '\.\./secret', which lies outside the release"):
+        push_release(tmp_path / "rel", REPO, dry_run=True)
+
+
 @pytest.mark.parametrize(
     "name", ["spines", "a/b/c", "spine lab/x", "lab/x.git", "lab/-x", "lab/a--b", "lab/" + "x" * 97]
 )

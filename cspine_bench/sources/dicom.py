@@ -11,6 +11,7 @@
 | spacing | `PixelSpacing` if calibrated, or other than the imager's: "patient"; else `ImagerPixelSpacing`: "detector" |
 | | a secondary capture's `PixelSpacing` or `NominalScannedPixelSpacing`: "unknown"; zero: not known |
 | `BurnedInAnnotation` = YES | refused unless allowed: the pixels may name the patient, and no detector finds all text |
+| `SyntheticData` = YES | refused: a film that is imported counts as captured from a patient |
 | patient | `PatientID` becomes a number in the order of its hash, sex is kept, age is kept up to 90 |
 
 Only sex, age and spacing go from header to dataset. `source_id` is null, and rejections number the films in the order
@@ -67,6 +68,9 @@ _PLUGINS: Final = {
     "1.2.840.10008.1.2.4.91": "pylibjpeg pylibjpeg-openjpeg",
 }
 """Package that decodes each compressed syntax. Source: pydicom 3.0, "Plugins for pixel data decoding"."""
+
+_SYNTHETIC_DATA: Final = 0x0008001C
+"""By its number, which a pydicom that does not know the name reads too."""
 
 Plane = Literal["patient", "detector", "unknown"]
 
@@ -259,6 +263,12 @@ def _check_kind(dataset: Any, where: str) -> None:
     modality = str(dataset.get("Modality") or "")
     if not sop_class and not modality:
         raise DataError(f"{where}: has neither SOP class nor modality; the file is damaged or cut short, copy it again")
+    mark = dataset.get(_SYNTHETIC_DATA)
+    if mark is not None and "YES" in str(mark.value).upper():
+        raise DataError(
+            f"{where}: its header says that its content is synthetic (0008,001C), and an imported film counts as "
+            "captured from a patient; remove it, or use the release that it was exported from"
+        )
     # The class rules where there is one: a secondary capture may carry any modality.
     known = any(sop_class == root or sop_class.startswith(root + ".") for root in _SOP_CLASSES)
     if not (known or (not sop_class and modality in _MODALITIES)):

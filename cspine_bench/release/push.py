@@ -25,6 +25,7 @@ from cspine_bench.release.push_plan import (
     load_parcel,
 )
 from cspine_bench.release.validate import validate_release
+from cspine_bench.release.verdict import Verdict
 
 if TYPE_CHECKING:
     from cspine_bench.release.policy import Policy
@@ -148,26 +149,22 @@ def push_release(
         parcels.append(load_parcel(mirror, _check_name(mirror_repository or f"{repository}{MIRROR_SUFFIX}")))
         _check_pair(*parcels)
     verdict = validate_release(
-        release, level=level, policy=policy, mirror=mirror, trusted_key=trusted_key, num_workers=num_workers
+        release,
+        level=level,
+        policy=policy,
+        mirror=mirror,
+        with_mirror=mirror is not None,
+        trusted_key=trusted_key,
+        num_workers=num_workers,
     )
-    if errors := [finding for finding in verdict.findings if finding.severity == "error"]:
-        first = "; ".join(f"{finding.code} {finding.where}: {finding.message}" for finding in errors[:3])
-        raise ReleaseError(
-            f"{release}: is not valid, so nothing is pushed ({len(errors)} findings: {first}); "
-            f"see all with `cspine-bench release validate {release}`"
-        )
+    _check_verdict(release, verdict)
     hub = Hub(endpoint=endpoint, patience=patience or Patience())
     if not dry_run:
         hub.check_token()
     jobs = [_plan(hub, parcel, private, pull_request) for parcel in parcels]
     if dry_run:
         return tuple(_report(hub, job, _find_tagged(job)) for job in jobs)
-    progress = _Progress(jobs, on_progress)
-    # All is uploaded and verified before any main moves, and every main is right before the first tag.
-    sources = [_gather(hub, job, progress) for job in jobs]
-    commits = [_move_main(hub, job, source) for job, source in zip(jobs, sources, strict=True)]
-    for job, commit in zip(jobs, commits, strict=True):
-        _tag(hub, job, commit)
+    commits = _carry_out(hub, jobs, _Progress(jobs, on_progress))
     return tuple(_report(hub, job, commit) for job, commit in zip(jobs, commits, strict=True))
 
 
@@ -246,6 +243,15 @@ def _with_operations(job: _Job) -> _Job:
     if parcel.branch in branches or (not job.pull_request and not job.tagged and not job.on_hub_already):
         steps.append(Operation("delete branch", parcel.repository, parcel.branch))
     return replace(job, operations=tuple(steps))
+
+
+def _carry_out(hub: Hub, jobs: list[_Job], progress: _Progress) -> list[str]:
+    """The commits that are tagged: all is verified before any main moves, every main is right before the first tag."""
+    sources = [_gather(hub, job, progress) for job in jobs]
+    commits = [_move_main(hub, job, source) for job, source in zip(jobs, sources, strict=True)]
+    for job, commit in zip(jobs, commits, strict=True):
+        _tag(hub, job, commit)
+    return commits
 
 
 def _gather(hub: Hub, job: _Job, progress: _Progress) -> _Source | None:
@@ -335,6 +341,16 @@ def _report(hub: Hub, job: _Job, commit: str | None) -> Pushed:
         num_bytes=parcel.num_bytes,
         operations=job.operations,
     )
+
+
+def _check_verdict(release: Path, verdict: Verdict) -> None:
+    see = f"see all with `cspine-bench release validate {release}`"
+    if errors := [finding for finding in verdict.findings if finding.severity == "error"]:
+        first = "; ".join(f"{finding.code} {finding.where}: {finding.message}" for finding in errors[:3])
+        raise ReleaseError(f"{release}: is not valid, so nothing is pushed ({len(errors)} errors: {first}); {see}")
+    if verdict.unchecked:
+        first = f"{verdict.unchecked[0].where}: {verdict.unchecked[0].reason}"
+        raise ReleaseError(f"{release}: could not be checked whole, so nothing is pushed ({first}); {see}")
 
 
 def _check_name(repository: str) -> str:

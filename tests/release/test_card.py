@@ -282,6 +282,8 @@ def test_the_publishers_facts_are_in_the_card(papers: dict[str, dict[str, str]])
     ):
         assert text in full
     assert 'load_dataset("spine-group/cspine-synth", split="train")' in full and 'revision="v1.2.0"' in full
+    tars = "https://huggingface.co/datasets/spine-group/cspine-synth-wds/resolve/v1.2.0/data/train-00000-of-00001.tar"
+    assert tars in full and tars in papers["full"]["mirror"]
     assert "it supersedes 1.1.0" in full and "10.57760/sciencedb.15391" in full
     assert "author = { {" not in full and "author = {Doe, Jane and {Spine Group} }" in full
     assert ".decode()" in papers["deep"]["card"] and 'decode("l8")' in full

@@ -13,8 +13,16 @@ from cspine_bench.release.papers import account, columns, evidence, limits
 from cspine_bench.release.papers.citation import build_bibtex
 from cspine_bench.release.papers.figures import ALIGNMENT_TITLES, faces_one_way
 from cspine_bench.release.papers.header import render_header, render_mirror_header
-from cspine_bench.release.papers.statements import build_summary, find_notice, find_training, find_url, name_creator
+from cspine_bench.release.papers.statements import (
+    build_summary,
+    find_notice,
+    find_training,
+    find_url,
+    hub_page,
+    name_creator,
+)
 from cspine_bench.release.papers.templates import render_template
+from cspine_bench.release.recipe import ReleaseRecipe
 
 _CARD: Final = "README.md.j2"
 _MIRROR_CARD: Final = "README-wds.md.j2"
@@ -64,6 +72,8 @@ def build_context(edition: Edition) -> dict[str, Any]:
         "mirrored": edition.mirrored,
         "path": path,
         "mirror_path": f"{path}{MIRROR_SUFFIX}",
+        "mirror_files": _find_mirror_files(recipe),
+        "skeleton": any("skeleton" in str(kind) for kind in facts.count("condition_kind")),
         "on_hub": recipe.hub_id is not None,
         "first_split": first,
         "first_tars": _expand(shards),
@@ -105,6 +115,13 @@ def _spread_braces(bibtex: str) -> str:
 def _list_stream_columns(facts: ReleaseFacts) -> list[str]:
     known = {"image": True, "mask": any(facts.num_masks.values()), "landmarks_xy": facts.num_points > 0}
     return [name for name, there in known.items() if there]
+
+
+def _find_mirror_files(recipe: ReleaseRecipe) -> str:
+    """Where `webdataset`, which knows no Hub, finds the mirror: at its address there, or in its folder."""
+    if recipe.hub_id is None:
+        return f"PATH/TO/{recipe.name}{MIRROR_SUFFIX}"
+    return f"{hub_page(recipe.hub_id)}{MIRROR_SUFFIX}/resolve/v{recipe.version}"
 
 
 def _plain_name(figure: str) -> str:

@@ -5,9 +5,11 @@ s41746-024-01196-4.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 from cspine_bench.release.edition import Edition
+from cspine_bench.release.facts import ReleaseFacts
 from cspine_bench.release.papers.card import build_context
 from cspine_bench.release.papers.templates import render_template
 from cspine_bench.release.rules import RULES
@@ -19,22 +21,21 @@ _LONGEST_SOURCE: Final = 6_000
 def render_datasheet(edition: Edition) -> str:
     """DATASHEET.md of a release; the same edition gives the same text."""
     source = json.dumps(edition.manifest.source, indent=1, sort_keys=True, ensure_ascii=False)
+    context = build_context(edition)
     values = {
         "source": source if len(source) <= _LONGEST_SOURCE else "",
-        "completeness": _list_completeness(edition),
+        "completeness": _list_completeness(edition.facts, context["known"]),
         "num_rules": len(RULES),
         "num_rejected": len(edition.manifest.rejected),
-        **build_context(edition),
+        **context,
     }
     return render_template(_DATASHEET, values)
 
 
-def _list_completeness(edition: Edition) -> list[tuple[str, str, str]]:
+def _list_completeness(facts: ReleaseFacts, known: Mapping[str, int]) -> list[tuple[str, str, str]]:
     """Rows: what, known of, share."""
-    facts = edition.facts
     rows = [("mask", sum(facts.num_masks.values())), ("landmarks_xy, all 23", sum(facts.num_landmarked.values()))]
     spacing = facts.pixel_spacing_mm
     rows.append(("pixel_spacing_mm", 0 if spacing is None else spacing.num))
-    known = build_context(edition)["known"]
     rows += list(known.items())
     return [(name, f"{number:,} of {facts.total:,}", f"{number / facts.total * 100:.1f} %") for name, number in rows]

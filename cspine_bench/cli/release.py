@@ -8,6 +8,7 @@ import click
 from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, Printing, printing_options
 from cspine_bench.cli.output import format_count, format_size, print_note, print_result, show_progress
 from cspine_bench.cli.release_push import push
+from cspine_bench.cli.release_validate import validate
 
 if TYPE_CHECKING:
     from cspine_bench.release.build import BuiltRelease
@@ -25,6 +26,7 @@ def release() -> None:
 
 
 release.add_command(push)
+release.add_command(validate)
 
 
 @release.command()

@@ -1,6 +1,7 @@
 """`cspine-bench release validate`: a verdict on a release or its mirror."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,16 @@ FAIL_ON = ("error", "warning", "never")
 FORMATS = ("text", "json", "junit", "sarif", "github")
 
 
+def _parse_also(texts: tuple[str, ...]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if name not in FORMATS or not equals or not file or name in files:
+            raise click.BadParameter(f"{text!r} is not FORMAT=FILE, of {', '.join(FORMATS)}, each once")
+        files[name] = Path(file)
+    return files
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="RELEASE")
 @click.option("--level", type=click.Choice(LEVELS), default="standard", show_default=True, help="How closely to look.")
@@ -29,6 +40,13 @@ FORMATS = ("text", "json", "junit", "sarif", "github")
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--output", type=NEW_PATH, help="Write the report to this file.  [stdout]")
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    callback=lambda context, option, texts: _parse_also(texts),
+    help="Write the report to this file in this format, too.",
+)
 @click.option("--policy", "policy_file", type=EXISTING_PATH, help="YAML: thresholds for the evidence.")
 @click.option("--mirror", type=EXISTING_PATH, help="WebDataset mirror of the release.  [RELEASE-wds, if it is there]")
 @click.option("--no-mirror", is_flag=True, help="Leave the mirror out.")
@@ -71,21 +89,27 @@ def _validate(folder: Path, asked: dict[str, Any], *, quiet: bool) -> "Verdict":
 
 
 def _report(verdict: "Verdict", folder: Path, fail_on: "FailOn", asked: dict[str, Any], *, quiet: bool) -> None:
-    from cspine_bench.dataset.files import explain_full_disk
     from cspine_bench.release.findings_formats import FORMATS, render_text, summarize
 
     name: Format = "json" if asked["as_json"] else asked["format_"]
-    report = FORMATS[name](verdict, fail_on=fail_on, prefix=_find_prefix(folder))
-    output: Path | None = asked["output"]
-    if output is None:
-        click.echo(report)
-        if name != "text":
-            print_note(summarize(verdict), quiet=quiet)
+    render = {key: partial(FORMATS[key], verdict, fail_on=fail_on, prefix=_find_prefix(folder)) for key in FORMATS}
+    for also, file in asked["also"].items():
+        _write(file, render[also]())
+    if asked["output"] is not None:
+        _write(asked["output"], render[name]())
+        print_note(render_text(verdict), quiet=quiet)
         return
-    with explain_full_disk(output, lambda: len(report)):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(f"{report}\n", encoding="utf-8")
-    print_note(render_text(verdict), quiet=quiet)
+    click.echo(render[name]())
+    if name != "text":
+        print_note(summarize(verdict), quiet=quiet)
+
+
+def _write(file: Path, report: str) -> None:
+    from cspine_bench.dataset.files import explain_full_disk
+
+    with explain_full_disk(file, lambda: len(report)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{report}\n", encoding="utf-8")
 
 
 def _find_prefix(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Broken releases for the rules on layout, cards, papers, evidence and seals; those on shards are in broken_shards.
 
-Each known trap in how `datasets` reads a repository has a case, with a comment that says what happens to a user who meets
+Each known trap in how `datasets` reads a repository has a case, with a comment that says what happens to who meets
 it; those inside archives are in broken_shards.
 """
 

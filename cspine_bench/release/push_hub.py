@@ -292,7 +292,9 @@ class Hub:
             tried += 1
 
     def _choose_wait(self, tried: int, failure: Failure) -> float | None:
-        if not failure.may_pass or tried >= self._patience.retries:
+        # A conflict after a lost answer: the first try may have been carried out in the meantime.
+        own_conflict = failure.status in (409, 412) and tried > 0
+        if not (failure.may_pass or own_conflict) or tried >= self._patience.retries:
             return None
         if failure.retry_after_s is not None:
             return failure.retry_after_s if failure.retry_after_s <= _LONGEST_WAIT_S else None

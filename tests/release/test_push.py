@@ -16,6 +16,7 @@ from hub_server import READER, WRITER, HubServer
 from cspine_bench.cli.release_push import push as push_command
 from cspine_bench.errors import ReleaseError
 from cspine_bench.release.push import push_release
+from cspine_bench.release.push_plan import LocalFile, iter_commits
 
 # huggingface_hub 2.4.0 hands files to httpx2 in a way that this calls outdated.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -129,6 +130,19 @@ def test_an_invalid_release_goes_nowhere(hub: HubServer, release: Path, tmp_path
     with pytest.raises(ReleaseError, match=r"there is no SHA256SUMS to read .* so this is no release"):
         push(hub, tmp_path)
     assert hub.requests == []
+
+
+def test_files_are_sent_in_commits_of_a_size_that_the_hub_advises() -> None:
+    def sizes_of(*num_bytes: int) -> list[int]:
+        files = [LocalFile(f"{number}", Path("x"), size, "0" * 64) for number, size in enumerate(num_bytes)]
+        commits = list(iter_commits(files))
+        assert [file for commit in commits for file in commit] == files
+        return [len(commit) for commit in commits]
+
+    assert sizes_of(*[1] * 120) == [50, 50, 20]
+    assert sizes_of(5, 10**9, 10**9, 10**9) == [2, 2]
+    assert sizes_of(3 * 10**9, 1) == [1, 1]
+    assert sizes_of() == []
 
 
 def test_papers_that_name_another_repository(hub: HubServer, release: Path, mirror: Path, tmp_path: Path) -> None:

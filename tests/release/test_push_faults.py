@@ -33,6 +33,8 @@ ONCE: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("POST /store/.*/complete", {}),
         ("POST .*/objects/verify", {"status": 504}),
         ("POST .*/commit/upload", {}),
+        ("POST .*/commit/main", {}),
+        ("POST .*/commit/main", {"status": 412}),
     ],
     "no answer though it is done": [
         ("POST .*/commit/upload", {"kind": "deaf"}),

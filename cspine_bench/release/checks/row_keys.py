@@ -1,0 +1,153 @@
+"""What is kept of a row once its shard is checked: hashes of its parts, 68 bytes, to compare rows of all shards by.
+
+Hashes are of 64 bits. Two rows out of a million that differ agree in one of them by chance once in forty million
+releases; who can choose rows so that they agree could as well choose them to be the same.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cspine_bench.schema import COLUMNS
+
+Hashes = NDArray[np.uint64]
+
+ID_TYPE: Final = np.dtype("S20")
+NO_HASH: Final = np.uint64(0)
+VALUE_COLUMNS: Final = tuple(name for name, column in COLUMNS.items() if column.dtype != "image")
+"""All that a row holds besides pixels, in the order of the schema."""
+ORIGIN_COLUMNS: Final = (
+    "seed", "sample_index", "weights_sha256", "condition_sha256", "generator", "generator_version",
+    "generator_parameters", "recipe_sha256", "sampler", "num_steps", "guidance_scale", "eta", "condition_kind",
+)  # fmt: skip
+"""Together they say which image a generator makes."""
+
+_NULL = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class RowKeys:
+    """Rows of one shard, in order. Every array has one entry for each row.
+
+    Attributes:
+        sample_ids: ASCII text.
+        values: hash of all columns but the pixels.
+        images: start of the SHA-256 of the image's bytes, as they are.
+        masks: the same of the mask; `NO_HASH` where there is none.
+        pixels: start of `pixel_sha256`.
+        groups: hash of group_id.
+        origins: hash of what makes the image; `NO_HASH` where there is no seed.
+    """
+
+    sample_ids: NDArray[np.bytes_]
+    values: Hashes
+    images: Hashes
+    masks: Hashes
+    pixels: Hashes
+    groups: Hashes
+    origins: Hashes
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Rows of several parts, in order."""
+        if not parts:
+            empty = np.zeros(0, np.uint64)
+            return cls(np.zeros(0, ID_TYPE), *[empty] * (len(fields(cls)) - 1))
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+def hash_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Hashes:
+    """A hash of each row over some of its columns; the same wherever the values are the same.
+
+    Args:
+        batch: columns as `build_arrow_schema` types them.
+        names: which columns, in this order.
+
+    Returns:
+        uint64 (rows,), never `NO_HASH`.
+    """
+    total = np.zeros(len(batch), np.uint64)
+    for name in names:
+        for part in _hash_column(batch.column(name), COLUMNS[name].dtype):
+            total = _mix(total * np.uint64(3) + part)
+    total[total == NO_HASH] = 1
+    return total
+
+
+def hash_texts(array: pa.Array) -> Hashes:
+    """uint64 (rows,) from strings; each spelling is hashed once. Null has a hash of its own."""
+    encoded = array.dictionary_encode()
+    words = np.array([hash_bytes(text) for text in encoded.dictionary.cast(pa.binary()).to_pylist()], np.uint64)
+    hashes = np.full(len(array), _NULL)
+    valid = encoded.indices.is_valid().to_numpy(zero_copy_only=False)
+    hashes[valid] = words[encoded.indices.drop_null().to_numpy()]
+    return hashes
+
+
+def hash_bytes(data: bytes) -> int:
+    """64 bits of a hash of bytes."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def hash_start(digest: bytes) -> int:
+    """The first 64 bits of a digest, never `NO_HASH`."""
+    return int.from_bytes(digest[:8], "big") or 1
+
+
+def _hash_column(array: pa.Array, dtype: str) -> list[Hashes]:
+    if dtype == "string":
+        return [hash_texts(array)]
+    if dtype not in ("points", "floats"):
+        return [_hash_numbers(array)]
+    # Lists of one length become a matrix; of several (which the schema does not allow) they are hashed one by one.
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    present = array.is_valid().to_numpy(zero_copy_only=False)
+    hashes = [np.where(present, lengths.astype(np.uint64), _NULL)]
+    flat = array.flatten()
+    if dtype == "points":
+        inner = pc.fill_null(pc.list_value_length(flat), 0).to_numpy(zero_copy_only=False)
+        if (inner != 2).any():
+            return [*hashes, np.array([hash_bytes(repr(value).encode()) for value in array.to_pylist()], np.uint64)]
+        flat, lengths = flat.flatten(), lengths * 2
+    width = int(lengths.max(initial=0))
+    if width == 0:
+        return hashes
+    if (lengths[present] != width).any():
+        return [*hashes, np.array([hash_bytes(repr(value).encode()) for value in array.to_pylist()], np.uint64)]
+    matrix = np.full((len(array), width), _NULL)
+    matrix[present] = _hash_numbers(flat).reshape(-1, width)
+    # Folded from the right: as many steps as the width has bits, and not one for each column.
+    while matrix.shape[1] > 1:
+        half = (matrix.shape[1] + 1) // 2
+        left, right = matrix[:, :half].copy(), matrix[:, half:]
+        left[:, : right.shape[1]] = _mix(left[:, : right.shape[1]] * np.uint64(3) + right)
+        matrix = left
+    return [*hashes, matrix[:, 0]]
+
+
+def _hash_numbers(array: pa.Array) -> Hashes:
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    values: NDArray[Any] = pc.fill_null(array, False if pa.types.is_boolean(array.type) else 0).to_numpy(
+        zero_copy_only=False
+    )
+    if values.dtype.kind == "f":
+        bits = values.view(f"u{values.dtype.itemsize}").astype(np.uint64)
+        # NaN has many spellings, and means one thing.
+        bits[np.isnan(values)] = 0x7FF8_0000_0000_0000
+    else:
+        bits = values.astype(np.int64).view(np.uint64)
+    return np.where(valid, _mix(bits), _NULL)
+
+
+def _mix(values: Hashes) -> Hashes:
+    """The finalizer of splitmix64. Source: Steele, Lea and Flood 2014, as in the public-domain code of Vigna."""
+    with np.errstate(over="ignore"):
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return values ^ (values >> np.uint64(31))

@@ -4,7 +4,7 @@ import datetime
 import re
 from typing import Annotated, Final, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from cspine_bench.recipe import Recipe
 
@@ -13,6 +13,8 @@ ANONYMOUS: Final = "Anonymous"
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Line = Annotated[Text, AfterValidator(lambda text: " ".join(text.split()))]
+"""On one line, however the recipe's YAML breaks it: some papers have no place for a second one."""
 HubId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
 Doi = Annotated[str, StringConstraints(pattern=r"^10\.\d{4,9}/\S+$")]
 Orcid = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")]
@@ -22,17 +24,17 @@ Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 class Creator(Recipe):
     """A person, or a body where `given_names` is left out."""
 
-    name: Text = Field(description="Family name of a person, or the name of a body.")
-    given_names: Text | None = None
+    name: Line = Field(description="Family name of a person, or the name of a body.")
+    given_names: Line | None = None
     orcid: Orcid | None = None
-    affiliation: Text | None = None
+    affiliation: Line | None = None
 
 
 class TrainingData(Recipe):
     """A dataset that the generator was trained on, and under which terms."""
 
-    name: Text
-    version: Text | None = None
+    name: Line
+    version: Line | None = None
     url: Url | None = None
     doi: Doi | None = None
     license: Text | None = Field(default=None, description="SPDX id or a sentence. Null: not known, and said so.")
@@ -44,7 +46,7 @@ class ReleaseRecipe(Recipe):
     """Settings of `release build`. What is left out is taken from the dataset or said to be unknown."""
 
     name: Slug | None = Field(default=None, description="Short name. Null: that of the output folder.")
-    title: Text | None = Field(default=None, description="Null: made from what the dataset holds.")
+    title: Line | None = Field(default=None, description="Null: made from what the dataset holds.")
     description: Text | None = Field(default=None, description="A paragraph for the card. Null: made from the data.")
     version: Version = "1.0.0"
     date: datetime.date | None = Field(

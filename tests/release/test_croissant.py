@@ -147,7 +147,7 @@ def test_of_odd_texts(tmp_path: Path, describe: Callable[..., Path]) -> None:
     ).startswith(AWKWARD["description"])
     values = json.loads(path.read_text())
     assert values["license"] == {"@type": "sc:CreativeWork", "name": "LicenseRef-Our-Terms", "url": "LICENSE"}
-    assert values["alternateName"] == AWKWARD["title"]
+    assert values["alternateName"] == " ".join(AWKWARD["title"].split())
     assert [item["name"] for item in values["creator"]] == [
         'Anna "Ann" O\'Brien-Núñez, Jr.',
         "Salt and Pepper {X} & Y_Z",

@@ -165,6 +165,7 @@ def _expect_features(config: str, kind: Kind) -> list[dict[str, Any]]:
     ]
     return [
         {"name": "__key__", "dtype": "string"},
+        {"name": "__url__", "dtype": "string"},
         {"name": "png", "dtype": "image"},
         {"name": "mask.png", "dtype": "image"},
         {"name": "json", "struct": struct},

@@ -75,7 +75,8 @@ def build_mirror_features() -> list[dict[str, Any]]:
     """The `features:` of the mirror: both images, and every key of the JSON as one struct; class labels are text.
 
     A key that is left out here is dropped on loading, and a whole number in the first samples would make its column one
-    of whole numbers: so all are declared.
+    of whole numbers: so all are declared. `__key__` and `__url__` are what the reader itself adds: without them
+    `datasets` 3.6 to 4.x refuse to stream.
     """
     struct = [
         {"name": name, "dtype": "string"} if column.dtype == "class_label" else feature
@@ -86,6 +87,7 @@ def build_mirror_features() -> list[dict[str, Any]]:
     struct.sort(key=lambda feature: str(feature["name"]))
     return [
         {"name": "__key__", "dtype": "string"},
+        {"name": "__url__", "dtype": "string"},
         {"name": "png", "dtype": "image"},
         {"name": "mask.png", "dtype": "image"},
         {"name": "json", "struct": struct},

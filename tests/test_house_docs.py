@@ -107,9 +107,12 @@ def test_commands_in_the_docs_parse(path: Path, line: str) -> None:
 
 
 def test_the_python_in_the_pages_runs(tmp_path: Path) -> None:
-    """The snippets of a page run one after another, in a folder that holds a phantom dataset `ds`."""
-    result = CliRunner().invoke(cli, ["dataset", "phantom", str(tmp_path / "ds"), "--count", "12", "--size", "64"])
-    assert result.exit_code == 0, result.stderr
+    """The snippets of a page run one after another, beside a phantom dataset `ds`, its release and the mirror."""
+    made = ["dataset", "phantom", str(tmp_path / "ds"), "--count", "12", "--size", "64"]
+    built = ["release", "build", str(tmp_path / "ds"), "--out", str(tmp_path / "rel"), "--webdataset"]
+    for arguments in (made, built):
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, result.stderr
     # One process, so that the libraries are imported once; each page has names of its own.
     lines = []
     for path in PAGES:

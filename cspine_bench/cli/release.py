@@ -7,6 +7,8 @@ import click
 
 from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, Printing, printing_options
 from cspine_bench.cli.output import format_count, format_size, print_note, print_result, show_progress
+from cspine_bench.cli.release_diff import diff
+from cspine_bench.cli.release_export import export
 from cspine_bench.cli.release_push import push
 from cspine_bench.cli.release_validate import validate
 
@@ -23,10 +25,6 @@ def release() -> None:
     Example:
       cspine-bench release build ds --out rel --webdataset
     """
-
-
-release.add_command(push)
-release.add_command(validate)
 
 
 @release.command()
@@ -89,6 +87,12 @@ def sign(folder: Path, key: Path, printing: Printing) -> None:
     print_result(
         {"path": str(folder), "key": fingerprint}, f"{folder}: signed with key {fingerprint}", as_json=printing.as_json
     )
+
+
+release.add_command(validate)
+release.add_command(diff)
+release.add_command(push)
+release.add_command(export)
 
 
 def _read_recipe(path: Path | None, overrides: tuple[str, ...]) -> "ReleaseRecipe":

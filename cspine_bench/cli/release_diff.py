@@ -99,9 +99,8 @@ def _format_value(figure: "FigureValue | None", unit: str) -> str:
 
 def _format_verdict(found: "Difference") -> str:
     if found.bump == "none":
-        asked = "Nothing changed"
-    else:
-        asked = f"Asks for a {found.bump} version step ({', '.join(found.reasons)})"
+        return "Nothing changed."
+    asked = f"Asks for a {found.bump} version step ({', '.join(found.reasons)})"
     if found.obeyed is None:
         return f"{asked}."
     made = f"{found.old.version} -> {found.new.version}"

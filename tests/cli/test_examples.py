@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from cspine_bench.cli import cli
 
 from .small_films import write_films
+from .small_release import write_small_release
 from .small_source import write_small
 from .small_training import train_small, write_small_training
 
@@ -46,8 +47,11 @@ def test_help_is_a_sentence_and_one_example(path: tuple[str, ...]) -> None:
             assert parameter.help, f"{parameter.name} has no help"
 
 
-# The demo's own example runs in test_demo.py.
-VERBS = [path for path, command in COMMANDS.items() if not isinstance(command, click.Group) and path[-1] != "demo"]
+# The demo's own example runs in test_demo.py, that of `release push` beside the Hub that it needs.
+ELSEWHERE = ("demo", "push")
+VERBS = [
+    path for path, command in COMMANDS.items() if not isinstance(command, click.Group) and path[-1] not in ELSEWHERE
+]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,14 @@ def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dataset, two releases of it with their mirrors, and a key."""
+    folder = tmp_path_factory.mktemp("released")
+    write_small_release(folder)
+    return folder
+
+
 @pytest.mark.parametrize("path", VERBS, ids=" ".join)
 def test_the_example_runs(
     path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -81,6 +93,10 @@ def test_the_example_runs(
         if path[-1] == "replay":
             sampled = CliRunner().invoke(cli, ["ddpm", "sample", "run", "--out", "samples", "--count", "4"])
             assert sampled.exit_code == 0, sampled.stderr
+    elif "release" in path:
+        shutil.copytree(request.getfixturevalue("released"), tmp_path, dirs_exist_ok=True)
+        if path[-1] == "build":
+            shutil.rmtree(tmp_path / "rel")
     elif path[-2] == "import":
         write_films(path[-1], tmp_path / arguments[3])
     result = CliRunner().invoke(cli, arguments)

@@ -28,10 +28,11 @@ from cspine_bench.release.checks.documents import (
 from cspine_bench.release.checks.evidence import check_evidence, check_training, find_own_results
 from cspine_bench.release.checks.layout import check_globs, check_layout
 from cspine_bench.release.checks.loading import check_datasets, check_webdataset
+from cspine_bench.release.checks.metadata_table import check_metadata_table
 from cspine_bench.release.checks.reading import Papers
 from cspine_bench.release.checks.seals import check_hash, check_manifest, check_signed, compare_lists, read_sums
 from cspine_bench.release.checks.shards import ShardReport, ShardTask
-from cspine_bench.release.checks.tree import GoneError, Kind, Tree, Unchecked, hash_file, list_tree
+from cspine_bench.release.checks.tree import GoneError, Kind, Tree, Unchecked, hash_file, list_tree, probe_file
 from cspine_bench.release.checks.work import examine_shards
 from cspine_bench.release.layout import (
     ATTESTATION_NAME,
@@ -41,6 +42,7 @@ from cspine_bench.release.layout import (
     SEALS,
     SHARD_PATTERN,
     SUMS_NAME,
+    metadata_name,
     mirror_of,
 )
 from cspine_bench.release.policy import GateVerdict, Policy, judge, list_findings
@@ -173,6 +175,22 @@ class _Validation:
         self.reports = self._examine(self.tree, self._plan_tasks(self.tree, self.level), hashed=self.level != "quick")
         for report in self.reports:
             self.tally.extend(report.findings)
+        if self.kind == "parquet" and len(self.reports) == len(self.tree.shards(self.kind)):
+            for split in filter(self._has_table, SPLITS):
+                own = [report for report in self.reports if report.split == split]
+                check_metadata_table(self.tree.root, split, own, self.tally)
+
+    def _has_table(self, split: str) -> bool:
+        """Whether there is a table without pixels that may be opened; what the system refuses is noted."""
+        name = metadata_name(split)
+        try:
+            probe_file(self.tree.root / name)
+        except GoneError:
+            return False
+        except OSError as error:
+            self.tree.note_unchecked(name, error)
+            return False
+        return name in self.tree.files
 
     def _plan_tasks(self, tree: Tree, level: Level, kind: Kind | None = None) -> list[ShardTask]:
         manifest, release = self.papers.manifest, self.papers.release or {}

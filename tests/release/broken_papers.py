@@ -176,7 +176,7 @@ CASES = [
     Broken("SUM-02", flip(TRAIN_TAR, 9000), TRAIN_TAR, "its SHA-256 is", mirror=True, level="standard", sealed=False),
     Broken("SUM-05", add("eval/results.csv"), "eval/results.csv", "dataset.json does not list it", sealed=False),
     Broken("SUM-05", remove(TEST), TEST, "lists it, and it is not there", sealed=False),
-    Broken("SUM-05", flip("dataset.json", 40), "dataset.json", "its digest is", sealed=False),
+    Broken("SUM-05", edit("dataset.json", '"seed": 0', '"seed": 1'), "dataset.json", "its digest is", sealed=False),
     Broken("SUM-05", set_manifest(files={"README.md": NOBODY}), CARD, "SHA-256 000", level="standard", sealed=False),
     # Papers
     Broken("DOC-01", edit(CFF, "cff-version: 1.2.0", "cff-version: 9"), CFF, "cff-version is 9"),

@@ -15,10 +15,17 @@ from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
 from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
 from cspine_bench.recipe import Recipe
+from cspine_bench.release.policy import Gate, Policy
+from cspine_bench.release.recipe import Creator, ReleaseRecipe, TrainingData
+from cspine_bench.release.rules import RULES as RELEASE_RULES
 from cspine_bench.schema import SCHEMA_VERSION, Record, build_arrow_schema
 from cspine_bench.sources.phantom.artefacts import ARTEFACTS
 from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 
+RECIPES = (
+    PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe, ReleaseRecipe,
+    Creator, TrainingData, Policy, Gate,
+)  # fmt: skip
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/build_reference.py (`make docs`): change the code, not this page. -->"
 
@@ -29,6 +36,7 @@ def build_pages() -> dict[str, str]:
         "record.md": build_record_page(),
         "commands.md": build_commands_page(),
         "verify-rules.md": build_rules_page(),
+        "release-rules.md": build_release_rules_page(),
         "errors.md": build_errors_page(),
         "recipes.md": build_recipes_page(),
         "landmarks.md": build_landmarks_page(),
@@ -107,6 +115,17 @@ def build_rules_page() -> str:
     return build_page("Verify rules", intro, build_table(["rule", "severity", "why it matters", "what to do"], rows))
 
 
+def build_release_rules_page() -> str:
+    """What `release validate` checks."""
+    rows = [[f"`{code}`", rule.severity, rule.level, rule.why, rule.mend] for code, rule in RELEASE_RULES.items()]
+    intro = (
+        "What `cspine-bench release validate` looks for. A level looks for its own rules and those of the levels below: "
+        "quick (names, papers, headers), standard (every hash, row and PNG), full (every pixel, and a load)."
+    )
+    header = ["rule", "severity", "level", "why it matters", "what to do"]
+    return build_page("Release rules", intro, build_table(header, rows))
+
+
 def build_errors_page() -> str:
     """The exception tree."""
     lines = []
@@ -131,11 +150,14 @@ def _shorten(default: object) -> object:
 def build_recipes_page() -> str:
     """Settings of each recipe, with their defaults."""
     parts = ["`--set key=value` changes a setting; the value is YAML, and a dot reaches into a nested recipe."]
-    for model in (PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe):
+    for model in RECIPES:
         rows = []
         for name, field in model.model_fields.items():
             default = field.default
-            shown = "its own defaults, see below" if isinstance(default, Recipe) else json.dumps(_shorten(default))
+            if field.is_required():
+                shown = "none: must be given"
+            else:
+                shown = "its own defaults, see below" if isinstance(default, Recipe) else json.dumps(_shorten(default))
             rows.append([f"`{name}`", shown, describe_values(field.annotation), field.description or ""])
         parts.append(f"## `{model.__name__}`\n\n{(model.__doc__ or '').strip()}")
         parts.append(build_table(["setting", "default", "values", "meaning"], rows))

@@ -22,6 +22,10 @@ from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
 from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
+from cspine_bench.recipe import Recipe
+from cspine_bench.release.policy import Gate, Policy
+from cspine_bench.release.recipe import Creator, ReleaseRecipe, TrainingData
+from cspine_bench.release.rules import RULES as RELEASE_RULES
 from cspine_bench.schema import Record
 from cspine_bench.sources.phantom.artefacts import ARTEFACTS
 from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
@@ -67,8 +71,9 @@ def test_the_reference_names_everything_public() -> None:
     text = read_reference()
     kinds = [name for name, value in vars(errors).items() if inspect.isclass(value)]
     named = [*Record.model_fields, *RULES, *PARAMETERS, *iter_verbs(cli, "cspine-bench"), *kinds]
-    recipes = (PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe)
-    named += [*(name for recipe in recipes for name in recipe.model_fields), *ARTEFACTS]
+    recipes: list[type[Recipe]] = [PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe]
+    recipes += [ReleaseRecipe, Creator, TrainingData, Policy, Gate]
+    named += [*(name for recipe in recipes for name in recipe.model_fields), *ARTEFACTS, *RELEASE_RULES]
     assert [name for name in named if f"`{name}`" not in text] == []
 
 

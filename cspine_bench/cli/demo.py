@@ -59,6 +59,11 @@ class Settings:
         return self.out / "datasets" / "samples"
 
     @property
+    def release(self) -> Path:
+        """The samples as they would be published."""
+        return self.out / "release"
+
+    @property
     def pictures(self) -> list[Path]:
         """What to look at when the demo is over."""
         return [self.picture, self.run / "progress.png", self.sampled_picture]
@@ -139,6 +144,22 @@ def _show_command(settings: Settings) -> list[str]:
     return ["cspine-bench", "dataset", "inspect", str(settings.sampled), *sheet]
 
 
+def _build_command(settings: Settings) -> list[str]:
+    named = ["--set", "name=cspine-demo", "--out", str(settings.release)]
+    return ["cspine-bench", "release", "build", str(settings.sampled), *named, "--webdataset", "--json"]
+
+
+def _validate_command(settings: Settings) -> list[str]:
+    return ["cspine-bench", "release", "validate", str(settings.release), "--level", "full", "--json"]
+
+
+def _say_verdict(result: dict[str, Any]) -> str:
+    found = dict.fromkeys(("error", "warning"), 0)
+    for finding in result["findings"]:
+        found[finding["severity"]] += 1
+    return ", ".join(format_count(number, severity) for severity, number in found.items())
+
+
 def _replay_command(settings: Settings) -> list[str]:
     last = f"dd{settings.samples - 1:08d}"
     return ["cspine-bench", "ddpm", "replay", str(settings.sampled), last, "--run", str(settings.run), "--json"]
@@ -199,6 +220,13 @@ STAGES: Final = (
         lambda settings: [settings.sampled_picture],
         lambda result: f"contact sheet {result['sheet']}",
     ),
+    Stage(
+        "release",
+        _build_command,
+        lambda settings: [settings.release / "SHA256SUMS"],
+        lambda result: f"{result['path']}, the card is its README.md; WebDataset: {result['mirror']}",
+    ),
+    Stage("validate", _validate_command, lambda settings: [], _say_verdict),
 )
 """In order. A later stage may use the files of the earlier ones: when a stage runs, all after it run too."""
 

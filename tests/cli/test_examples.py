@@ -96,7 +96,8 @@ def test_the_example_runs(
     elif "release" in path:
         shutil.copytree(request.getfixturevalue("released"), tmp_path, dirs_exist_ok=True)
         if path[-1] == "build":
-            shutil.rmtree(tmp_path / "rel")
+            for name in ("rel", "rel-wds"):
+                shutil.rmtree(tmp_path / name)
     elif path[-2] == "import":
         write_films(path[-1], tmp_path / arguments[3])
     result = CliRunner().invoke(cli, arguments)

@@ -1,6 +1,7 @@
 """`cspine-bench release diff`: what changed between two releases."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cspine_bench.release.diff_papers import FigureChange, FigureValue
 
 _SHOWN_IDS = 3
+_MADE_FROM_ROWS = ("figures", "metadata", "samples")
 
 
 @click.command()
@@ -69,8 +71,9 @@ def _iter_lines(found: "Difference") -> Iterator[str]:
     )
     for field in found.papers:
         yield f"recipe, {field.name}: {field.old!r} -> {field.new!r}"
-    for name, kind in found.files.items():
-        yield f"paper {name}: {kind}"
+    for kind in ("added", "removed", "changed"):
+        if names := [name for name, what in found.files.items() if what == kind]:
+            yield f"papers {kind}: {_format_files(names)}"
     yield from map(_format_figure, found.figures)
     yield _format_verdict(found)
 
@@ -79,6 +82,13 @@ def _format_change(change: "Change") -> str:
     shown = ", ".join(change.first_ids[:_SHOWN_IDS])
     more = " ..." if change.count > _SHOWN_IDS else ""
     return f"{format_count(change.count, 'radiograph')} ({shown}{more})"
+
+
+def _format_files(names: list[str]) -> str:
+    """Papers by name; pictures and tables, which are made from the rows, by their number in each folder."""
+    made = Counter(folder for name in names if (folder := name.partition("/")[0]) in _MADE_FROM_ROWS)
+    shown = [name for name in names if name.partition("/")[0] not in made]
+    return ", ".join([*shown, *(f"{count} in {folder}/" for folder, count in made.items())])
 
 
 def _format_figure(change: "FigureChange") -> str:

@@ -9,6 +9,7 @@ import csv
 import datetime
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -111,7 +112,7 @@ def export_dicom(
             on_progress(done, total)
     # The table of a smaller export may be there: every file that it names was found to be right.
     write_file(out / MANIFEST_NAME, table.getvalue().encode(), scratch=scratch)
-    scratch.rmdir()
+    shutil.rmtree(scratch)
     return Exported(out, total, num_masks, num_bytes)
 
 

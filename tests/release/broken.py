@@ -29,6 +29,7 @@ class Broken:
         change: what is done to a copy of the sound release.
         where: file of the finding.
         message: part of it.
+        also: further rules that must see it.
         mirror: the WebDataset mirror is broken instead.
         level: of the validation.
         sealed: SHA256SUMS and dataset.json are made anew afterwards.
@@ -43,6 +44,7 @@ class Broken:
     level: str = "quick"
     sealed: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
 
 def copy_release(source: Path, target: Path) -> Path:

@@ -8,8 +8,12 @@ import os
 from pathlib import Path
 
 from broken import Broken, Change, add, all_of, edit, edit_all, put, remove, rename, set_json, set_manifest, set_source
+from broken_shards import cut_first_png, edit_tar
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cspine_bench.release.layout import ATTESTATION_NAME, PUBLIC_KEY_NAME
 from cspine_bench.release.policy import Gate, Policy
+from cspine_bench.release.seal import sign_sums
 
 TRAIN = "data/train-00000-of-00002.parquet"
 TEST = "data/test-00000-of-00001.parquet"
@@ -53,6 +57,15 @@ def grow(name: str, size: int) -> Change:
         os.truncate(folder / name, size)
 
     return change
+
+
+def sign(folder: Path) -> None:
+    """Sign, and change a file afterwards."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    signature = sign_sums((folder / "SHA256SUMS").read_bytes(), key, predicate={})
+    put(folder, ATTESTATION_NAME, signature.attestation)
+    put(folder, PUBLIC_KEY_NAME, signature.public_key)
+    add("LICENSE", "mine")(folder)
 
 
 def no_yaml(folder: Path) -> None:
@@ -174,6 +187,11 @@ CASES = [
     Broken("SUM-02", flip(TRAIN, 9000), TRAIN, "its SHA-256 is", level="standard", sealed=False),
     Broken("SUM-02", edit("LICENSE", "a", "b"), "LICENSE", "its SHA-256 is", level="standard", sealed=False),
     Broken("SUM-02", flip(TRAIN_TAR, 9000), TRAIN_TAR, "its SHA-256 is", mirror=True, level="standard", sealed=False),
+    Broken("SUM-03", add(ATTESTATION_NAME), ATTESTATION_NAME, "this one is alone"),
+    Broken("SUM-03", all_of(add(ATTESTATION_NAME), add(PUBLIC_KEY_NAME)), ATTESTATION_NAME, "no public key in PEM"),
+    Broken("SUM-03", sign, ATTESTATION_NAME, "was made for a SHA256SUMS with digest"),
+    Broken("SUM-04", lambda folder: folder.with_name("rel-wds").mkdir(), TRAIN, "the mirror has no such shard",
+           level="standard"),
     Broken("SUM-05", add("eval/results.csv"), "eval/results.csv", "dataset.json does not list it", sealed=False),
     Broken("SUM-05", remove(TEST), TEST, "lists it, and it is not there", sealed=False),
     Broken("SUM-05", edit("dataset.json", '"seed": 0', '"seed": 1'), "dataset.json", "its digest is", sealed=False),
@@ -208,7 +226,7 @@ CASES = [
     Broken("GATE-02", lambda folder: None, BALANCE, "reaches to both sides", options=gates(at_least=0.5)),
     Broken("GATE-03", lambda folder: None, BALANCE, "on too few samples",
            options=gates(at_least=0.01, least_samples={"synthetic": 99}, when_underpowered="warn")),
-    # Loading; the number of examples is enforced by readers that do not stream
-    Broken("LOAD-01", edit(CARD, "num_examples: 24", "num_examples: 25"), ".", "load_dataset, map-style: it fails",
-           level="full"),
+    # Loading: a truncated PNG fails only when its row is decoded
+    Broken("LOAD-02", edit_tar(cut_first_png), ".", "webdataset: it fails", mirror=True, level="full",
+           also=("LOAD-01", "PNG-01")),
 ]  # fmt: skip

@@ -32,6 +32,8 @@ def overwrite(folder: Path, names: list[str], draw: random.Random) -> str:
     data = bytearray((folder / name).read_bytes())
     at, length = draw.randrange(len(data)), draw.randrange(1, 64)
     data[at : at + length] = draw.randbytes(length) if draw.random() < 0.7 else bytes(length)
+    if data == (folder / name).read_bytes():
+        return ""
     put(folder, name, bytes(data))
     return f"{length} bytes at {at} of {name}"
 

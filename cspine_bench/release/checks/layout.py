@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import Any, Final
 
-from cspine_bench.release.checks.reading import Card
+from cspine_bench.release.checks.reading import EVIDENCE_PREFIX, Card
 from cspine_bench.release.checks.tree import MAX_ENTRIES, Kind, Tree
 from cspine_bench.release.layout import (
     LICENCE_NAME,
@@ -15,6 +15,7 @@ from cspine_bench.release.layout import (
     MIRROR_NAME,
     MIRROR_PAPERS,
     RELEASE_PAPERS,
+    SEALS,
     SHARD_PATTERN,
     SUMS_NAME,
     metadata_name,
@@ -144,7 +145,7 @@ def _check_names(tree: Tree, kind: Kind, tally: Tally) -> None:
         match = SHARD_PATTERN.fullmatch(name)
         if match is not None and f".{match[4]}" == suffix:
             numbers.setdefault((match[1], match[3]), set()).add(int(match[2]))
-        elif match is None and (name.startswith(_DATA) or (name.endswith(suffix) and not _is_table(name))):
+        elif match is None and (name.startswith(_DATA) or (name.endswith(suffix) and not _is_known(name))):
             tally.add("LAY-01", name, f"it is not of the form data/SPLIT-NNNNN-of-NNNNN{suffix}")
         elif name.startswith(_METADATA) and not _is_table(name):
             tally.add("LAY-01", name, "metadata/ holds SPLIT.parquet alone")
@@ -162,13 +163,18 @@ def _check_names(tree: Tree, kind: Kind, tally: Tally) -> None:
             tally.add("LAY-01", f"{stem}-{number:05d}-of-{total}{suffix}", f"number {number} of {int(total)}")
 
 
+def _is_known(name: str) -> bool:
+    """Whether a file looks like data and is none of `load_dataset`: a table, a seal, or the rows behind a result."""
+    return _is_table(name) or name in SEALS or name.startswith(EVIDENCE_PREFIX)
+
+
 def _is_table(name: str) -> bool:
     return name in {metadata_name(split) for split in SPLITS}
 
 
 def _check_formats(tree: Tree, kind: Kind, tally: Tally) -> None:
     for name in tree.files:
-        if name.lower().endswith(_OTHER_FORMATS[kind]):
+        if name.lower().endswith(_OTHER_FORMATS[kind]) and not _is_known(name):
             text = f"data of another format in a repository of {_SUFFIX[kind]} files"
             tally.add("LAY-02", name, text)
 

@@ -1,6 +1,6 @@
 """Load a release as its users do, and print what came out. Run as a process of its own; see `loading`.
 
-Usage: python -m cspine_bench.release.checks.load_trial LIBRARY FOLDER MODE, LIBRARY being `datasets` or `webdataset`.
+Usage: python -m cspine_bench.release.checks.load_trial LIBRARY FOLDER MODE..., LIBRARY `datasets` or `webdataset`.
 """
 
 import json
@@ -14,13 +14,15 @@ from cspine_bench.schema import SPLITS
 _KEY_COLUMNS: Final = ("sample_id", "__key__")
 
 
-def main(library: str, folder: str, mode: str) -> None:
-    """Print one JSON document: for each split how many samples came, with the first id and the last."""
-    if library == "webdataset":
-        found = _read_webdataset(Path(folder))
-    else:
-        found = _read_datasets(folder, streaming=mode == "streaming")
-    json.dump(found, sys.stdout)
+def main(library: str, folder: str, *modes: str) -> None:
+    """Print a line of JSON for each mode: for each split how many samples came, with the first id and the last."""
+    for mode in modes:
+        if library == "webdataset":
+            found = _read_webdataset(Path(folder))
+        else:
+            found = _read_datasets(folder, streaming=mode == "streaming")
+        sys.stdout.write(f"{json.dumps(found)}\n")
+        sys.stdout.flush()
 
 
 def _read_datasets(folder: str, *, streaming: bool) -> dict[str, Any]:
@@ -68,4 +70,4 @@ def _count(ids: Iterable[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:])

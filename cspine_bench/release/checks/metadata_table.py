@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cspine_bench.release.checks.parquet_rows import UNREADABLE, check_footer, is_plausible
-from cspine_bench.release.checks.row_keys import ID_TYPE, VALUE_COLUMNS, hash_rows
+from cspine_bench.release.checks.row_keys import ID_TYPE, VALUE_COLUMNS, RowKeys, hash_rows
 from cspine_bench.release.checks.shards import ShardReport
 from cspine_bench.release.layout import metadata_name
 from cspine_bench.release.rules import Tally
@@ -41,9 +41,11 @@ def check_metadata_table(root: Path, split: str, reports: Sequence[ShardReport],
             if not is_plausible(file.metadata, path, name, tally):
                 return
             readable = check_footer(file, build_table_schema(), name, tally)
+            if not whole or not readable:
+                return
             if file.metadata.num_rows != num_rows:
                 tally.add("PQ-06", name, f"it has {file.metadata.num_rows} rows, the shards have {num_rows}")
-            elif readable and whole and reports:
+            else:
                 _compare(file, name, reports, tally)
     except UNREADABLE as error:
         tally.add(
@@ -60,14 +62,13 @@ def build_table_schema() -> pa.Schema:
 
 
 def _compare(file: pq.ParquetFile, name: str, reports: Sequence[ShardReport], tally: Tally) -> None:
-    parts = [report.rows for report in reports if report.rows is not None]
-    ids = np.concatenate([part.sample_ids for part in parts])
-    values = np.concatenate([part.values for part in parts])
+    keys = RowKeys.join([report.rows for report in reports if report.rows is not None])
+    ids, values = keys.sample_ids, keys.values
     start = 0
     for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
         batch.validate(full=True)
         stop = start + len(batch)
-        found = hash_rows(batch, VALUE_COLUMNS)
+        (found,) = hash_rows(batch, VALUE_COLUMNS)
         for row in np.flatnonzero(found != values[start:stop]).tolist():
             expected = ids[start + row].decode("ascii", errors="replace")
             stated = batch.column("sample_id")[row].as_py()

@@ -57,17 +57,16 @@ def find_private_text(batch: pa.RecordBatch) -> Iterator[tuple[NDArray[np.bool_]
     Yields:
         bool (rows,), True where one column looks so, with the column and what it looks like.
     """
-    for name in FREE_TEXT:
-        encoded = batch.column(name).dictionary_encode()
-        texts = encoded.dictionary
-        if not pc.any(pc.match_substring_regex(texts, _ANY)).as_py():
-            continue
+    encoded = {name: batch.column(name).dictionary_encode() for name in FREE_TEXT}
+    # One call for all columns: building the machine for this pattern costs more than running it.
+    texts = pa.concat_arrays([array.dictionary for array in encoded.values()])
+    if not pc.any(pc.match_substring_regex(texts, _ANY)).as_py():
+        return
+    for name, array in encoded.items():
         for words, pattern in PATTERNS.items():
             if name.endswith("_version") and words in _NOT_IN_VERSIONS:
                 continue
-            found = pc.match_substring_regex(texts, pattern)
+            found = pc.match_substring_regex(array.dictionary, pattern)
             if pc.any(found).as_py():
-                yield (
-                    np.array(pc.fill_null(found.take(encoded.indices), False).to_numpy(zero_copy_only=False)),
-                    (f"{name} looks like {words}"),
-                )
+                rows = pc.fill_null(found.take(array.indices), False).to_numpy(zero_copy_only=False)
+                yield np.array(rows, np.bool_), f"{name} looks like {words}"

@@ -62,22 +62,27 @@ class RowKeys:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
-def hash_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Hashes:
-    """A hash of each row over some of its columns; the same wherever the values are the same.
+def hash_rows(batch: pa.RecordBatch, *selections: Sequence[str]) -> tuple[Hashes, ...]:
+    """Hashes of each row over some of its columns; the same wherever the values are the same.
 
     Args:
         batch: columns as `build_arrow_schema` types them.
-        names: which columns, in this order.
+        selections: which columns, in this order; several, because each column is hashed once for all of them.
 
     Returns:
-        uint64 (rows,), never `NO_HASH`.
+        For each selection uint64 (rows,), never `NO_HASH`.
     """
-    total = np.zeros(len(batch), np.uint64)
-    for name in names:
-        for part in _hash_column(batch.column(name), COLUMNS[name].dtype):
+    parts: dict[str, list[Hashes]] = {}
+    for name in dict.fromkeys(name for names in selections for name in names):
+        parts[name] = _hash_column(batch.column(name), COLUMNS[name].dtype)
+    found = []
+    for names in selections:
+        total = np.zeros(len(batch), np.uint64)
+        for part in (part for name in names for part in parts[name]):
             total = _mix(total * np.uint64(3) + part)
-    total[total == NO_HASH] = 1
-    return total
+        total[total == NO_HASH] = 1
+        found.append(total)
+    return tuple(found)
 
 
 def hash_texts(array: pa.Array) -> Hashes:

@@ -104,12 +104,12 @@ class RowCheck:
             _check_alignment(points, batch, report)
         columns = ImageColumns(ids, *(batch.column(name).to_pylist() for name in _IMAGE_COLUMNS[1:]))
         hashes = self._images.check(columns, images, masks)
-        origins = hash_rows(batch, ORIGIN_COLUMNS)
+        values, origins = hash_rows(batch, VALUE_COLUMNS, ORIGIN_COLUMNS)
         origins[_bools(batch.column("seed").is_null())] = NO_HASH
         self._parts.append(
             RowKeys(
                 np.array([text.encode()[: ID_TYPE.itemsize] for text in ids], ID_TYPE),
-                hash_rows(batch, VALUE_COLUMNS),
+                values,
                 *hashes,
                 hash_texts(batch.column("group_id")),
                 origins,

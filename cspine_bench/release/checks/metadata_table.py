@@ -14,9 +14,10 @@ from cspine_bench.release.checks.row_keys import ID_TYPE, VALUE_COLUMNS, RowKeys
 from cspine_bench.release.checks.shards import ShardReport
 from cspine_bench.release.layout import metadata_name
 from cspine_bench.release.rules import Tally
-from cspine_bench.schema import build_arrow_schema
+from cspine_bench.schema import COLUMNS, build_arrow_schema
 
 _BATCH_ROWS: Final = 2000
+_TEXTS: Final = [name for name in VALUE_COLUMNS if COLUMNS[name].dtype == "string"]
 
 
 def check_metadata_table(root: Path, split: str, reports: Sequence[ShardReport], tally: Tally) -> None:
@@ -46,7 +47,7 @@ def check_metadata_table(root: Path, split: str, reports: Sequence[ShardReport],
             if file.metadata.num_rows != num_rows:
                 tally.add("PQ-06", name, f"it has {file.metadata.num_rows} rows, the shards have {num_rows}")
             else:
-                _compare(file, name, reports, tally)
+                _compare(path, name, reports, tally)
     except UNREADABLE as error:
         tally.add(
             "PQ-05", name, f"unreadable: {str(error).splitlines()[0][:300] if str(error) else type(error).__name__}"
@@ -61,20 +62,26 @@ def build_table_schema() -> pa.Schema:
     return pa.schema([schema.field(name) for name in VALUE_COLUMNS], metadata={"huggingface": json.dumps(kept)})
 
 
-def _compare(file: pq.ParquetFile, name: str, reports: Sequence[ShardReport], tally: Tally) -> None:
+def _compare(path: Path, name: str, reports: Sequence[ShardReport], tally: Tally) -> None:
     keys = RowKeys.join([report.rows for report in reports if report.rows is not None])
     ids, values = keys.sample_ids, keys.values
     start = 0
-    for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-        batch.validate(full=True)
-        stop = start + len(batch)
-        (found,) = hash_rows(batch, VALUE_COLUMNS)
-        for row in np.flatnonzero(found != values[start:stop]).tolist():
-            expected = ids[start + row].decode("ascii", errors="replace")
-            stated = batch.column("sample_id")[row].as_py()
-            same = stated is not None and np.array(stated.encode(), ID_TYPE) == ids[start + row]
-            text = "its values differ from those in the shard" if same else f"the table has {stated!r:.40} in its place"
-            tally.add("PQ-06", name, f"{expected}: {text}", expected)
-        start = stop
+    # Texts stay in their dictionaries: one that all rows share is held once.
+    with pq.ParquetFile(path, read_dictionary=_TEXTS) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
+            batch.validate(full=True)
+            stop = start + len(batch)
+            (found,) = hash_rows(batch, VALUE_COLUMNS)
+            for row in np.flatnonzero(found != values[start:stop]).tolist():
+                expected = ids[start + row].decode("ascii", errors="replace")
+                stated = batch.column("sample_id")[row].as_py()
+                same = stated is not None and np.array(stated.encode(), ID_TYPE) == ids[start + row]
+                text = (
+                    "its values differ from those in the shard"
+                    if same
+                    else f"the table has {stated!r:.40} in its place"
+                )
+                tally.add("PQ-06", name, f"{expected}: {text}", expected)
+            start = stop
     if start != len(values):
         tally.add("PQ-06", name, f"{start} rows can be read of {len(values)}")

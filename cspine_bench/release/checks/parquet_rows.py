@@ -18,6 +18,7 @@ from cspine_bench.schema import build_arrow_schema
 
 _BATCH_BYTES: Final = 32_000_000
 _MOST_BATCH_ROWS: Final = 1000
+_MOST_TEXT_BYTES: Final = 256_000_000
 _MOST_GROUPS: Final = 1_000_000
 
 # What pyarrow was seen to raise on damaged files; a damaged length field ends as MemoryError.
@@ -157,8 +158,11 @@ def _iter_batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     for index in range(file.num_row_groups):
         group = file.metadata.row_group(index)
         row_bytes = max(1, group.total_byte_size // max(1, group.num_rows))
-        rows = max(1, min(_MOST_BATCH_ROWS, _BATCH_BYTES // row_bytes))
-        yield from file.iter_batches(rows, row_groups=[index], use_threads=False)
+        # A long text is stored once in a dictionary, and may come back in every row.
+        columns = [group.column(number) for number in range(group.num_columns)]
+        shared = sum(column.total_uncompressed_size for column in columns if column.has_dictionary_page)
+        rows = min(_MOST_BATCH_ROWS, _BATCH_BYTES // row_bytes, _MOST_TEXT_BYTES // max(1, shared))
+        yield from file.iter_batches(max(1, rows), row_groups=[index], use_threads=False)
 
 
 def _describe_drift(found: pa.Schema, expected: pa.Schema) -> str | None:

@@ -86,8 +86,8 @@ def hash_rows(batch: pa.RecordBatch, *selections: Sequence[str]) -> tuple[Hashes
 
 
 def hash_texts(array: pa.Array) -> Hashes:
-    """uint64 (rows,) from strings; each spelling is hashed once. Null has a hash of its own."""
-    encoded = array.dictionary_encode()
+    """uint64 (rows,) from strings, in a dictionary or not; each spelling is hashed once. Null has its own hash."""
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     words = np.array([hash_bytes(text) for text in encoded.dictionary.cast(pa.binary()).to_pylist()], np.uint64)
     hashes = np.full(len(array), _NULL)
     valid = encoded.indices.is_valid().to_numpy(zero_copy_only=False)

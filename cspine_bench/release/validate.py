@@ -14,6 +14,7 @@ from cspine_bench.errors import MissingExtraError, ReleaseError
 from cspine_bench.provenance import sha256_bytes
 from cspine_bench.release.checks.agreement import check_agreement
 from cspine_bench.release.checks.card import check_card, check_left_overs
+from cspine_bench.release.checks.card_facts import check_facts, count_rows
 from cspine_bench.release.checks.card_table import check_table, count_splits
 from cspine_bench.release.checks.compare import compare_shards, compare_with_mirror
 from cspine_bench.release.checks.croissant import check_croissant
@@ -29,6 +30,7 @@ from cspine_bench.release.checks.evidence import check_evidence, check_training,
 from cspine_bench.release.checks.layout import check_globs, check_layout
 from cspine_bench.release.checks.loading import check_datasets, check_webdataset
 from cspine_bench.release.checks.metadata_table import check_metadata_table
+from cspine_bench.release.checks.planning import plan_tasks
 from cspine_bench.release.checks.reading import Papers
 from cspine_bench.release.checks.seals import check_hash, check_manifest, check_signed, compare_lists, read_sums
 from cspine_bench.release.checks.shards import ShardReport, ShardTask
@@ -36,11 +38,11 @@ from cspine_bench.release.checks.tree import GoneError, Kind, Tree, Unchecked, h
 from cspine_bench.release.checks.work import examine_shards
 from cspine_bench.release.layout import (
     ATTESTATION_NAME,
+    CARD_NAME,
     DATASHEET_NAME,
     MAX_FOLDER_ENTRIES,
     MIRROR_NAME,
     SEALS,
-    SHARD_PATTERN,
     SUMS_NAME,
     metadata_name,
     mirror_of,
@@ -172,7 +174,8 @@ class _Validation:
 
     def check_shards(self) -> None:
         """PQ, TAR, REC, PNG, LAB and PRIV-02 of each shard, and its hash."""
-        self.reports = self._examine(self.tree, self._plan_tasks(self.tree, self.level), hashed=self.level != "quick")
+        tasks = plan_tasks(self.tree, self.kind, self.level, self.papers)
+        self.reports = self._examine(self.tree, tasks, hashed=self.level != "quick")
         for report in self.reports:
             self.tally.extend(report.findings)
         if self.kind == "parquet" and len(self.reports) == len(self.tree.shards(self.kind)):
@@ -191,29 +194,6 @@ class _Validation:
             self.tree.note_unchecked(name, error)
             return False
         return name in self.tree.files
-
-    def _plan_tasks(self, tree: Tree, level: Level, kind: Kind | None = None) -> list[ShardTask]:
-        manifest, release = self.papers.manifest, self.papers.release or {}
-        rows: dict[str, int] = {}
-        if manifest is not None:
-            rows = {_stem(shard.path): shard.num_rows for shard in manifest.shards}
-        elif isinstance(release.get("files"), list):
-            files = [item for item in release["files"] if isinstance(item, dict)]
-            rows = {_stem(str(item.get("path"))): item.get("num_rows") for item in files}  # type: ignore[misc]
-        rows = {stem: number for stem, number in rows.items() if type(number) is int}
-        run_ids = _list_run_ids(release)
-        return [
-            ShardTask(
-                root=str(tree.root),
-                name=name,
-                split=name.removeprefix("data/").split("-")[0],
-                level=level,
-                num_rows=rows.get(_stem(name)),
-                fingerprint=None if manifest is None else manifest.fingerprint,
-                run_ids=run_ids,
-            )
-            for name in tree.shards(kind or self.kind)
-        ]
 
     def _examine(self, tree: Tree, tasks: Sequence[ShardTask], *, hashed: bool) -> list[ShardReport]:
         outcomes = examine_shards(tasks, hashed=hashed, num_workers=self.num_workers, on_rows=self._tell)
@@ -255,6 +235,10 @@ class _Validation:
         datasheet = papers.text(DATASHEET_NAME, "CARD-07")
         if datasheet is not None:
             check_left_overs(DATASHEET_NAME, datasheet, tally)
+        if facts and self.kind == "parquet" and (rows := count_rows(self.tree.root)) is not None:
+            texts = {CARD_NAME: None if papers.card is None else papers.card.body, DATASHEET_NAME: datasheet}
+            for name, text in texts.items():
+                check_facts(name, text or "", rows, tally)
         own = find_own_results(papers, digest)
         check_evidence(papers, own, digest, tally)
         check_training(papers, own, trained, tally)
@@ -303,14 +287,14 @@ class _Validation:
         self.tally.extend(compare_shards(self.reports))
         if self.kind == "webdataset":
             return
-        beside = mirror_of(self.tree.root) if mirror is None else mirror
+        beside = mirror_of(self.path.absolute()) if mirror is None else mirror
         if not with_mirror or (mirror is None and not beside.is_dir()):
             self.skipped["SUM-04"] = "no mirror was looked at"
             return
         if not beside.is_dir():
             raise ReleaseError(f"{beside}: is no folder; give that of the mirror")
         tree = list_tree(beside.resolve(), max_folder_entries=MAX_FOLDER_ENTRIES)
-        reports = self._examine(tree, self._plan_tasks(tree, "standard", "webdataset"), hashed=False)
+        reports = self._examine(tree, plan_tasks(tree, "webdataset", "standard", self.papers), hashed=False)
         self.tree.unchecked += tree.unchecked
         self._compare_seals(tree, reports)
         self.tally.extend(compare_with_mirror(self.reports, reports))
@@ -356,19 +340,6 @@ class _Validation:
                 entry["num"] += report.num_rows
                 entry["last"] = ids[-1].decode()
         return {split: expected[split] for split in SPLITS if split in expected}
-
-
-def _stem(name: str) -> str:
-    match = SHARD_PATTERN.fullmatch(name)
-    return name if match is None else name.removesuffix(f".{match[4]}")
-
-
-def _list_run_ids(release: dict[str, Any]) -> frozenset[str] | None:
-    runs = release.get("runs")
-    if not isinstance(runs, list):
-        return None
-    ids = [item.get("run_id") for item in runs if isinstance(item, dict)]
-    return frozenset(name for name in ids if isinstance(name, str))
 
 
 def _conclude(validation: _Validation, skipped: dict[str, str], *, kind: Kind | None) -> Verdict:

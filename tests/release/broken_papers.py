@@ -168,6 +168,12 @@ CASES = [
     Broken("CARD-11", edit(CARD, "| split | radio", "| part | radio"), CARD, "it has no table", level="standard"),
     Broken("CARD-11", edit(CARD, "| radiographs | 30", "| radiographs | 3,000"), CARD, "3,000 radiographs in the card",
            level="standard"),
+    Broken("CARD-11", edit("DATASHEET.md", "| sex | female | 14 |", "| sex | female | 15 |"), "DATASHEET.md",
+           "sex female in train: 15 in the paper, 14 in the data", level="standard"),
+    Broken("CARD-11", edit("DATASHEET.md", "| exact | 30 |", "| reader | 30 |"), "DATASHEET.md",
+           "label_source exact: 0 in the paper, 30 in the data", level="standard"),
+    Broken("CARD-11", edit(CARD, "| -170.9 |", "| -17.9 |"), CARD, "least is -17.9 in the paper, -170.9",
+           level="standard"),
     # Privacy and evidence
     Broken("PRIV-01", train_on(datasets=[FILMS]), "evaluation/", "no result of memorization"),
     Broken("PRIV-01", train_on(recorded={"sources": {"csxa": 9}}), "evaluation/", "no result of memorization"),

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from broken import Broken, copy_release, put, reseal
 from broken_papers import CARD, CASES, TRAIN
 from broken_shards import CASES as SHARD_CASES
 from click.testing import CliRunner
+from fuzz_validate import iter_corrupted
 
 from cspine_bench.cli.release_validate import validate
 from cspine_bench.errors import ReleaseError
@@ -142,6 +144,34 @@ def test_a_policy_is_judged(release: Path, tmp_path: Path) -> None:
     result = invoke(release, "--level", "quick", "--policy", tmp_path / "policy.yaml")
     assert result.exit_code == 1
     assert "gate women fails: share_sex_female" in result.stdout
+
+
+def test_random_corruptions_are_found(release: Path, mirror: Path) -> None:
+    """A sample of what `python tests/release/fuzz_validate.py` does thousands of times."""
+    silent = []
+    for done, folder, sealed in iter_corrupted(release, mirror, count=24, seed=20261123):
+        verdict = validate_release(folder)
+        if not sealed and not verdict.findings:
+            silent.append(done)
+    assert silent == []
+
+
+def test_what_would_never_end_ends(release: Path, tmp_path: Path) -> None:
+    folder = copy_release(release, tmp_path / "rel")
+    deep = folder / "/".join(["d"] * 200)
+    deep.mkdir(parents=True)
+    (folder / "data" / "loop").symlink_to(folder)
+    os.mkfifo(folder / "metadata" / "pipe.parquet")
+    put(folder, "croissant.json", b"[" * 7_000_000)
+    put(folder, "REUSE.toml", "a = " + "[" * 90_000)
+    put(folder, "zenodo.json", b'{"a": ' + b"9" * 1_000_000 + b"}")
+    (folder / "provenance" / "release.json").unlink()
+    put(folder, "provenance/release.json", b"")
+    os.truncate(folder / "provenance" / "release.json", 50_000_000_000)  # sparse: no disk holds it
+    start = time.process_time()
+    codes = {finding.code for finding in validate_release(folder, level="quick").findings}
+    assert time.process_time() - start < 10
+    assert {"LAY-04", "DOC-02", "DOC-03", "DOC-04"} <= codes
 
 
 # Nobody may read a folder of mode 0, but root: the system's refusal is met as another user.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from broken_shards import CASES as SHARD_CASES
 from click.testing import CliRunner
 from fuzz_validate import iter_corrupted
 
+import cspine_bench
 from cspine_bench.cli.release_validate import validate
 from cspine_bench.errors import ReleaseError
 from cspine_bench.release.rules import LEVELS, RULES
@@ -144,6 +146,17 @@ def test_a_policy_is_judged(release: Path, tmp_path: Path) -> None:
     result = invoke(release, "--level", "quick", "--policy", tmp_path / "policy.yaml")
     assert result.exit_code == 1
     assert "gate women fails: share_sex_female" in result.stdout
+
+
+def test_what_validates_imports_nothing_of_what_builds() -> None:
+    """A fault that builder and validator share would be seen by neither."""
+    package = Path(cspine_bench.__file__).parent / "release"
+    readers = [*package.glob("checks/*.py"), *(package / f"{name}.py" for name in
+               ("validate", "verdict", "policy", "findings_formats"))]  # fmt: skip
+    writers = ("assemble", "build", "edition", "facts", "mirror", "papers", "preview", "resolve", "staging", "tables")
+    imports = re.compile(rf"cspine_bench\.release\.({'|'.join(writers)})\b")
+    assert len(readers) > 20
+    assert [path.name for path in readers if imports.search(path.read_text())] == []
 
 
 def test_random_corruptions_are_found(release: Path, mirror: Path) -> None:

@@ -24,10 +24,12 @@ FREE_TEXT: Final = tuple(
 """Columns whose text the schema leaves open."""
 
 _DAY, _MONTH, _YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])", r"(19|20)\d{2}"
+_LETTER = r"[^\x00-@\[-`{-\x7f]"
+"""ASCII letters, and everything that is not ASCII: the classes of Unicode take long to build."""
 _TLDS = "com|org|net|edu|gov|mil|int|eu|de|uk|fr|nl|ch|at|ca|cn|jp|kr|in|au|us|it|es|se|dk|no|fi|pl|be|br"
 
 PATTERNS: Final = {
-    "a patient's name": r"\pL{2,}\^\pL",
+    "a patient's name": rf"{_LETTER}{{2,}}\^{_LETTER}",
     "a patient's number": r"(?i)(^|[^a-z])(mrn|ssn|patient[ _-]?(id|no|nr|number|name)|accession|birth[ _-]?date|dob)"
     r"""["']?\s*[:=#_-]\s*["']?[0-9a-z]""",
     "a long number, as records of patients have": r"""(^|[\s"'#=^(])\d{7,12}($|[\s"'^)])"""

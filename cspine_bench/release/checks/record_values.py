@@ -111,10 +111,13 @@ def find_value_faults(name: str, array: pa.Array) -> Iterator[tuple[Bools, str]]
         bool (rows,), True where the value is at fault, with what is allowed. A row is in one of them at most.
     """
     constraint = CONSTRAINTS[name]
-    valid = _as_bools(array.is_valid())
-    if not constraint.nullable and not valid.all():
+    nulls = array.null_count
+    if constraint.nullable and nulls == len(array):
+        return
+    valid = _as_bools(array.is_valid()) if nulls else np.ones(len(array), np.bool_)
+    if nulls and not constraint.nullable:
         yield ~valid, constraint.describe()
-    if constraint.kind == "bytes" or array.null_count == len(array):
+    if constraint.kind == "bytes" or nulls == len(array):
         return
     if constraint.num_items is not None:
         bad = valid & ~_hold_items(array, constraint.num_items, 2 if COLUMNS[name].dtype == "points" else None)
@@ -164,6 +167,5 @@ def _hold_items(array: pa.Array, num_items: int, num_inner: int | None) -> Bools
 
 def _as_bools(array: pa.Array) -> Bools:
     """As numpy; null is False."""
-    filled = pc.fill_null(array, False)
-    result: Bools = filled.to_numpy(zero_copy_only=False)
-    return np.array(result, np.bool_)
+    filled = pc.fill_null(array, False) if array.null_count else array
+    return np.array(filled.to_numpy(zero_copy_only=False), np.bool_)

@@ -75,18 +75,22 @@ def hash_rows(batch: pa.RecordBatch, *selections: Sequence[str]) -> tuple[Hashes
     parts: dict[str, list[Hashes]] = {}
     for name in dict.fromkeys(name for names in selections for name in names):
         parts[name] = _hash_column(batch.column(name), COLUMNS[name].dtype)
-    found = []
-    for names in selections:
-        total = np.zeros(len(batch), np.uint64)
-        for part in (part for name in names for part in parts[name]):
-            total = _mix(total * np.uint64(3) + part)
-        total[total == NO_HASH] = 1
-        found.append(total)
-    return tuple(found)
+    return tuple(_fold([part for name in names for part in parts[name]]) for names in selections)
+
+
+def _fold(parts: Sequence[Hashes]) -> Hashes:
+    """One hash of several for each row. Each place has its own multiplier, so that their order matters."""
+    places = 2 * np.arange(len(parts), dtype=np.uint64) + np.uint64(1)
+    with np.errstate(over="ignore"):
+        total = _mix(_mix(np.stack(parts) * places[:, None]).sum(axis=0))
+    total[total == NO_HASH] = 1
+    return total
 
 
 def hash_texts(array: pa.Array) -> Hashes:
     """uint64 (rows,) from strings, in a dictionary or not; each spelling is hashed once. Null has its own hash."""
+    if array.null_count == len(array):
+        return np.full(len(array), _NULL)
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     words = np.array([hash_bytes(text) for text in encoded.dictionary.cast(pa.binary()).to_pylist()], np.uint64)
     hashes = np.full(len(array), _NULL)
@@ -127,16 +131,12 @@ def _hash_column(array: pa.Array, dtype: str) -> list[Hashes]:
         return [*hashes, np.array([hash_bytes(repr(value).encode()) for value in array.to_pylist()], np.uint64)]
     matrix = np.full((len(array), width), _NULL)
     matrix[present] = _hash_numbers(flat).reshape(-1, width)
-    # Folded from the right: as many steps as the width has bits, and not one for each column.
-    while matrix.shape[1] > 1:
-        half = (matrix.shape[1] + 1) // 2
-        left, right = matrix[:, :half].copy(), matrix[:, half:]
-        left[:, : right.shape[1]] = _mix(left[:, : right.shape[1]] * np.uint64(3) + right)
-        matrix = left
-    return [*hashes, matrix[:, 0]]
+    return [*hashes, _fold(list(matrix.T))]
 
 
 def _hash_numbers(array: pa.Array) -> Hashes:
+    if array.null_count == len(array):
+        return np.full(len(array), _NULL)
     valid = array.is_valid().to_numpy(zero_copy_only=False)
     values: NDArray[Any] = pc.fill_null(array, False if pa.types.is_boolean(array.type) else 0).to_numpy(
         zero_copy_only=False

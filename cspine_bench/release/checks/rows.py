@@ -232,4 +232,5 @@ def _numbers(array: pa.Array) -> NDArray[np.float64]:
 
 def _bools(array: pa.Array) -> Bools:
     """As numpy; null is False."""
-    return np.array(pc.fill_null(array, False).to_numpy(zero_copy_only=False), np.bool_)
+    filled = pc.fill_null(array, False) if array.null_count else array
+    return np.array(filled.to_numpy(zero_copy_only=False), np.bool_)

@@ -1,0 +1,243 @@
+"""How many radiographs does `release validate` check in a core-second, at which level, and does its memory stay flat?
+
+    python benchmarks/speed/release_validate.py [--count 4000] [--size 256] [--repeats 5] [--rows 20000 60000 200000]
+
+One process, one thread, all candidates in turn within each repeat, so that a busy machine slows them alike; the first
+repeat warms up and is dropped. Beside the levels stand `sha256sum -c` on the same files, which looks at bytes alone,
+and what one would write first: each row through Python values, pydantic and Pillow. Times are of the processor, child
+processes included. Level full loads the release by `datasets` besides, which costs the same for any release.
+
+Memory is the peak of a process of its own that validates a release of N small images at level standard.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
+
+from cspine_bench.anatomy.landmarks import ALL_LEVELS, NUM_LANDMARKS
+from cspine_bench.dataset.source import Radiograph, SampleKey
+from cspine_bench.dataset.write import write_dataset
+from cspine_bench.provenance import find_commit, library_versions
+from cspine_bench.release.build import build_release
+from cspine_bench.release.checks.shards import ShardTask, check_shard
+from cspine_bench.release.layout import mirror_of
+from cspine_bench.release.recipe import ReleaseRecipe
+from cspine_bench.release.rules import Level
+from cspine_bench.release.validate import validate_release
+from cspine_bench.schema import read_record
+from cspine_bench.seeding import numpy_generator
+
+RESULT = Path(__file__).parents[1] / "results" / "speed_release_validate.json"
+SMALL_PX = 16
+
+
+class NoisySource:
+    """Smooth shading with film noise, masks of eight blocks, and random points."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.count, self.size = count, size
+        rows, columns = np.mgrid[:size, :size] / size
+        self._rows, self._columns = rows, columns
+        self._mask = np.zeros((size, size), np.uint8)
+        for label in range(1, 9):
+            self._mask[size * label // 10 : size * (label + 1) // 10, size // 3 : size // 2] = label
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "phantom", "count": self.count, "size": self.size}
+
+    def list_samples(self) -> list[SampleKey]:
+        return [SampleKey(f"be{index:08d}", f"person-{index:08d}", str(index)) for index in range(self.count)]
+
+    def estimate_bytes(self) -> int:
+        return self.size * self.size * 2 // 3 + 500
+
+    def iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph]:
+        for key in keys:
+            draw = numpy_generator(0, "benchmark", int(key.origin))
+            phase = draw.uniform(0, 6, 2)
+            shade = 120 + 60 * np.sin(4 * self._columns + phase[0]) + 40 * np.cos(5 * self._rows + phase[1])
+            image = np.clip(shade + draw.normal(0, 4, shade.shape), 0, 255).astype(np.uint8)
+            fields = {"source_kind": "phantom", "facing": "left", "pixel_spacing_mm": 0.4, "mask_levels": ALL_LEVELS}
+            fields |= {"seed": 0, "sample_index": int(key.origin), "generator": "noise", "generator_version": "1"}
+            points = draw.uniform(0, self.size - 1, (NUM_LANDMARKS, 2)).astype(np.float32)
+            yield Radiograph(key, image, self._mask, points, fields)
+
+
+def build(folder: Path, count: int, size: int, *, mirror: bool) -> Path:
+    """A release of so many images."""
+    write_dataset(NoisySource(count, size), folder / "ds")
+    build_release(folder / "ds", folder / "rel", ReleaseRecipe.model_validate({"date": "2026-11-23"}), mirror=mirror)
+    return folder / "rel"
+
+
+def validate(release: Path, level: Level) -> None:
+    verdict = validate_release(release, level=level, with_mirror=False)
+    if not verdict.valid or verdict.unchecked:
+        raise SystemExit(f"{release}: {verdict.findings or verdict.unchecked}")
+
+
+def check_pixels(release: Path) -> None:
+    """Level full without the papers, and without the loading that costs the same for any release."""
+    for path in sorted((release / "data").iterdir()):
+        report = check_shard(ShardTask(str(release), f"data/{path.name}", path.name.split("-")[0], "full"))
+        if report.findings:
+            raise SystemExit(f"{path}: {report.findings}")
+
+
+def run_sha256sum(release: Path) -> None:
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=release, check=True)
+
+
+def check_naively(release: Path) -> None:
+    """Each row as Python values, by pydantic; its image by Pillow; hashes, marks and sizes compared."""
+    for path in sorted((release / "data").iterdir()):
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for batch in pq.ParquetFile(path).iter_batches(128):
+            for row in batch.to_pylist():
+                record = read_record(row)
+                image, mask = (Image.open(io.BytesIO(data or b"")) for data in (record.image, record.mask))
+                pixels, labels = np.asarray(image), np.asarray(mask)
+                sound = hashlib.sha256(record.image).hexdigest() == record.image_sha256
+                sound &= hashlib.sha256(record.mask or b"").hexdigest() == record.mask_sha256
+                sound &= image.info["XML:com.adobe.xmp"].find(record.digital_source_type) > 0
+                sound &= pixels.shape == labels.shape == (record.height, record.width)
+                sound &= pixels.min() != pixels.max() and labels.max() <= 8
+                if not sound:
+                    raise SystemExit(f"{record.sample_id} is broken")
+
+
+def measure(action: Callable[[], object], count: int) -> dict[str, float]:
+    """Radiographs per second of wall time and of CPU time, children's included."""
+
+    def cpu() -> float:
+        usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(item.ru_utime + item.ru_stime for item in usage)
+
+    wall_before, cpu_before = time.perf_counter(), cpu()
+    action()
+    return {
+        "per_wall_s": count / (time.perf_counter() - wall_before),
+        "per_cpu_s": count / max(cpu() - cpu_before, 1e-3),
+    }
+
+
+def run(release: Path, count: int, repeats: int) -> dict[str, list[dict[str, float]]]:
+    mirror = mirror_of(release)
+    candidates: dict[str, Callable[[], object]] = {
+        "validate, quick": lambda: validate(release, "quick"),
+        "validate, standard": lambda: validate(release, "standard"),
+        "validate, standard, mirror": lambda: validate(mirror, "standard"),
+        "validate, full, shards alone": lambda: check_pixels(release),
+        "validate, full, with loading": lambda: validate(release, "full"),
+        "sha256sum -c": lambda: run_sha256sum(release),
+        "pydantic and Pillow, row by row": lambda: check_naively(release),
+    }
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
+    for repeat in range(repeats + 1):
+        for name, action in candidates.items():
+            figure = measure(action, count)
+            found[name] += [figure] if repeat else []
+    return found
+
+
+def summarize(found: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
+    rows = []
+    for name, figures in found.items():
+        row: dict[str, Any] = {"candidate": name, "direction": "higher is better"}
+        for unit in ("per_wall_s", "per_cpu_s"):
+            values = [figure[unit] for figure in figures]
+            row[unit] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+        rows.append(row)
+    return rows
+
+
+def measure_memory(counts: Sequence[int], scratch: Path) -> list[dict[str, Any]]:
+    """Time and peak memory of validations of releases of so many small images."""
+    rows = []
+    for count in counts:
+        folder = scratch / str(count)
+        folder.mkdir()
+        release = build(folder, count, SMALL_PX, mirror=False)
+        command = [sys.executable, __file__, "--peak-of", str(release)]
+        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        rows.append({"count": count, "size_px": SMALL_PX, **row})
+        print(f"{count:>8} images: {row['peak_mib']:.0f} MiB, {row['cpu_s']:.1f} CPU-s, {row['wall_s']:.1f} s")
+    return rows
+
+
+def print_peak(release: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    wall, cpu = time.perf_counter(), time.process_time()
+    validate(release, "standard")
+    figures = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(figures | {"peak_mib": peak, "before_mib": before}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rows", type=int, nargs="*", default=[20_000, 60_000, 200_000])
+    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--peak-of", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peak_of:
+        print_peak(arguments.peak_of)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        release = build(Path(scratch), arguments.count, arguments.size, mirror=True)
+        num_bytes = sum(path.stat().st_size for path in (release / "data").iterdir())
+        load = os.getloadavg()[0]
+        rows = summarize(run(release, arguments.count, arguments.repeats))
+        for row in rows:
+            wall, cpu = row["per_wall_s"], row["per_cpu_s"]
+            spread = f"({cpu['min']:.0f}-{cpu['max']:.0f})"
+            print(f"{row['candidate']:32} {cpu['median']:8.0f}/CPU-s {spread:>15} {wall['median']:8.0f}/s")
+        memory = measure_memory(arguments.rows, Path(scratch))
+    commit = find_commit()
+    result = {
+        "schema_version": 1,
+        "measure": "speed_release_validate",
+        "unit": "radiographs per second",
+        "count": arguments.count,
+        "size_px": arguments.size,
+        "bytes_per_radiograph": num_bytes / arguments.count,
+        "repeats": arguments.repeats,
+        "command": "python benchmarks/speed/release_validate.py",
+        "commit": None if commit is None else commit.sha,
+        "commit_dirty": None if commit is None else commit.dirty,
+        "machine": {
+            "processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system(), "load_1min": load,
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **library_versions(("numpy", "pyarrow", "pillow", "pydantic", "zlib-ng", "datasets")),
+        },
+        "figures": rows,
+        "peak_memory": memory,
+    }  # fmt: skip
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written to {arguments.out}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -217,6 +217,7 @@ CASES = [
     Broken("DOC-03", add(REUSE, "version = ["), REUSE, "it is no TOML", mirror=True),
     Broken("DOC-04", add(RELEASE, "{" * 90_000), RELEASE, "it is no JSON"),
     Broken("DOC-04", add(RELEASE, "[" * 90_000), RELEASE, "it is no JSON"),
+    Broken("DOC-04", add(RELEASE, '{"recipe": "\\ud800"}'), RELEASE, "surrogates not allowed"),
     Broken("DOC-04", set_json(RELEASE, 25, "num_samples", "train"), RELEASE, "the data hold {'train': 24"),
     Broken("DOC-04", set_json(RELEASE, NOBODY, "dataset", "digest"), RELEASE, "that holds these shards has"),
     Broken("DOC-04", set_json(RELEASE, "x@y", "recipe", "contact"), RELEASE, "recipe_sha256 is"),

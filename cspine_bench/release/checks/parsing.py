@@ -42,7 +42,12 @@ def parse_json(data: bytes) -> Any:
         UnreadableError: it is none, or too deep.
     """
     try:
-        return json.loads(decode_text(data), object_pairs_hook=_build_object, parse_constant=_refuse_constant)
+        text = decode_text(data)
+        value = json.loads(text, object_pairs_hook=_build_object, parse_constant=_refuse_constant)
+        if "\\u" in text:
+            # An escape may stand for half a character, which no file, hash or terminal can take.
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"it is no JSON ({str(error)[:200] or type(error).__name__})") from error
 

@@ -40,6 +40,7 @@ _CFF_PERSON: Final = frozenset(
     )
 )  # fmt: skip
 _CFF_TEXTS: Final = ("message", "title", "version", "abstract", "url", "repository-artifact", "repository-code")
+_CFF_LISTS: Final = {"references": ("type", "title", "authors"), "identifiers": ("type", "value")}
 _DOI: Final = re.compile(r"10\.\d{4,9}(\.\d+)?/[A-Za-z0-9:/_;\-.()\[\]\\]+")
 _URL: Final = re.compile(r"(https?|s?ftp)://\S+")
 _REUSE_EXEMPT: Final = re.compile(r"LICENSES/.*|(.*/)?(LICEN[CS]E|COPYING)([-.][^/]*)?|(.*/)?REUSE\.toml")
@@ -80,6 +81,12 @@ def _list_cff_faults(values: dict[str, Any]) -> Iterator[str]:
     keywords = values.get("keywords", ["any"])
     if not isinstance(keywords, list) or not keywords or not all(isinstance(word, str) for word in keywords):
         yield "keywords is no list of texts"
+    for key, needed in _CFF_LISTS.items():
+        entries = values.get(key, [])
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, dict) and all(entry.get(name) for name in needed) for entry in entries
+        ):
+            yield f"{key} is no list of entries with {', '.join(needed)}"
     authors = values.get("authors")
     if not isinstance(authors, list) or not authors:
         yield "authors is no list of people and bodies"

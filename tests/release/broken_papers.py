@@ -207,7 +207,7 @@ CASES = [
     Broken("DOC-01", edit(CFF, "type: dataset", "type: software\ncolour: red"), CFF, "unknown keys: colour"),
     Broken("DOC-01", edit(CFF, "'2026-11-23'", "'23.11.2026'"), CFF, "YYYY-MM-DD is expected", mirror=True),
     Broken("DOC-01", edit(CFF, "  given-names: Jane", "  forename: Jane"), CFF, "author 1 is no person or body"),
-    Broken("DOC-01", edit(CFF, "- type: article", "- kind: article"), CFF, "references is no list of entries with type"),
+    Broken("DOC-01", edit(CFF, "- type: article", "- kind: article"), CFF, "references is no list of entries"),
     Broken("DOC-02", set_json(CROISSANT, False, "rai:hasSyntheticData"), CROISSANT, "rai:hasSyntheticData is not true"),
     Broken("DOC-02", set_json(CROISSANT, None, "creator"), CROISSANT, "missing or empty: creator"),
     Broken("DOC-02", set_json(CROISSANT, NOBODY, "distribution", 1, "sha256"), CROISSANT, "has SHA-256 '0000"),

@@ -47,6 +47,14 @@ def test_cff_is_valid_and_says_what_the_recipe_says(sampled: Path, tmp_path: Pat
         ]
 
 
+def test_texts_that_look_like_numbers_stay_texts(sampled: Path, tmp_path: Path) -> None:
+    texts = ("1e3", "08", "0o17", "+.5", "1.", "-3", "0x1F", "1_000", "12:30", "no", "~", ".inf", "2026-01-01", "1.0.0")
+    text = build_cff(make_edition(sampled, tmp_path / "scratch", title="2e6", keywords=texts))
+    # cffconvert reads YAML 1.2, PyYAML 1.1: they disagree on which of these are numbers.
+    Citation(text).validate()
+    assert Citation(text).cffobj["keywords"] == yaml.safe_load(text)["keywords"] == list(texts)
+
+
 def test_the_validation_of_cff_finds_faults(sampled: Path, tmp_path: Path) -> None:
     text = build_cff(make_edition(sampled, tmp_path / "scratch"))
     with pytest.raises(ValidationError):

@@ -8,8 +8,6 @@ import re
 import unicodedata
 from typing import Any, Final
 
-import yaml
-
 from cspine_bench.release.edition import Edition
 from cspine_bench.release.licence_ids import CUSTOM_PREFIX, zenodo_licence_id
 from cspine_bench.release.papers.statements import (
@@ -20,6 +18,7 @@ from cspine_bench.release.papers.statements import (
     find_url,
     hub_page,
 )
+from cspine_bench.release.papers.yaml_text import dump_yaml
 from cspine_bench.release.recipe import ANONYMOUS, Creator, TrainingData
 
 _CFF_DOI: Final = re.compile(r"10\.\d{4,9}(\.\d+)?/[A-Za-z0-9:/_;\-.()\[\]\\]+")
@@ -72,7 +71,7 @@ def build_cff(edition: Edition) -> str:
         values["keywords"] = list(dict.fromkeys(recipe.keywords))
     training = find_training(recipe, edition.manifest)
     values["references"] = [_METHOD, *(_cff_training(item) for item in training.datasets)]
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    return dump_yaml(values)
 
 
 _METHOD: Final = {

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import yaml
-
 from cspine_bench.dataset.manifest import Manifest
 from cspine_bench.release.edition import Edition
 from cspine_bench.release.facts import ReleaseFacts
 from cspine_bench.release.layout import metadata_name
 from cspine_bench.release.licence_ids import hub_licence_fields
 from cspine_bench.release.papers.templates import inline
+from cspine_bench.release.papers.yaml_text import dump_yaml
 from cspine_bench.schema import COLUMNS, build_card_features
 
 _PIXEL_COLUMNS: Final = tuple(name for name, column in COLUMNS.items() if column.dtype == "image")
@@ -48,7 +47,7 @@ def render_header(edition: Edition) -> str:
             ),
         ],
     }
-    return _dump(values)
+    return dump_yaml(values)
 
 
 def render_mirror_header(edition: Edition, *, shard_bytes: Mapping[str, int]) -> str:
@@ -68,7 +67,7 @@ def render_mirror_header(edition: Edition, *, shard_bytes: Mapping[str, int]) ->
         "configs": [_config("default", {split: f"data/{split}-*.tar" for split in splits}, default=True)],
         "dataset_info": _info("default", build_mirror_features(), edition.facts, sizes, sum(shard_bytes.values())),
     }
-    return _dump(values)
+    return dump_yaml(values)
 
 
 def build_mirror_features() -> list[dict[str, Any]]:
@@ -153,14 +152,3 @@ def _info(
         "download_size": download_size,
         "dataset_size": sum(sizes[split] for split in facts.num_samples),
     }
-
-
-class _Dumper(yaml.SafeDumper):
-    """Without anchors: a list that is named twice is written twice, as people and simple readers expect."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _dump(values: dict[str, Any]) -> str:
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

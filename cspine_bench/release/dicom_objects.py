@@ -163,6 +163,9 @@ def build_mask(record: Record, mask: NDArray[np.uint8], image: Any, *, digest: s
     for item in dataset.DimensionIndexSequence:
         item.DimensionOrganizationUID = dimension
     dataset.PatientOrientation = image.PatientOrientation
+    # A spacing without a thickness and an orientation, which a projection has not, keeps highdicom, GDCM and ITK from
+    # opening the file. The spacing is that of the image, pixel for pixel.
+    dataset.SharedFunctionalGroupsSequence[0].pop("PixelMeasuresSequence", None)
     # highdicom writes the time of day.
     dataset.ContentDate, dataset.ContentTime = image.StudyDate, _MIDNIGHT
     for name in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):

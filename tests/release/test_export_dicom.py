@@ -29,7 +29,7 @@ from cspine_bench.schema import Record
 from cspine_bench.sources.dicom import DicomSource
 
 pydicom = pytest.importorskip("pydicom")
-pytest.importorskip("highdicom")
+highdicom = pytest.importorskip("highdicom")
 
 WRONG_LINE = "Attribute with an even group number is not a recognized standard attribute - (0x0008,0x001c)"
 """dciodvfy of 2022 does not know Synthetic Data yet."""
@@ -143,6 +143,9 @@ def test_masks_are_segments_of_their_image(rel: Path, out: Path) -> None:
         image = pydicom.dcmread(out / table[sample_id]["file"])
         (series,) = seg.ReferencedSeriesSequence
         assert series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID
+        # Its own reader refuses what it writes where an image has a spacing and no geometry.
+        read = highdicom.seg.segread(path)
+        assert read.number_of_segments == len(seg.SegmentSequence)
     two = pydicom.dcmread(out / table["toy00000000"]["mask_file"])
     codes = [segment.SegmentedPropertyTypeCodeSequence[0].CodeValue for segment in two.SegmentSequence]
     assert codes == ["113205007", "87391001"]  # C3 and C7 in SNOMED CT

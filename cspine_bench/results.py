@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cspine_bench.errors import DataError
 
-RESULT_FORMAT: Final = 1
+RESULT_VERSION: Final = "1.0"
 
-Direction = Literal["higher is better", "lower is better", "neither"]
+Direction = Literal["higher", "lower", "none"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -30,7 +30,7 @@ class Interval(_Frozen):
 
     low: Finite
     high: Finite
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     method: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -47,10 +47,10 @@ class Figure(_Frozen):
         name: field's term, for example `frechet_distance`.
         value: of all samples used.
         unit: "" where it has none; "mm", "deg", "share".
-        direction: whether more is better.
+        direction: which is better, higher or lower values.
         interval: None where none was computed; such a figure passes no gate.
-        num_used: samples that it rests on, by input role.
-        num_available: samples that there were, by input role.
+        n_used: samples that it rests on, by input role.
+        n_available: samples that there were, by input role.
         subgroup: what the samples have in common, for example {"sex": "female"}; empty: all.
         note: one sentence that a reader needs, or "".
     """
@@ -60,8 +60,8 @@ class Figure(_Frozen):
     unit: str = ""
     direction: Direction
     interval: Interval | None
-    num_used: dict[str, Count]
-    num_available: dict[str, Count]
+    n_used: dict[str, Count]
+    n_available: dict[str, Count]
     subgroup: dict[str, str] = {}
     note: str = ""
 
@@ -87,14 +87,14 @@ class EncoderUsed(_Frozen):
 class Result(_Frozen):
     """The whole of a result file."""
 
-    format: Literal[1] = RESULT_FORMAT
+    schema_version: Literal["1.0"] = RESULT_VERSION
     measure: Name
     measure_version: str
     inputs: tuple[Input, ...]
     encoder: EncoderUsed | None = None
     settings: dict[str, Any] = {}
     figures: tuple[Figure, ...]
-    summary: str = Field(default="", description="The finding in one or two sentences, for a card.")
+    verdict: str = Field(default="", description="The finding in one or two sentences, for a card.")
     seed: Count | None = None
     package_version: str
     commit: str | None = None
@@ -112,7 +112,7 @@ def parse_result(data: bytes, *, where: str) -> Result:
     """A result from the bytes of its file.
 
     Raises:
-        DataError: not a result of this format; names the field.
+        DataError: not a result of this version; names the field.
     """
     try:
         return Result.model_validate(json.loads(data))
@@ -123,7 +123,7 @@ def parse_result(data: bytes, *, where: str) -> Result:
         else:
             found = str(error) or type(error).__name__
         raise DataError(
-            f"{where}: not a result file of format {RESULT_FORMAT} ({found}); "
+            f"{where}: not a result file of version {RESULT_VERSION} ({found}); "
             "give one that `cspine-bench evaluate` wrote"
         ) from error
 

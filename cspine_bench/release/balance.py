@@ -47,8 +47,8 @@ def _share(name: str, number: int, total: int, available: int) -> Figure:
         name=name,
         value=found.value,
         unit="share",
-        direction="neither",
-        interval=Interval(low=found.low, high=found.high, confidence=CONFIDENCE, method=_METHOD),
-        num_used={"synthetic": total},
-        num_available={"synthetic": available},
+        direction="none",
+        interval=Interval(low=found.low, high=found.high, level=CONFIDENCE, method=_METHOD),
+        n_used={"synthetic": total},
+        n_available={"synthetic": available},
     )

@@ -132,9 +132,9 @@ def _judge_gate(gate: Gate, results: Mapping[str, Result]) -> GateVerdict:
 def _judge_figure(gate: Gate, figure: Figure, encoder: EncoderUsed | None) -> tuple[Outcome, str]:
     met = _describe(figure, encoder)
     wanted = f"at most {gate.at_most:g}" if gate.at_most is not None else f"at least {gate.at_least:g}"
-    against = {"at_most": "higher is better", "at_least": "lower is better"}
+    against = {"at_most": "higher", "at_least": "lower"}
     if figure.direction == against["at_most" if gate.at_most is not None else "at_least"]:
-        return "fails", f"{met}; the policy asks for {wanted}, but {figure.direction}: correct the policy"
+        return "fails", f"{met}; the policy asks for {wanted}, but {figure.direction} is better: correct the policy"
     if figure.interval is None:
         return "underpowered", f"{met}; without an interval, {wanted} is not shown"
     low, high = figure.interval.low, figure.interval.high
@@ -147,13 +147,13 @@ def _judge_figure(gate: Gate, figure: Figure, encoder: EncoderUsed | None) -> tu
     if not good:
         return "underpowered", f"{met}; {wanted} is asked, and the interval reaches to both sides"
     short = [
-        f"{figure.num_used.get(role, 0):,} {role} of at least {least:,}"
+        f"{figure.n_used.get(role, 0):,} {role} of at least {least:,}"
         for role, least in gate.least_samples.items()
-        if figure.num_used.get(role, 0) < least
+        if figure.n_used.get(role, 0) < least
     ]
     if short:
         return "underpowered", f"{met}; {wanted} is met, on too few samples: {', '.join(short)}"
-    if figure.interval.confidence < gate.least_confidence:
+    if figure.interval.level < gate.least_confidence:
         return "underpowered", f"{met}; {wanted} is met, by an interval below {gate.least_confidence:.0%}"
     return "passes", f"{met}; {wanted} is met by the whole interval"
 
@@ -165,9 +165,9 @@ def _describe(figure: Figure, encoder: EncoderUsed | None) -> str:
     parts = [f"{figure.name}{among} {figure.value:.4g}{unit}"]
     if figure.interval is not None:
         interval = figure.interval
-        confidence = f"{100 * interval.confidence:g} %"
+        confidence = f"{100 * interval.level:g} %"
         parts[0] += f" [{interval.low:.4g}, {interval.high:.4g}] ({confidence}, {interval.method})"
-    parts += [f"{used:,} of {figure.num_available.get(role, used):,} {role}" for role, used in figure.num_used.items()]
+    parts += [f"{used:,} of {figure.n_available.get(role, used):,} {role}" for role, used in figure.n_used.items()]
     if encoder is not None:
         parts.append(f"encoder {encoder.name}")
     return ", ".join(parts)

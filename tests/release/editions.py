@@ -52,18 +52,18 @@ def make_result(digest: str, *, measure: str = "memorization", figures: tuple[Fi
     counts = {"train": 400, "synthetic": 60}
     default = (
         Figure(
-            name="copy_rate", value=0.0, unit="share", direction="lower is better",
+            name="copy_rate", value=0.0, unit="share", direction="lower",
             interval=Interval(low=0.0, high=0.0123, method="Clopper-Pearson"),
-            num_used={"train": 400, "synthetic": 60}, num_available={"train": 480, "synthetic": 64},
+            n_used={"train": 400, "synthetic": 60}, n_available={"train": 480, "synthetic": 64},
             note="Upper end divided | by recall.",
         ),
         Figure(
-            name="copy_rate", value=0.01, unit="share", direction="lower is better",
-            interval=Interval(low=0.0, high=0.1, confidence=0.9, method="Wilson"),
-            num_used=counts, num_available=counts, subgroup={"sex": "female"},
+            name="copy_rate", value=0.01, unit="share", direction="lower",
+            interval=Interval(low=0.0, high=0.1, level=0.9, method="Wilson"),
+            n_used=counts, n_available=counts, subgroup={"sex": "female"},
         ),
-        Figure(name="median_distance", value=1.5, direction="neither", interval=None, num_used=counts,
-               num_available=counts),
+        Figure(name="median_distance", value=1.5, direction="none", interval=None, n_used=counts,
+               n_available=counts),
     )  # fmt: skip
     return Result(
         measure=measure,
@@ -74,7 +74,7 @@ def make_result(digest: str, *, measure: str = "memorization", figures: tuple[Fi
         ),
         encoder=EncoderUsed(name="efficientnet-lite0", weights_sha256="2" * 64, resize="bicubic to 224", bit_depth=8),
         figures=default if figures is None else figures,
-        summary="No copy was found among 60 samples.",
+        verdict="No copy was found among 60 samples.",
         seed=0,
         package_version="0.1.0",
     )

@@ -241,7 +241,7 @@ def test_memorization_is_reported_or_said_to_be_unmeasured(papers: dict[str, dic
 def test_a_distance_without_encoder_is_not_printed(editions: dict[str, Edition]) -> None:
     counts = {"real": 50, "synthetic": 50}
     figure = Figure(
-        name="frechet_distance", value=123.25, direction="lower is better", num_used=counts, num_available=counts,
+        name="frechet_distance", value=123.25, direction="lower", n_used=counts, n_available=counts,
         interval=Interval(low=120, high=127.5, method="jackknife"),
     )  # fmt: skip
     result = make_result("3" * 64, measure="fidelity", figures=(figure,))

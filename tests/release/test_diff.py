@@ -188,9 +188,9 @@ def make_result(value: float, interval: tuple[float, float] | None, *, train: st
         inputs=(Input(role="train", name="films", digest=train * 64, num_samples=9),),
         figures=(
             Figure(
-                name="copy_rate", value=value, unit="share", direction="lower is better",
+                name="copy_rate", value=value, unit="share", direction="lower",
                 interval=None if interval is None else Interval(low=interval[0], high=interval[1], method="exact"),
-                num_used=counts, num_available=counts, subgroup={"sex": "female"},
+                n_used=counts, n_available=counts, subgroup={"sex": "female"},
             ),
         ),
         package_version="0.1.0",

@@ -16,9 +16,9 @@ EXAMPLE = Path(__file__).parents[2] / "dataset_card" / "policy.yaml"
 def make_result(
     value: float = 2.0, ends: tuple[float, float] | None = (1.5, 2.5), *, measure: str = "fidelity", **figure: Any
 ) -> Result:
-    interval = None if ends is None else Interval(low=ends[0], high=ends[1], confidence=0.95, method="bootstrap")
-    values: dict[str, Any] = {"name": "frechet_distance", "direction": "lower is better", "unit": ""}
-    values |= {"num_used": {"synthetic": 900, "real": 500}, "num_available": {"synthetic": 1000, "real": 500}}
+    interval = None if ends is None else Interval(low=ends[0], high=ends[1], level=0.95, method="bootstrap")
+    values: dict[str, Any] = {"name": "frechet_distance", "direction": "lower", "unit": ""}
+    values |= {"n_used": {"synthetic": 900, "real": 500}, "n_available": {"synthetic": 1000, "real": 500}}
     return Result(
         measure=measure,
         measure_version="1",
@@ -64,12 +64,12 @@ def test_outcome_of_a_gate(gate: dict[str, Any], outcome: str, reason: str) -> N
     [((0.9, 0.95), "passes"), ((0.85, 0.95), "underpowered"), ((0.8, 0.89), "fails"), (None, "underpowered")],
 )
 def test_at_least(ends: tuple[float, float] | None, outcome: str) -> None:
-    result = make_result(0.9, ends, name="recall", direction="higher is better")
+    result = make_result(0.9, ends, name="recall", direction="higher")
     assert judge_one(result, figure="recall", at_least=0.9).outcome == outcome
 
 
 def test_a_threshold_of_zero_is_a_threshold() -> None:
-    result = make_result(0.0, (0.0, 0.0), name="bias", direction="neither")
+    result = make_result(0.0, (0.0, 0.0), name="bias", direction="none")
     assert judge_one(result, figure="bias", at_least=0.0).outcome == "passes"
     assert judge_one(result, figure="bias", at_most=0.0).outcome == "passes"
 

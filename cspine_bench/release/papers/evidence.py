@@ -103,7 +103,7 @@ def describe_result(name: str, result: Result, *, own_digest: str) -> Measured:
     return Measured(
         name=f"{result.measure} {result.measure_version}",
         path=f"evaluation/{name.removeprefix('evaluation/')}",
-        summary=result.summary,
+        summary=result.verdict,
         inputs=tuple(inputs),
         encoder=encoder,
         header=header,
@@ -117,13 +117,14 @@ def describe_result(name: str, result: Result, *, own_digest: str) -> Measured:
 def _find_missing(figure: Figure, result: Result) -> list[str]:
     """What a figure lacks to be printed."""
     missing = [] if figure.interval is not None else ["no interval"]
-    missing += [] if figure.num_used else ["no sample counts"]
+    missing += [] if figure.n_used else ["no sample counts"]
     # A distance of distributions without its encoder means nothing.
     asks = _is_fidelity(result) and _OF_DISTRIBUTIONS.search(figure.name) is not None
     return missing + (["no encoder named"] if asks and result.encoder is None else [])
 
 
 _COLUMNS: Final = ("figure", "value", "interval", "interval by", "direction", "samples used", "note")
+_DIRECTIONS: Final = {"higher": "higher is better", "lower": "lower is better", "none": "neither"}
 _ALWAYS: Final = ("figure", "value", "interval")
 
 
@@ -133,9 +134,9 @@ def _build_row(figure: Figure) -> dict[str, str]:
         raise ValueError(f"figure {figure.name} has no interval to print")
     unit = "" if figure.unit in ("", "share") else f" {figure.unit}"
     ends = f"{format_number(interval.low)} to {format_number(interval.high)}"
-    by = f"{interval.confidence * 100:g} %, {interval.method}"
+    by = f"{interval.level * 100:g} %, {interval.method}"
     value = f"{format_number(figure.value)}{unit}"
-    told = (_name_figure(figure), value, ends, by, figure.direction, _describe_counts(figure), figure.note)
+    told = (_name_figure(figure), value, ends, by, _DIRECTIONS[figure.direction], _describe_counts(figure), figure.note)
     return dict(zip(_COLUMNS, told, strict=True))
 
 
@@ -159,7 +160,7 @@ def _name_figure(figure: Figure) -> str:
 
 def _describe_counts(figure: Figure) -> str:
     parts: Sequence[str] = [
-        f"{role} {used:,} of {figure.num_available.get(role, used):,}" for role, used in figure.num_used.items()
+        f"{role} {used:,} of {figure.n_available.get(role, used):,}" for role, used in figure.n_used.items()
     ]
     return ", ".join(parts)
 

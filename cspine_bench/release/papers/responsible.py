@@ -50,7 +50,7 @@ def _list_limitations(edition: Edition) -> list[str]:
         find_notice(edition),
         "What is measured on synthetic radiographs need not hold for films of patients.",
         *list_limits(edition),
-        *(f"evaluation/{name}: {result.summary}" for name, result in edition.results.items() if result.summary),
+        *(f"evaluation/{name}: {result.verdict}" for name, result in edition.results.items() if result.verdict),
     ]
     if is_trained(edition) and not list_memorization(edition):
         limits.append("Whether images copy training data was not measured.")

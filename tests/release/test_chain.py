@@ -20,6 +20,8 @@ from cspine_bench.provenance import sha256_file, sha256_json
 from cspine_bench.release.mirror import render_json as render_sample
 from cspine_bench.release.papers.chain import build_release_json
 from cspine_bench.release.papers.changelog import build_changelog
+from cspine_bench.release.papers.citation import build_cff, build_zenodo
+from cspine_bench.release.papers.croissant import build_croissant
 from cspine_bench.release.papers.statements import build_summary, find_training
 from cspine_bench.release.recipe import ReleaseRecipe, TrainingData
 from cspine_bench.schema import COLUMNS, build_json_schema, iter_batch_records
@@ -98,6 +100,9 @@ def test_a_phantom_was_trained_on_nothing(dataset: Path, tmp_path: Path) -> None
     values = build_release_json(make_edition(dataset, tmp_path / "s"))
     training = values["training_data"]
     assert (training["stated"], training["status"], training["datasets"]) == (True, "not applicable", [])
+    edition = make_edition(dataset, tmp_path / "s", training_data=(FILMS_OF_PATIENTS,))
+    assert build_release_json(edition)["training_data"] == training
+    assert FILMS_OF_PATIENTS.name not in build_cff(edition) + str(build_zenodo(edition)) + str(build_croissant(edition))
     [run] = values["runs"]
     assert run["run_id"] is None and run["seen"]["generator"] == [{"value": "toy", "num_samples": 30}]
     assert values["id"] == "toy" and values["doi"] is None and values["url"] is None

@@ -26,7 +26,7 @@ class Training:
         status: "not applicable": nothing was learned; "no patients": phantoms alone, as the generator recorded;
             "named": by the publisher; "not stated": neither.
         summary: the same as a sentence.
-        datasets: that the publisher names.
+        datasets: that the publisher names, where something was learned.
         recorded: what the generator noted when it sampled of the dataset folder it was trained on: `dataset_sha256` of
             its manifest, `num_films`, and `sources` (films by kind, empty: not noted); None where it noted nothing.
     """
@@ -51,7 +51,8 @@ def find_training(recipe: ReleaseRecipe, manifest: Manifest) -> Training:
     """
     if manifest.source.get("kind") in _NOBODYS:
         summary = "Not applicable: the images are drawn by an analytic phantom, which learns from no data."
-        return Training("not applicable", summary, recipe.training_data, None)
+        # Data that a recipe names all the same made none of these images: no paper may say that they did.
+        return Training("not applicable", summary, (), None)
     recorded = _read_record(manifest.source.get("training_data"))
     patients = any(item.patients for item in recipe.training_data)
     if recorded is not None and recorded["sources"] and set(recorded["sources"]) <= _NOBODYS and not patients:

@@ -48,7 +48,7 @@ def summarize(verdict: Verdict) -> str:
     kind = {"parquet": "release", "webdataset": "WebDataset mirror", None: "no release"}[verdict.kind]
     word = "valid" if verdict.valid else "not checked in full" if not errors else "not valid"
     return (
-        f"{_clean(verdict.path)}: {word} ({', '.join(counts)}); {kind}, {verdict.num_images:,} radiographs, "
+        f"{_clean(verdict.path)}: {word} ({', '.join(counts)}); {kind}, {verdict.num_images:,} radiograph{'' if verdict.num_images == 1 else 's'}, "
         f"level {verdict.level}, {len(verdict.checked)} rules checked, {len(verdict.skipped)} skipped"
     )
 

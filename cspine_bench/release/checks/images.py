@@ -17,16 +17,19 @@ from zlib_ng import zlib_ng
 from cspine_bench.anatomy.landmarks import LEVELS
 from cspine_bench.errors import DataError
 from cspine_bench.imaging.png import compute_pixel_sha256, decode_png, encode_png
-from cspine_bench.release.checks.row_keys import NO_HASH, Hashes, hash_start
+from cspine_bench.release.checks.row_keys import Hashes, join_starts
 from cspine_bench.release.rules import Level, Tally
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _XMP_START: Final = b"XML:com.adobe.xmp\0"
 _ALLOWED: Final = "only IHDR, one XMP packet in iTXt, pHYs, caBX, IDAT and IEND are allowed"
-_MOST_CHUNKS: Final = 100_000
+_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 _UNPACK_CHUNK = struct.Struct(">I4s").unpack_from
 _UNPACK_CRC = struct.Struct(">I").unpack_from
 _UNPACK_HEADER = struct.Struct(">IIBBBBB").unpack_from
+
+
+_EMPTY_DATA: Final = bytes(4) + b"IDAT" + zlib_ng.crc32(b"IDAT").to_bytes(4, "big")
 
 
 class BrokenPng(Exception):
@@ -113,19 +116,46 @@ def read_png_head(data: memoryview) -> PngHead:
     return PngHead(width, height, bit_depth, color_type, plain=coding == [0, 0, 0], xmp=xmp)
 
 
+def read_own_head(data: memoryview, mark: bytes) -> PngHead | None:
+    """As `read_png_head`, quicker, of a file as `encode_png` writes it: IHDR, this mark, one IDAT, IEND.
+
+    Args:
+        data: the whole file.
+        mark: chunks between IHDR and IDAT, b"" for none.
+
+    Returns:
+        None for any other file, sound or not.
+    """
+    start, size = 33 + len(mark), len(data)
+    if size < start + 24 or bytes(data[33:start]) != mark or bytes(data[-12:]) != _END:
+        return None
+    length, kind = _UNPACK_CHUNK(data, start)
+    if kind != b"IDAT" or start + length + 24 != size:
+        return None
+    if zlib_ng.crc32(data[start + 4 : -16]) != _UNPACK_CRC(data, size - 16)[0]:
+        return None
+    return _read_start(bytes(data[:33]), mark)
+
+
 @functools.lru_cache(maxsize=1024)
-def expect_xmp(digital_source_type: str, generator: str | None, version: str | None) -> bytes:
-    """Body of the iTXt chunk that an image of this origin carries."""
+def _read_start(start: bytes, mark: bytes) -> PngHead | None:
+    """Of a file that begins so: the same for all images of one size and origin."""
+    try:
+        return read_png_head(memoryview(start + mark + _EMPTY_DATA + _END))
+    except BrokenPng:
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def expect_mark(digital_source_type: str, generator: str | None, version: str | None) -> bytes:
+    """The iTXt chunk that an image of this origin carries."""
     marked = encode_png(
         np.zeros((1, 1), np.uint8),
         digital_source_type=digital_source_type,
         ai_system=generator,
         ai_system_version=version,
     )
-    xmp = read_png_head(memoryview(marked)).xmp
-    if xmp is None:
-        raise ValueError("encode_png wrote no mark")
-    return xmp
+    return marked[33 : marked.index(b"IDAT") - 4]
 
 
 class ImageCheck:
@@ -150,43 +180,44 @@ class ImageCheck:
             Hashes of images, masks and pixels for `RowKeys`. Pixels are those that were decoded at level full, and
             those that the row names below it.
         """
-        found = np.zeros((3, len(images)), np.uint64)
+        digests: list[tuple[bytes | None, bytes | None, bytes | None]] = []
         for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
-            found[0, index], found[2, index] = self._check_image(rows, index, image)
-            found[1, index] = self._check_mask(rows, index, mask)
-        return found[0], found[1], found[2]
+            own, pixels = self._check_image(rows, index, image)
+            digests.append((own, self._check_mask(rows, index, mask), pixels))
+        columns = list(zip(*digests, strict=True)) if digests else [(), (), ()]
+        return join_starts(columns[0]), join_starts(columns[1]), join_starts(columns[2])
 
-    def _check_image(self, rows: ImageColumns, index: int, image: memoryview | None) -> tuple[int, int]:
+    def _check_image(self, rows: ImageColumns, index: int, image: memoryview | None) -> tuple[bytes | None, bytes]:
         said = rows.pixel_sha256[index]
-        pixels = _start_of_text(said)
+        pixels = _read_digest(said)
         if image is None:
-            return int(NO_HASH), pixels
+            return None, pixels
         digest = hashlib.sha256(image)
         if digest.hexdigest() != rows.image_sha256[index]:
             self._add("PNG-02", rows, index, "the image's bytes do not give its image_sha256")
-        own = hash_start(digest.digest())
+        term = rows.digital_source_type[index]
+        mark = b"" if term is None else expect_mark(term, rows.generator[index], rows.generator_version[index])
+        head = read_own_head(image, mark)
         try:
-            head = read_png_head(image)
+            head = head or read_png_head(image)
         except BrokenPng as error:
             self._add("PNG-01", rows, index, f"image: {error}")
-            return own, pixels
-        row = (rows.width[index], rows.height[index], rows.bit_depth[index])
-        sound = self._check_head(rows, index, head, row)
-        self._check_mark(rows, index, head)
-        if self._full and sound:
-            decoded = self._decode(rows, index, "image", image)
-            if decoded is not None:
-                found = compute_pixel_sha256(decoded)
-                pixels = _start_of_text(found)
-                if found != said:
-                    self._add("PNG-08", rows, index, "the decoded pixels do not give pixel_sha256")
-                if decoded.min() == decoded.max():
-                    self._add("PNG-05", rows, index, f"every pixel is {decoded.flat[0]}")
-        return own, pixels
+            return digest.digest(), pixels
+        sound = self._check_head(rows, index, head)
+        if head.xmp != mark[8:-4]:
+            self._report_mark(rows, index, head, term)
+        decoded = self._decode(rows, index, "image", image) if self._full and sound else None
+        if decoded is not None:
+            found = compute_pixel_sha256(decoded)
+            pixels = _read_digest(found)
+            if found != said:
+                self._add("PNG-08", rows, index, "the decoded pixels do not give pixel_sha256")
+            if decoded.min() == decoded.max():
+                self._add("PNG-05", rows, index, f"every pixel is {decoded.flat[0]}")
+        return digest.digest(), pixels
 
-    def _check_head(
-        self, rows: ImageColumns, index: int, head: PngHead, row: tuple[int | None, int | None, int | None]
-    ) -> bool:
+    def _check_head(self, rows: ImageColumns, index: int, head: PngHead) -> bool:
+        row = (rows.width[index], rows.height[index], rows.bit_depth[index])
         if head.color_type != 0 or not head.plain:
             text = f"the image has colour type {head.color_type}; one gray channel, not interlaced, is allowed"
         elif (head.width, head.height, head.bit_depth) != row:
@@ -199,10 +230,7 @@ class ImageCheck:
         self._add("PNG-03", rows, index, text)
         return False
 
-    def _check_mark(self, rows: ImageColumns, index: int, head: PngHead) -> None:
-        term = rows.digital_source_type[index]
-        if term is None or head.xmp == expect_xmp(term, rows.generator[index], rows.generator_version[index]):
-            return
+    def _report_mark(self, rows: ImageColumns, index: int, head: PngHead, term: str | None) -> None:
         if head.xmp is None:
             text = "the PNG carries no XMP mark in front of its pixels"
         elif f'DigitalSourceType="{term}"'.encode() not in head.xmp:
@@ -211,7 +239,7 @@ class ImageCheck:
             text = "the mark inside the PNG names another generator than the row, or says more"
         self._add("PNG-04", rows, index, text)
 
-    def _check_mask(self, rows: ImageColumns, index: int, mask: memoryview | None) -> int:
+    def _check_mask(self, rows: ImageColumns, index: int, mask: memoryview | None) -> bytes | None:
         levels = rows.mask_levels[index]
         if self._full and (mask is None) != (levels is None):
             there = "no mask" if mask is None else "a mask"
@@ -219,13 +247,13 @@ class ImageCheck:
         if mask is None:
             if rows.mask_sha256[index] is not None:
                 self._add("PNG-02", rows, index, "there is no mask, and mask_sha256 names one")
-            return int(NO_HASH)
+            return None
         digest = hashlib.sha256(mask)
         if digest.hexdigest() != rows.mask_sha256[index]:
             self._add("PNG-02", rows, index, "the mask's bytes do not give its mask_sha256")
-        own = hash_start(digest.digest())
+        own = digest.digest()
         try:
-            head = read_png_head(mask)
+            head = read_own_head(mask, b"") or read_png_head(mask)
         except BrokenPng as error:
             self._add("PNG-01", rows, index, f"mask: {error}")
             return own
@@ -267,12 +295,12 @@ class ImageCheck:
         self._tally.add(code, self._where, f"{rows.sample_id[index]}: {text}", rows.sample_id[index])
 
 
-def _start_of_text(digest: str | None) -> int:
-    """As `hash_start`, from hexadecimal text of any kind."""
+def _read_digest(digest: str | None) -> bytes:
+    """The bytes of hexadecimal text; of anything else, bytes that no digest starts with."""
     try:
-        return hash_start(bytes.fromhex(digest or ""))
+        return bytes.fromhex(digest or "").ljust(8, b"\0")
     except ValueError:
-        return 1
+        return bytes(8)
 
 
 def _spell(kind: bytes) -> str:

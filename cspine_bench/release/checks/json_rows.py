@@ -159,9 +159,11 @@ def _build_array(name: str, values: list[Any]) -> pa.Array:
 def _build_points(values: list[Any], arrow_type: pa.DataType) -> pa.Array:
     lengths = [0 if row is None else len(row) for row in values]
     pairs = [point for row in values if row is not None for point in row]
-    flat = np.array(
-        [np.nan if item is None else _as_float(item) for item in itertools.chain.from_iterable(pairs)], np.float64
-    )
+    items = list(itertools.chain.from_iterable(pairs))
+    try:
+        flat = np.array(items, np.float64)  # None becomes NaN.
+    except OverflowError:
+        flat = np.array([None if item is None else _as_float(item) for item in items], np.float64)
     with np.errstate(over="ignore"):
         numbers = pa.array(flat.astype(np.float32))
     inner = pa.ListArray.from_arrays(_offsets(list(map(len, pairs))), numbers)

@@ -19,7 +19,10 @@ from cspine_bench.schema import build_arrow_schema
 _BATCH_BYTES: Final = 32_000_000
 _MOST_BATCH_ROWS: Final = 1000
 _MOST_TEXT_BYTES: Final = 256_000_000
+_MOST_VALUE_BYTES: Final = 128_000_000
+"""For a thousand rows without their pixels, which take some megabytes."""
 _MOST_GROUPS: Final = 1_000_000
+_READ_BYTES: Final = 1 << 20
 
 # What pyarrow was seen to raise on damaged files; a damaged length field ends as MemoryError.
 UNREADABLE: Final = (
@@ -48,7 +51,7 @@ def check_parquet(task: ShardTask, tally: Tally) -> tuple[int, RowKeys | None]:
     checked: RowCheck | None = None
     num_rows = num_done = 0
     try:
-        with pq.ParquetFile(Path(task.root) / task.name) as file:
+        with pq.ParquetFile(Path(task.root) / task.name, pre_buffer=False, buffer_size=_READ_BYTES) as file:
             if not is_plausible(file.metadata, Path(task.root) / task.name, task.name, tally):
                 return 0, None
             num_rows = file.metadata.num_rows
@@ -58,6 +61,8 @@ def check_parquet(task: ShardTask, tally: Tally) -> tuple[int, RowKeys | None]:
                 checked = RowCheck(task, tally)
                 for batch in _iter_batches(file):
                     values = batch.select(list(VALUE_COLUMNS))
+                    if values.nbytes > _MOST_VALUE_BYTES:
+                        raise ValueError(f"the labels of {len(batch)} rows fill {values.nbytes:,} bytes")
                     image, mask = batch.column("image"), batch.column("mask")
                     checked.check(values, view_bytes(image), view_bytes(mask))
                     _check_paths(values, image, mask, task.name, tally)
@@ -149,7 +154,7 @@ def view_bytes(array: pa.StructArray) -> list[memoryview | None]:
     data = array.flatten()[0]
     _, offsets, values = data.buffers()
     bounds = np.frombuffer(offsets, np.int32)[data.offset : data.offset + len(data) + 1].tolist()
-    whole = memoryview(values) if values is not None else memoryview(b"")
+    whole = memoryview(values).cast("B") if values is not None else memoryview(b"")
     valid = data.is_valid().to_pylist()
     return [whole[bounds[row] : bounds[row + 1]] if valid[row] else None for row in range(len(data))]
 

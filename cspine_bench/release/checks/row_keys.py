@@ -28,6 +28,7 @@ ORIGIN_COLUMNS: Final = (
 )  # fmt: skip
 """Together they say which image a generator makes."""
 
+_SHORT_BYTES: Final = 128
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -88,25 +89,59 @@ def _fold(parts: Sequence[Hashes]) -> Hashes:
 
 
 def hash_texts(array: pa.Array) -> Hashes:
-    """uint64 (rows,) from strings, in a dictionary or not; each spelling is hashed once. Null has its own hash."""
+    """uint64 (rows,) from strings, in a dictionary or not: of each text alone, whatever stands beside it.
+
+    Null has a hash of its own. Texts of up to `_SHORT_BYTES` bytes are hashed all at once, eight bytes at a time;
+    longer ones, once for each spelling, by BLAKE2.
+    """
     if array.null_count == len(array):
         return np.full(len(array), _NULL)
-    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    words = np.array([hash_bytes(text) for text in encoded.dictionary.cast(pa.binary()).to_pylist()], np.uint64)
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
     hashes = np.full(len(array), _NULL)
-    valid = encoded.indices.is_valid().to_numpy(zero_copy_only=False)
-    hashes[valid] = words[encoded.indices.drop_null().to_numpy()]
+    if pa.types.is_dictionary(array.type):
+        hashes[valid] = hash_texts(array.dictionary)[array.indices.drop_null().to_numpy()]
+        return hashes
+    present = array.drop_null() if array.null_count else array
+    lengths = pc.binary_length(present).to_numpy()
+    short = lengths <= _SHORT_BYTES
+    found = np.empty(len(present), np.uint64)
+    found[short] = _hash_short(present if short.all() else present.filter(pa.array(short)), lengths[short])
+    if not short.all():
+        encoded = present.filter(pa.array(~short)).dictionary_encode()
+        words = [_hash_long(text) for text in encoded.dictionary.cast(pa.binary()).to_pylist()]
+        found[~short] = np.array(words, np.uint64)[encoded.indices.to_numpy()]
+    hashes[valid] = found
     return hashes
 
 
-def hash_bytes(data: bytes) -> int:
-    """64 bits of a hash of bytes."""
+def _hash_short(array: pa.Array, lengths: NDArray[np.int32]) -> Hashes:
+    """Of texts without nulls. Zeros behind a text add nothing: the hash does not depend on the longest beside it."""
+    if len(array) == 0:
+        return np.zeros(0, np.uint64)
+    _, offsets, data = array.buffers()
+    starts = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array)]
+    width = -(-int(lengths.max()) // 8) * 8 or 8
+    places = np.arange(width)
+    letters = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
+    matrix = letters[np.minimum(starts[:, None] + places, len(letters) - 1)]
+    matrix[places >= lengths[:, None]] = 0
+    words = matrix.view("<u8").astype(np.uint64, copy=False)
+    multipliers = 2 * np.arange(words.shape[1], dtype=np.uint64) + np.uint64(1)
+    with np.errstate(over="ignore"):
+        total = _mix(words * multipliers).sum(axis=1) + _NULL * lengths.astype(np.uint64)
+    return _mix(total)
+
+
+def _hash_long(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def hash_start(digest: bytes) -> int:
-    """The first 64 bits of a digest, never `NO_HASH`."""
-    return int.from_bytes(digest[:8], "big") or 1
+def join_starts(digests: Sequence[bytes | None]) -> Hashes:
+    """uint64 from the first 64 bits of digests; None gives `NO_HASH`, and nothing else does."""
+    starts = b"".join(bytes(8) if digest is None else digest[:8] for digest in digests)
+    found = np.frombuffer(starts, ">u8").astype(np.uint64)
+    found[(found == NO_HASH) & np.array([digest is not None for digest in digests], np.bool_)] = 1
+    return found
 
 
 def _hash_column(array: pa.Array, dtype: str) -> list[Hashes]:
@@ -122,13 +157,13 @@ def _hash_column(array: pa.Array, dtype: str) -> list[Hashes]:
     if dtype == "points":
         inner = pc.fill_null(pc.list_value_length(flat), 0).to_numpy(zero_copy_only=False)
         if (inner != 2).any():
-            return [*hashes, np.array([hash_bytes(repr(value).encode()) for value in array.to_pylist()], np.uint64)]
+            return [*hashes, np.array([_hash_long(repr(value).encode()) for value in array.to_pylist()], np.uint64)]
         flat, lengths = flat.flatten(), lengths * 2
     width = int(lengths.max(initial=0))
     if width == 0:
         return hashes
     if (lengths[present] != width).any():
-        return [*hashes, np.array([hash_bytes(repr(value).encode()) for value in array.to_pylist()], np.uint64)]
+        return [*hashes, np.array([_hash_long(repr(value).encode()) for value in array.to_pylist()], np.uint64)]
     matrix = np.full((len(array), width), _NULL)
     matrix[present] = _hash_numbers(flat).reshape(-1, width)
     return [*hashes, _fold(list(matrix.T))]

@@ -98,6 +98,16 @@ def check_features(*, real: NDArray[Any], synthetic: NDArray[Any], least_rows: i
     """Both sets in double precision.
 
     Raises:
+        ValueError: see `check_shapes`.
+    """
+    check_shapes(real=real, synthetic=synthetic, least_rows=least_rows)
+    return real.astype(np.float64), synthetic.astype(np.float64)
+
+
+def check_shapes(*, real: NDArray[Any], synthetic: NDArray[Any], least_rows: int) -> None:
+    """Refuse feature sets that cannot be compared.
+
+    Raises:
         ValueError: shapes do not fit, a set has fewer than `least_rows` rows, or a value is not finite.
     """
     if real.ndim != 2 or synthetic.ndim != 2 or real.shape[1] != synthetic.shape[1]:
@@ -107,4 +117,3 @@ def check_features(*, real: NDArray[Any], synthetic: NDArray[Any], least_rows: i
             raise ValueError(f"{name} has {len(features)} feature vectors, at least {least_rows} are needed")
         if not np.isfinite(features).all():
             raise ValueError(f"{name} features hold NaN or infinity")
-    return real.astype(np.float64), synthetic.astype(np.float64)

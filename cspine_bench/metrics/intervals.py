@@ -67,22 +67,40 @@ def jackknife_interval(
     num_groups: int = NUM_GROUPS,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """A statistic of several independent samples, with an interval from leaving out a group of each at a time.
+    """`jackknife_intervals` of a single statistic."""
+    return jackknife_intervals(
+        lambda rows: [statistic(rows)],
+        counts=counts,
+        generator=generator,
+        num_groups=num_groups,
+        confidence=confidence,
+    )[0]
 
-    The interval is for what the statistic is on average at these counts. So it holds for a statistic whose bias depends
+
+def jackknife_intervals(
+    statistics: Callable[[Sequence[NDArray[np.int64]]], Sequence[float]],
+    *,
+    counts: Sequence[int],
+    generator: np.random.Generator,
+    num_groups: int = NUM_GROUPS,
+    confidence: float = CONFIDENCE,
+) -> list[Estimate]:
+    """Statistics of several independent samples, each with an interval from leaving out a group of each at a time.
+
+    An interval is for what its statistic is on average at these counts. So it holds for a statistic whose bias depends
     on the counts too, as the Fréchet distance's does, and two figures at equal counts can be compared. Where the
     statistic is not smooth in each sample member's weight, or close to the edge of its range, it is too wide rather
     than too narrow: the jackknife's variance errs upwards (Efron, Stein 1981, Annals of Statistics 9, 586-596).
 
     Args:
-        statistic: of the rows to use of each sample, rising int64 arrays.
+        statistics: of the rows to use of each sample, rising int64 arrays.
         counts: size of each sample, at least 4.
         generator: deals the rows into groups.
         num_groups: groups that each sample is dealt into; no more than the smallest sample has rows.
         confidence: of the interval, 0..1.
 
     Returns:
-        The statistic of all rows; its interval from Student's t with one degree of freedom less than groups.
+        The statistics of all rows; their intervals from Student's t with one degree of freedom less than groups.
 
     Raises:
         ValueError: a sample has fewer than 4 rows, or num_groups < 2.
@@ -94,9 +112,13 @@ def jackknife_interval(
         raise ValueError(f"needs at least 4 rows in each sample and 2 groups, got {list(counts)} and {num_groups}")
     num_groups = min(num_groups, *counts)
     labels = [generator.permutation(count) % num_groups for count in counts]
-    left_out = [statistic([np.flatnonzero(label != group) for label in labels]) for group in range(num_groups)]
-    spread = float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
-    standard_error = math.sqrt((num_groups - 1) / num_groups * spread)
-    value = statistic([np.arange(count) for count in counts])
-    half = float(stats.t.ppf((1 + confidence) / 2, num_groups - 1)) * standard_error
-    return Estimate(value=value, low=value - half, high=value + half)
+    left_out = np.array(
+        [statistics([np.flatnonzero(label != group) for label in labels]) for group in range(num_groups)]
+    )
+    spread = np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
+    halves = float(stats.t.ppf((1 + confidence) / 2, num_groups - 1)) * np.sqrt((num_groups - 1) / num_groups * spread)
+    values = statistics([np.arange(count) for count in counts])
+    return [
+        Estimate(value=float(value), low=float(value - half), high=float(value + half))
+        for value, half in zip(values, halves, strict=True)
+    ]

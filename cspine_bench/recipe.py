@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cspine_bench.errors import RecipeError
 
+# What the parser lets through on values that are none, such as a 30th of February, and on lists within lists.
+_NO_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
 
 class Recipe(BaseModel):
     """Parent of every recipe: unknown keys are errors, values never change, defaults are written here alone."""
@@ -35,7 +38,7 @@ def load_recipe(path: Path, model: type[RecipeT]) -> RecipeT:
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, *_NO_YAML) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"the recipe {path} must be a mapping of settings, got {type(values).__name__}")
@@ -68,7 +71,7 @@ def _explain(item: Any, model: type[Recipe], where: str) -> str:
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"{where}: unknown setting {'.'.join([*parents, key])!r}; {hint}known settings: {', '.join(known)}"
     # A check of several settings together has them all as its input: its message names those that matter.
-    value = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
+    value = "" if isinstance(item["input"], dict) else f" = {item['input']!r:.200}"
     message = item["msg"].removeprefix("Value error, ")
     return f"{where}: {'.'.join([*parents, key])}{value} is not possible: {message}"
 
@@ -86,8 +89,8 @@ def apply_overrides(recipe: RecipeT, overrides: Sequence[str]) -> RecipeT:
             raise RecipeError(f"--set {override!r} is not of the form key=value")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {override!r}: the value is not YAML: {error}") from error
+        except _NO_YAML as error:
+            raise RecipeError(f"--set {override!r:.200}: the value is not YAML: {error}") from error
         *parents, last = key.split(".")
         target = values
         for parent in parents:

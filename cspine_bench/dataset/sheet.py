@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
+from cspine_bench.dataset.files import explain_full_disk
 from cspine_bench.dataset.read import DatasetFolder
 from cspine_bench.imaging.contact_sheet import Tile, draw_contact_sheet
 from cspine_bench.imaging.png import XMP_KEYWORD, build_xmp, decode_png
@@ -60,8 +61,12 @@ def write_sheet(
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.unfinished")
-    sheet.save(draft, format="PNG", pnginfo=_mark(origins))
-    draft.replace(out)
+    try:
+        with explain_full_disk(out, lambda: sheet.width * sheet.height * 3):
+            sheet.save(draft, format="PNG", pnginfo=_mark(origins))
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _mark(origins: set[str]) -> PngInfo:

@@ -147,12 +147,11 @@ def _copy(source: Path, target: Path, shard: ShardEntry, staging: Staging) -> di
 
 
 def _write_tables(assembly: Assembly, facts: ReleaseFacts) -> dict[str, dict[str, Any]]:
-    """Receipts of the tables without pixels, by split."""
+    """Receipts of the tables without pixels, by split that has rows; one whose shards hold none has a table too."""
     receipts = {}
-    for split in facts.num_samples:
-        shards = [
-            assembly.folder.path / shard.path for shard in assembly.folder.manifest.shards if shard.split == split
-        ]
+    manifest = assembly.folder.manifest
+    for split in dict.fromkeys([*facts.num_samples, *(shard.split for shard in manifest.shards)]):
+        shards = [assembly.folder.path / shard.path for shard in manifest.shards if shard.split == split]
         target = assembly.staging.release / metadata_name(split)
 
         def write(shards: list[Path] = shards, target: Path = target) -> dict[str, Any]:
@@ -161,7 +160,7 @@ def _write_tables(assembly: Assembly, facts: ReleaseFacts) -> dict[str, dict[str
 
         receipts[split] = assembly.staging.make(target, write)
         assembly.hashes[metadata_name(split)] = receipts[split]["sha256"]
-    return receipts
+    return {split: receipts[split] for split in facts.num_samples}
 
 
 def _draw_pictures(assembly: Assembly, facts: ReleaseFacts, tables: dict[str, dict[str, Any]]) -> Edition:

@@ -36,6 +36,7 @@ from cspine_bench.release.seal import load_private_key, name_key
 from cspine_bench.release.staging import (
     discard_staging,
     open_staging,
+    place_out,
     publish,
     read_fingerprint,
     read_plan,
@@ -108,9 +109,10 @@ def build_release(
         MissingExtraError: signing or C2PA was asked for and its package is not installed.
         OSError: `out` cannot be written.
     """
+    out = place_out(out)
     inputs = _gather(
         dataset,
-        out.absolute(),
+        out,
         recipe,
         mirror=mirror,
         evaluations=evaluations,
@@ -119,7 +121,6 @@ def build_release(
         credentials=credentials,
         overwrite=overwrite,
     )
-    out = out.absolute()
     if _is_finished(out, inputs.fingerprint, mirror):
         discard_staging(out)
         return _summarize(out, inputs, mirror)
@@ -152,7 +153,8 @@ def plan_release(dataset: Path, out: Path, recipe: ReleaseRecipe, **asked: Any) 
     Raises:
         As `build_release`.
     """
-    inputs = _gather(dataset, out.absolute(), recipe, **asked)
+    out = place_out(out)
+    inputs = _gather(dataset, out, recipe, **asked)
     mirrored = asked.get("mirror", False)
     return {
         "path": str(out),
@@ -163,7 +165,7 @@ def plan_release(dataset: Path, out: Path, recipe: ReleaseRecipe, **asked: Any) 
         "license": inputs.recipe.license,
         "num_samples": inputs.facts.num_samples,
         "shard_bytes": sum(shard.num_bytes for shard in inputs.folder.manifest.shards) * (2 if mirrored else 1),
-        "finished": _is_finished(out.absolute(), inputs.fingerprint, mirrored),
+        "finished": _is_finished(out, inputs.fingerprint, mirrored),
     }
 
 
@@ -192,14 +194,15 @@ def _gather(
     overwrite: bool = False,
 ) -> _Inputs:
     folder = open_dataset(dataset)
-    if out == folder.path.absolute() or folder.path.absolute() in out.parents:
+    source = folder.path.resolve()
+    if out == source or source in out.parents:
         raise ReleaseError(f"{out}: lies in the dataset folder that it is built from; name a place outside of it")
     results = _load_results(evaluations, folder.manifest)
     key_name = None if key is None else name_key(load_private_key(key))
     facts = count_facts(_iter_tables(folder))
     _refuse_real_films(folder, facts)
     resolved, changelog = resolve_recipe(
-        recipe, folder.manifest, facts, out=out, default_date=_find_date(out), supersedes=supersedes
+        recipe, folder.manifest, facts, out=out, default_date=recipe.date or _find_date(out), supersedes=supersedes
     )
     decides = {
         "package": package_version(),
@@ -256,10 +259,20 @@ def _find_date(out: Path) -> datetime.date:
     if isinstance(found, str):
         with suppress(ValueError):
             return datetime.date.fromisoformat(found)
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = int(epoch) if epoch.isdecimal() else None
     utc = datetime.UTC
-    return (datetime.datetime.now(utc) if moment is None else datetime.datetime.fromtimestamp(moment, utc)).date()
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "").strip()
+    try:
+        seconds = int(epoch) if epoch else None
+        return (
+            datetime.datetime.now(utc).date()
+            if seconds is None
+            else datetime.datetime.fromtimestamp(seconds, utc).date()
+        )
+    except (ValueError, OverflowError, OSError) as error:
+        raise ReleaseError(
+            f"$SOURCE_DATE_EPOCH is {epoch!r:.80}, no number of seconds since 1970 ({error}); mend it, unset it, or "
+            "name the date: --set date=2026-11-23"
+        ) from error
 
 
 def _is_finished(out: Path, fingerprint: str, mirror: bool) -> bool:

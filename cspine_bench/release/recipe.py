@@ -2,23 +2,65 @@
 
 import datetime
 import re
-from typing import Annotated, Final, Self
+import unicodedata
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from cspine_bench.recipe import Recipe
 
 ANONYMOUS: Final = "Anonymous"
 
+_KEPT_CONTROLS: Final = "\n\t\f"
+_HUB_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+
+
+def _refuse_controls(text: str) -> str:
+    for sign in text:
+        if unicodedata.category(sign) == "Cc" and sign not in _KEPT_CONTROLS:
+            raise ValueError(f"it holds the control character {sign!r}, which files of text cannot carry")
+    return text
+
+
+def _check_hub_id(text: str) -> str:
+    owner, _, name = text.partition("/")
+    if not all(_HUB_NAME.fullmatch(part) and not re.search(r"--|\.\.|\.git$", part) for part in (owner, name)):
+        raise ValueError(
+            "it has the form owner/name, each of at most 96 letters, digits, `-`, `_` and `.`, neither `--` nor `..` "
+            "in it, and no `-`, `.` or `.git` at the ends"
+        )
+    return text
+
+
+def _check_orcid(text: str) -> str:
+    """Source: ISO 7064, MOD 11-2, as orcid.org describes the structure of its identifiers."""
+    plain = text.replace("-", "")
+    total = 0
+    for digit in plain[:-1]:
+        total = (total + int(digit)) * 2
+    if plain[-1] != "0123456789X"[(12 - total % 11) % 11]:
+        raise ValueError("its last digit does not fit the others; copy it again from orcid.org")
+    return text
+
+
+def _refuse_number(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError("a date is written YEAR-MONTH-DAY, for example 2026-11-23")
+    return value
+
+
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
-Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$")]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_VERSION: Final = r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
+Version = Annotated[str, StringConstraints(pattern=f"^{_VERSION}$", max_length=80)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_refuse_controls)]
 Line = Annotated[Text, AfterValidator(lambda text: " ".join(text.split()))]
 """On one line, however the recipe's YAML breaks it: some papers have no place for a second one."""
-HubId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
-Doi = Annotated[str, StringConstraints(pattern=r"^10\.\d{4,9}/\S+$")]
-Orcid = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+HubId = Annotated[str, AfterValidator(_check_hub_id)]
+Doi = Annotated[Text, StringConstraints(pattern=r"^10\.[0-9]{4,9}/\S+$")]
+Orcid = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{3}[0-9X]$"), AfterValidator(_check_orcid)
+]
+Url = Annotated[Text, StringConstraints(pattern=r"^https?://[^\s<>\"\\^`{|}]+$")]
 
 
 class Creator(Recipe):
@@ -49,7 +91,7 @@ class ReleaseRecipe(Recipe):
     title: Line | None = Field(default=None, description="Null: made from what the dataset holds.")
     description: Text | None = Field(default=None, description="A paragraph for the card. Null: made from the data.")
     version: Version = "1.0.0"
-    date: datetime.date | None = Field(
+    date: Annotated[datetime.date, BeforeValidator(_refuse_number)] | None = Field(
         default=None, description="Of publication. Null: $SOURCE_DATE_EPOCH, or today (UTC); it is recorded."
     )
     license: Text | None = Field(
@@ -74,9 +116,25 @@ class ReleaseRecipe(Recipe):
 
     @model_validator(mode="after")
     def _version_moves_on(self) -> Self:
-        if self.supersedes is not None and self.supersedes == self.version:
-            raise ValueError(f"version {self.version} cannot supersede itself; raise `version`")
+        if self.supersedes is not None and order_version(self.supersedes) >= order_version(self.version):
+            raise ValueError(f"version {self.version} cannot supersede {self.supersedes}; raise `version`")
         return self
+
+
+def is_version(text: str) -> bool:
+    """Whether a text is a version number as `Version` allows it."""
+    return re.fullmatch(_VERSION, text) is not None
+
+
+def order_version(version: str) -> tuple[Any, ...]:
+    """What versions are compared by. Source: Semantic Versioning 2.0.0, section 11.
+
+    Args:
+        version: as `Version` allows it.
+    """
+    numbers, _, before = version.partition("-")
+    parts = tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in before.split("."))
+    return *(int(part) for part in numbers.split(".")), not before, parts
 
 
 def is_spdx(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,11 +11,17 @@ from cspine_bench.errors import RecipeError, ReleaseError
 from cspine_bench.recipe import build_recipe
 from cspine_bench.release.facts import ReleaseFacts
 from cspine_bench.release.layout import CHANGELOG_NAME, RELEASE_NAME
-from cspine_bench.release.recipe import ReleaseRecipe
+from cspine_bench.release.papers.licences import read_licence_text
+from cspine_bench.release.recipe import ReleaseRecipe, is_version, order_version
 
 DEFAULT_LICENCE: Final = "CC-BY-4.0"
 _MADE_UP: Final = frozenset(("phantom",))
 """Kinds of source in which no patient is depicted, whatever was trained on them."""
+_LEFT_OVER: Final = re.compile(
+    r"\{\{|\}\}|\{%|%\}|\[More Information Needed\]|\b(TODO|FIXME|TBD|XXX)\b|lorem ipsum|\b(Undefined|jinja2?)\b"
+    r"|<(your|insert|replace)[^>]*>|\[(your|insert|replace)[^\]]*\]",
+    re.IGNORECASE,
+)
 
 
 def resolve_recipe(
@@ -50,11 +57,14 @@ def resolve_recipe(
     if supersedes is not None:
         values["supersedes"], changelog = _read_superseded(supersedes, recipe)
     try:
-        return build_recipe(values, ReleaseRecipe, where="the release"), changelog
+        resolved = build_recipe(values, ReleaseRecipe, where="the release")
     except RecipeError as error:
         if recipe.name is None and "name" in str(error):
             raise RecipeError(f"{error}. The name is that of the folder; set another: --set name=my-dataset") from error
         raise
+    read_licence_text(resolved)
+    _refuse_left_overs(resolved.model_dump(mode="json", exclude={"license_text"}))
+    return resolved, changelog
 
 
 def find_training_sources(manifest: Manifest) -> dict[str, int] | None:
@@ -94,7 +104,7 @@ def _read_superseded(folder: Path, recipe: ReleaseRecipe) -> tuple[str, str]:
         raise ReleaseError(
             f"{folder}: is no release ({error}); name the folder of the release before this one"
         ) from error
-    if not isinstance(found, str) or _order(found) >= _order(recipe.version):
+    if not isinstance(found, str) or not is_version(found) or order_version(found) >= order_version(recipe.version):
         raise ReleaseError(
             f"{folder}: is version {found}, the new release {recipe.version}; raise it: --set version=..."
         )
@@ -103,6 +113,13 @@ def _read_superseded(folder: Path, recipe: ReleaseRecipe) -> tuple[str, str]:
     return found, changelog
 
 
-def _order(version: str) -> tuple[list[int], bool, str]:
-    numbers, _, suffix = version.partition("-")
-    return [int(part) if part.isdecimal() else 0 for part in numbers.split(".")], not suffix, suffix
+def _refuse_left_overs(value: Any, where: str = "") -> None:
+    """Readers, and `release validate`, would take such a text for a paper that nobody finished."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _refuse_left_overs(item, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, str) and (match := _LEFT_OVER.search(value)):
+        raise ReleaseError(
+            f"{where}: {match[0]!r:.60} looks like text of a template that nobody filled in; say what is known, or "
+            "write it in other words"
+        )

@@ -23,6 +23,10 @@ from cspine_bench.release.layout import MIRROR_NAME, RELEASE_NAME, SUMS_NAME, mi
 
 _PLAN: Final = "plan.json"
 _MOST_LISTED: Final = 5
+_OWN: Final = frozenset((
+    _PLAN, "release", "mirror", "receipts", "replaced", "lock", "workers.lock", "turn.lock", "sheet.png",
+    ".sheet.png.unfinished",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,20 @@ class Staging:
         write_file(path, data, scratch=self.scratch)
 
 
+def place_out(out: Path) -> Path:
+    """The absolute path of a release folder, its parents without links: what lies where can then be compared.
+
+    Raises:
+        ReleaseError: it has no folder around it, in which the release could grow.
+    """
+    # The last part is not followed: a link in its place is refused.
+    placed = out.parent.resolve() / out.name if out.name != ".." else out.resolve()
+    placed = placed if out.name else out.resolve()
+    if not placed.name:
+        raise ReleaseError(f"{out}: a release is a folder inside another one; name such a folder")
+    return placed
+
+
 @contextmanager
 def open_staging(out: Path, fingerprint: str) -> Iterator[Staging]:
     """Be the only builder of `out`; what another plan left there is removed.
@@ -77,9 +95,11 @@ def open_staging(out: Path, fingerprint: str) -> Iterator[Staging]:
 
     Raises:
         DataError: another process builds there.
+        ReleaseError: the place of the hidden folder is taken by files that no build left.
         OSError: the folder around `out` cannot be written.
     """
     scratch = find_scratch(out)
+    _refuse_foreign_scratch(scratch)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     busy = f"{out}: another process is building this release; wait for it, or name another folder"
     with hold_folder(scratch, busy=busy):
@@ -169,6 +189,18 @@ def discard_staging(out: Path) -> None:
     if find_scratch(out).exists():
         with hold_folder(find_scratch(out)):
             shutil.rmtree(find_scratch(out))
+
+
+def _refuse_foreign_scratch(scratch: Path) -> None:
+    if not scratch.is_symlink() and not scratch.exists():
+        return
+    if scratch.is_symlink() or not scratch.is_dir():
+        raise ReleaseError(f"{scratch}: must be free for the unfinished release, and is no folder; move it")
+    if foreign := [path.name for path in scratch.iterdir() if path.name not in _OWN and path.suffix != ".tmp"]:
+        raise ReleaseError(
+            f"{scratch}: must be free for the unfinished release, and holds other files "
+            f"({', '.join(sorted(foreign)[:_MOST_LISTED])}); move them"
+        )
 
 
 def remove_unlisted(folder: Path, names: frozenset[str]) -> None:

@@ -13,7 +13,7 @@ AWKWARD: dict[str, Any] = {
     "license": TERMS,
     "license_text": 'Ask us first: "please".\n\n© someone\n',
     "creators": (
-        Creator(name="O'Brien-Núñez, Jr.", given_names='Anna "Ann"', orcid="0000-0002-1825-009X", affiliation="ÄB: C"),
+        Creator(name="O'Brien-Núñez, Jr.", given_names='Anna "Ann"', orcid="0000-0002-9079-593X", affiliation="ÄB: C"),
         Creator(name="Salt and Pepper {X} & Y_Z"),
         Creator(name="yes", given_names="null"),
     ),

@@ -108,8 +108,8 @@ _TOLD_OF_COMPLETENESS: Final = (
 
 
 def _spread_braces(bibtex: str) -> str:
-    """Two braces in a row look like a template that was not filled in; BibTeX drops blanks at the ends of a field."""
-    return re.sub(r"([{}])(?=\1)", r"\1 ", bibtex)
+    """Braces in a row, and "%}", look like an unfilled template; BibTeX drops blanks at the ends of a field."""
+    return re.sub(r"([{}])(?=\1)|%(?=})|{(?=%)", r"\g<0> ", bibtex)
 
 
 def _list_stream_columns(facts: ReleaseFacts) -> list[str]:

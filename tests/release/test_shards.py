@@ -17,6 +17,7 @@ from shard_edits import TRAIN, edit_rows
 from cspine_bench.release.checks import record_values
 from cspine_bench.release.checks.compare import compare_shards, compare_with_mirror
 from cspine_bench.release.checks.metadata_table import check_metadata_table
+from cspine_bench.release.checks.parquet_footer import read_row_groups
 from cspine_bench.release.checks.private_text import FREE_TEXT, find_private_text
 from cspine_bench.release.checks.record_values import CONSTRAINTS, find_value_faults
 from cspine_bench.release.checks.row_keys import VALUE_COLUMNS, hash_rows
@@ -293,6 +294,32 @@ def test_private_text(texts: dict[str, list[str]], private: bool) -> None:
             assert text.startswith(f"{name} looks like ")
             found |= bad
         assert [value for value, hit in zip(values, found, strict=True) if hit != private] == []
+
+
+def test_a_footer_is_read_as_pyarrow_reads_it(release: Path) -> None:
+    for name in (TRAIN, "metadata/train.parquet"):
+        metadata = pq.read_metadata(release / name)
+        groups = read_row_groups(release / name)
+        assert len(groups) == metadata.num_row_groups
+        for index, group in enumerate(groups):
+            expected = metadata.row_group(index)
+            columns = [expected.column(number) for number in range(expected.num_columns)]
+            assert (group.num_rows, group.num_bytes) == (expected.num_rows, expected.total_byte_size)
+            assert [
+                (item.path, item.codec, item.compressed_bytes, item.uncompressed_bytes, item.has_dictionary)
+                for item in group.columns
+            ] == [
+                (item.path_in_schema, item.compression, item.total_compressed_size, item.total_uncompressed_size,
+                 item.has_dictionary_page) for item in columns
+            ]  # fmt: skip
+            assert [(item.has_offset_index, item.has_column_index, item.bounded) for item in group.columns] == [
+                (
+                    item.has_offset_index,
+                    item.has_column_index,
+                    item.statistics is not None and item.statistics.has_min_max,
+                )
+                for item in columns
+            ]
 
 
 def test_row_hashes_tell_rows_apart_and_not_batches(release: Path) -> None:

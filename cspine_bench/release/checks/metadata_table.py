@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cspine_bench.release.checks.parquet_rows import UNREADABLE, check_footer, is_plausible
+from cspine_bench.release.checks.parquet_footer import read_row_groups
+from cspine_bench.release.checks.parquet_rows import UNREADABLE, check_footer
 from cspine_bench.release.checks.row_keys import ID_TYPE, VALUE_COLUMNS, RowKeys, hash_rows
 from cspine_bench.release.checks.shards import ShardReport
 from cspine_bench.release.layout import metadata_name
@@ -38,10 +39,9 @@ def check_metadata_table(root: Path, split: str, reports: Sequence[ShardReport],
     whole = all(report.rows is not None and len(report.rows.values) == report.num_rows for report in reports)
     num_rows = sum(report.num_rows for report in reports)
     try:
+        groups = read_row_groups(path)
         with pq.ParquetFile(path) as file:
-            if not is_plausible(file.metadata, path, name, tally):
-                return
-            readable = check_footer(file, build_table_schema(), name, tally)
+            readable = check_footer(file, groups, build_table_schema(), name, tally)
             if not whole or not readable:
                 return
             if file.metadata.num_rows != num_rows:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cspine_bench.dataset.shard import read_footer
+from cspine_bench.release.checks.parquet_footer import RowGroup, read_row_groups
 from cspine_bench.release.checks.row_keys import VALUE_COLUMNS, RowKeys
 from cspine_bench.release.checks.rows import RowCheck, ShardTask
 from cspine_bench.release.layout import MAX_GROUP_BYTES, VIEWER_GROUP_BYTES
@@ -21,7 +22,6 @@ _MOST_BATCH_ROWS: Final = 1000
 _MOST_TEXT_BYTES: Final = 256_000_000
 _MOST_VALUE_BYTES: Final = 128_000_000
 """For a thousand rows without their pixels, which take some megabytes."""
-_MOST_GROUPS: Final = 1_000_000
 _READ_BYTES: Final = 1 << 20
 
 # What pyarrow was seen to raise on damaged files; a damaged length field ends as MemoryError.
@@ -51,15 +51,14 @@ def check_parquet(task: ShardTask, tally: Tally) -> tuple[int, RowKeys | None]:
     checked: RowCheck | None = None
     num_rows = num_done = 0
     try:
+        groups = read_row_groups(Path(task.root) / task.name)
         with pq.ParquetFile(Path(task.root) / task.name, pre_buffer=False, buffer_size=_READ_BYTES) as file:
-            if not is_plausible(file.metadata, Path(task.root) / task.name, task.name, tally):
-                return 0, None
             num_rows = file.metadata.num_rows
-            readable = check_footer(file, build_arrow_schema(), task.name, tally)
+            readable = check_footer(file, groups, build_arrow_schema(), task.name, tally)
             _check_place(file, task, tally)
             if task.level != "quick" and readable:
                 checked = RowCheck(task, tally)
-                for batch in _iter_batches(file):
+                for batch in _iter_batches(file, groups):
                     values = batch.select(list(VALUE_COLUMNS))
                     if values.nbytes > _MOST_VALUE_BYTES:
                         raise ValueError(f"the labels of {len(batch)} rows fill {values.nbytes:,} bytes")
@@ -75,46 +74,14 @@ def check_parquet(task: ShardTask, tally: Tally) -> tuple[int, RowKeys | None]:
     return num_rows, None if checked is None else checked.keys
 
 
-def is_plausible(metadata: pq.FileMetaData, path: Path, where: str, tally: Tally) -> bool:
-    """Whether a footer's own numbers fit its file (PQ-05), so that reading it takes no more memory than it should.
-
-    Args:
-        metadata: of the footer.
-        path: the file.
-        where: its path inside the release.
-        tally: takes the finding.
-    """
-    size = path.stat().st_size
-    fault = None
-    if metadata.num_row_groups > min(_MOST_GROUPS, size // 16):
-        fault = f"it names {metadata.num_row_groups:,} row groups in {size:,} bytes"
-    total_rows = total_bytes = 0
-    for index in range(metadata.num_row_groups if fault is None else 0):
-        group = metadata.row_group(index)
-        total_rows += group.num_rows
-        for number in range(group.num_columns):
-            column = group.column(number)
-            total_bytes += column.total_compressed_size
-            if not 0 <= column.total_compressed_size <= size or column.total_uncompressed_size < 0:
-                fault = f"column {column.path_in_schema} of row group {index} does not lie inside the file"
-        if not 0 <= group.num_rows <= size:
-            fault = f"row group {index} names {group.num_rows:,} rows in {size:,} bytes"
-        if fault is not None:
-            break
-    if fault is None and (total_bytes > size or total_rows != metadata.num_rows):
-        fault = (
-            f"its row groups hold {total_rows:,} rows and {total_bytes:,} bytes, its footer says {metadata.num_rows:,}"
-        )
-    if fault is not None:
-        tally.add("PQ-05", where, fault)
-    return fault is None
-
-
-def check_footer(file: pq.ParquetFile, expected: pa.Schema, where: str, tally: Tally) -> bool:
+def check_footer(
+    file: pq.ParquetFile, groups: Sequence[RowGroup], expected: pa.Schema, where: str, tally: Tally
+) -> bool:
     """Check what a Parquet footer says of columns, features, row groups, page index and compression.
 
     Args:
         file: open.
+        groups: its row groups, from `read_row_groups`.
         expected: the schema it should have, Hugging Face features in its metadata.
         where: its path inside the release.
         tally: takes the findings (PQ-01 to PQ-04).
@@ -130,22 +97,16 @@ def check_footer(file: pq.ParquetFile, expected: pa.Schema, where: str, tally: T
     if feature_fault is not None:
         tally.add("PQ-02", where, feature_fault)
     readable = fault is None
-    metadata = file.metadata
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        if group.total_byte_size > MAX_GROUP_BYTES:
-            text = f"row group {index} has {group.total_byte_size:,} bytes; at most {MAX_GROUP_BYTES:,} are allowed"
+    for index, group in enumerate(groups):
+        if group.num_bytes > MAX_GROUP_BYTES:
+            text = f"row group {index} has {group.num_bytes:,} bytes; at most {MAX_GROUP_BYTES:,} are allowed"
             tally.add("PQ-03", where, text)
-        readable &= group.total_byte_size <= VIEWER_GROUP_BYTES
-        for number in range(group.num_columns):
-            column = group.column(number)
-            # A writer keeps no least and greatest value of long ones, such as images, and then has no index of them.
-            bounded = column.statistics is not None and column.statistics.has_min_max
-            if not column.has_offset_index or (bounded and not column.has_column_index):
-                tally.add("PQ-03", where, f"column {column.path_in_schema} of row group {index} has no page index")
-            if column.path_in_schema in ("image.bytes", "mask.bytes") and column.compression != "UNCOMPRESSED":
-                text = f"{column.path_in_schema} is compressed with {column.compression} in row group {index}"
-                tally.add("PQ-04", where, text)
+        readable &= group.num_bytes <= VIEWER_GROUP_BYTES
+        for column in group.columns:
+            if not column.has_offset_index or (column.bounded and not column.has_column_index):
+                tally.add("PQ-03", where, f"column {column.path} of row group {index} has no page index")
+            if column.path in ("image.bytes", "mask.bytes") and column.codec != "UNCOMPRESSED":
+                tally.add("PQ-04", where, f"{column.path} is compressed with {column.codec} in row group {index}")
     return readable
 
 
@@ -159,13 +120,11 @@ def view_bytes(array: pa.StructArray) -> list[memoryview | None]:
     return [whole[bounds[row] : bounds[row + 1]] if valid[row] else None for row in range(len(data))]
 
 
-def _iter_batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    for index in range(file.num_row_groups):
-        group = file.metadata.row_group(index)
-        row_bytes = max(1, group.total_byte_size // max(1, group.num_rows))
+def _iter_batches(file: pq.ParquetFile, groups: Sequence[RowGroup]) -> Iterator[pa.RecordBatch]:
+    for index, group in enumerate(groups):
+        row_bytes = max(1, group.num_bytes // max(1, group.num_rows))
         # A long text is stored once in a dictionary, and may come back in every row.
-        columns = [group.column(number) for number in range(group.num_columns)]
-        shared = sum(column.total_uncompressed_size for column in columns if column.has_dictionary_page)
+        shared = sum(column.uncompressed_bytes for column in group.columns if column.has_dictionary)
         rows = min(_MOST_BATCH_ROWS, _BATCH_BYTES // row_bytes, _MOST_TEXT_BYTES // max(1, shared))
         yield from file.iter_batches(max(1, rows), row_groups=[index], use_threads=False)
 

@@ -10,9 +10,38 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from cspine_bench.errors import DataError
+from cspine_bench.provenance import sha256_json
 
 RESIZE_RULE = "bicubic with antialiasing in floats, cut to 0..255, one channel"
 """As clean-fid does it (Parmar et al. 2022, 2104.11222), whose images of 8 bits are not rounded after it either."""
+
+DEPTH_RULE = "16 bits are divided by 257, so that the full scale of either depth is 0..255; nothing is cut or stretched"
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How images get an encoder's size.
+
+    Attributes:
+        rule: in words, for whoever reads a figure.
+        apply: from uint8 or uint16 (N, height, width), a side in px and a device to float32 (N, 1, side, side), 0..255.
+    """
+
+    rule: str
+    apply: Callable[[NDArray[Any], int, torch.device], torch.Tensor]
+
+
+def _resize_by_torch(images: NDArray[Any], side: int, device: torch.device) -> torch.Tensor:
+    return resize_gray(images, side, device=device)
+
+
+def _keep_size(images: NDArray[Any], side: int, device: torch.device) -> torch.Tensor:
+    brightest = float(np.iinfo(images.dtype).max)
+    return torch.from_numpy(images.astype(np.float32)).to(device)[:, None] * (255 / brightest)
+
+
+BICUBIC = Resize(RESIZE_RULE, _resize_by_torch)
+NATIVE = Resize("none: the network takes every size", _keep_size)
 
 
 @dataclass(frozen=True)
@@ -20,24 +49,30 @@ class Encoder:
     """A network that turns images into features, with everything that a distance between features depends on.
 
     Attributes:
-        name: as in `ENCODERS`.
-        weights_sha256: of the file that the weights come from.
-        input_size_px: side of the square that images are resized to.
-        mean: subtracted from the gray levels, 0..255.
-        scale: they are then divided by this.
+        name: as in `ENCODERS`, or the kind and path of a file.
+        weights_sha256: of the file that the weights come from; None where there are none.
+        input_size_px: side of the square that images are resized to; None: they keep their size.
+        mean: subtracted from the gray levels, 0..255; one for each channel, or one for all.
+        scale: they are then divided by this; likewise.
         dimension: length of a feature vector.
         device: where the network is.
-        network: from float (N, 1, S, S) on `device`, normalised, to float (N, dimension).
+        network: from float (N, channels, S, S) on `device`, normalised, to float (N, dimension).
+        channels: the gray channel is repeated so often after the resize.
+        resize: how images get their size.
+        revision: raised when the code changes what comes out.
     """
 
     name: str
-    weights_sha256: str
-    input_size_px: int
-    mean: float
-    scale: float
+    weights_sha256: str | None
+    input_size_px: int | None
+    mean: float | tuple[float, ...]
+    scale: float | tuple[float, ...]
     dimension: int
     device: torch.device
     network: Callable[[torch.Tensor], torch.Tensor]
+    channels: int = 1
+    resize: Resize = BICUBIC
+    revision: int = 1
 
     def describe(self) -> dict[str, Any]:
         """What a figure from these features states beside itself, as JSON."""
@@ -45,10 +80,18 @@ class Encoder:
             "name": self.name,
             "weights_sha256": self.weights_sha256,
             "input_size_px": self.input_size_px,
-            "resize": RESIZE_RULE,
-            "normalisation": f"(gray level of 0..255 - {self.mean:g}) / {self.scale:g}",
+            "resize": self.resize.rule,
+            "depth": DEPTH_RULE,
+            "normalisation": f"(gray level of 0..255 - {_spell(self.mean)}) / {_spell(self.scale)}",
+            "channels": self.channels,
             "dimension": self.dimension,
+            "revision": self.revision,
         }
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the description: equal for two encoders that give the same features."""
+        return sha256_json(self.describe())
 
     @torch.inference_mode()
     def encode(
@@ -73,12 +116,26 @@ class Encoder:
         """
         check_images(images, allow_blank=allow_blank)
         batch_size = batch_size or (4 if self.device.type == "cpu" else 64)
+        mean, scale = (
+            torch.tensor(value, dtype=torch.float32, device=self.device).reshape(-1, 1, 1)
+            for value in (self.mean, self.scale)
+        )
         features = np.empty((len(images), self.dimension), np.float32)
-        for start in range(0, len(images), batch_size):
-            gray = resize_gray(images[start : start + batch_size], self.input_size_px, device=self.device)
-            normalised = ((gray - self.mean) / self.scale).contiguous(memory_format=torch.channels_last)
-            features[start : start + batch_size] = self.network(normalised).float().cpu().numpy()
+        # The products of a GPU in 19 bits would be off by a thousandth.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            for start in range(0, len(images), batch_size):
+                gray = self.resize.apply(images[start : start + batch_size], self.input_size_px or 0, self.device)
+                normalised = ((gray.expand(-1, self.channels, -1, -1) - mean) / scale).contiguous(
+                    memory_format=torch.channels_last
+                )
+                features[start : start + batch_size] = self.network(normalised).float().cpu().numpy()
         return features
+
+
+def _spell(value: float | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return "(" + ", ".join(f"{number:g}" for number in value) + ")"
+    return f"{value:g}"
 
 
 def resize_gray(images: NDArray[Any], side: int, *, device: torch.device | str = "cpu") -> torch.Tensor:

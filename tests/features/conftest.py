@@ -1,5 +1,8 @@
 """Shared by the tests of the encoders: the encoder, loaded once, and images to encode."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,6 +10,10 @@ from scipy import ndimage
 
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.registry import load_encoder
+
+# Worker processes unpickle toy sources and encoders by these names.
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
 
 
 @pytest.fixture(scope="session")

@@ -73,8 +73,12 @@ def test_the_encoder_says_what_a_distance_depends_on(encoder: Encoder) -> None:
         "weights_sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "input_size_px": 224,
         "resize": "bicubic with antialiasing in floats, cut to 0..255, one channel",
+        "depth": "16 bits are divided by 257, so that the full scale of either depth is 0..255; "
+        "nothing is cut or stretched",
         "normalisation": "(gray level of 0..255 - 127) / 128",
+        "channels": 1,
         "dimension": 1280,
+        "revision": 1,
     }
 
 

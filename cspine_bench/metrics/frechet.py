@@ -149,7 +149,7 @@ def frechet_limit(
     Raises:
         ValueError: as `frechet_distance`, most_parts < 3, or parts that are too small.
 
-    Source: Chong, Forsyth 2020 (1911.07023), equation 5, who draw smaller samples of the synthetic set alone; here
+    Source: Chong, Forsyth 2020 (1911.07023), who draw smaller samples of the synthetic set alone; here
     both sets shrink alike, for both are finite, and every row is used at every size. Interval: `jackknife_interval` of
     the whole extrapolation.
     """

@@ -47,6 +47,30 @@ def wilson_interval(*, successes: float, total: float, confidence: float = CONFI
     return Estimate(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
+def clopper_pearson_interval(*, successes: float, total: float, confidence: float = CONFIDENCE) -> Estimate:
+    """A share with its exact interval: for few successes, or none, where an interval must never be too narrow.
+
+    Args:
+        successes: 0 <= successes <= total; fractions, as of ties, lie between their neighbours.
+        total: independent trials, at least 1.
+        confidence: of the interval, 0..1.
+
+    Returns:
+        successes / total and its interval, inside 0..1.
+
+    Raises:
+        ValueError: total < 1, or successes outside 0..total.
+
+    Source: Clopper, Pearson 1934, Biometrika 26, 404-413, by quantiles of the beta distribution.
+    """
+    if total < 1 or not 0 <= successes <= total:
+        raise ValueError(f"successes must lie in 0..total and total be at least 1, got {successes} of {total}")
+    tail = (1 - confidence) / 2
+    low = float(stats.beta.ppf(tail, successes, total - successes + 1)) if successes > 0 else 0.0
+    high = float(stats.beta.isf(tail, successes + 1, total - successes)) if successes < total else 1.0
+    return Estimate(value=successes / total, low=low, high=high)
+
+
 def normal_interval(*, value: float, standard_error: float, confidence: float = CONFIDENCE) -> Estimate:
     """A figure with the interval of a normal distribution around it.
 

@@ -95,7 +95,7 @@ def cmmd_distance(
     Raises:
         ValueError: shapes do not fit, a set has fewer than 2 rows, a value is not finite, or a row is zero.
 
-    Source: Jayasumana et al. 2024 (2401.09603), section 4, sigma 10 and scale 1000 as there.
+    Source: Jayasumana et al. 2024 (2401.09603), with their sigma of 10 and scale of 1000.
     """
     check_shapes(real=real, synthetic=synthetic, least_rows=2)
     value = _compute_value(*_sum_kernels(real, synthetic, _gaussian(sigma)), unbiased=unbiased)

@@ -100,8 +100,8 @@ def measure_manifold(
         ValueError: shapes do not fit, a set is no larger than a k, a k is below 1, or a value is not finite.
 
     Source: precision and recall: Kynkäänniemi et al. 2019 (1904.06991), equations 1 and 2, with a strict inequality as
-    in the code of density and coverage: Naeem et al. 2020 (2002.09797), equations 3 to 5. Authenticity: Alaa et al.
-    2021 (2102.08921), section 2.3, with the nearest real vector of the synthetic one.
+    in the code of density and coverage: Naeem et al. 2020 (2002.09797). Authenticity: Alaa et al.
+    2021 (2102.08921), with the nearest real vector of the synthetic one.
     """
     if not num_neighbours or min(num_neighbours) < 1:
         raise ValueError(f"num_neighbours must be one or more numbers of at least 1, got {list(num_neighbours)}")

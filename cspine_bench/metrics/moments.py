@@ -50,7 +50,7 @@ class Moments:
         Raises:
             ValueError: they have different numbers of features.
 
-        Source: Chan, Golub, LeVeque 1983, American Statistician 37, 242-247, equation 2.1b for matrices.
+        Source: Chan, Golub, LeVeque 1983, American Statistician 37, 242-247, for vectors.
         """
         if self.mean.shape != other.mean.shape:
             raise ValueError(f"moments of {len(self.mean)} and of {len(other.mean)} features cannot be merged")

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from cspine_bench.dataset.item import FIELDS, build_item, list_columns
 from cspine_bench.dataset.manifest import MANIFEST_NAME, Manifest, parse_manifest
-from cspine_bench.dataset.read import explain_unreadable, looks_like_hub_id, open_dataset
+from cspine_bench.dataset.read import DatasetFolder, explain_unreadable, looks_like_hub_id, open_dataset
 from cspine_bench.dataset.shard import iter_batches
 from cspine_bench.errors import DataError
 from cspine_bench.schema import SPLITS, Split
@@ -226,7 +226,8 @@ def load(
         different sizes do not stack: give a `transform` that makes them one size, or a `batch_size` of 1.
 
     Raises:
-        DataError: no such dataset, an unfinished or damaged one, a WebDataset mirror, or the split is empty.
+        DataError: no such dataset, an unfinished or damaged one, one that was fetched in part, a WebDataset mirror, or
+            the split is empty.
         ValueError: the split or a field does not exist; `revision` is given for a local folder, or shuffling for
             random access, where the loader does it.
     """
@@ -234,11 +235,14 @@ def load(
     if streaming:
         shards, manifest = _list_shards(path_or_hub_id, split, revision)
         _check_split(path_or_hub_id, manifest, split)
+        if not any(shard.on_hub for shard in shards):
+            _check_files(Path(path_or_hub_id), manifest, split)
         return StreamedRadiographs(shards, fields, transform, shuffle_buffer, seed)
     _refuse_mirror(path_or_hub_id)
     folder = open_dataset(path_or_hub_id, revision=revision)
     _check_split(path_or_hub_id, folder.manifest, split)
-    return MappedRadiographs(_map_rows(folder.as_huggingface(), split, fields), fields, transform)
+    _check_files(folder.path, folder.manifest, None)
+    return MappedRadiographs(_map_rows(_convert(folder), split, fields), fields, transform)
 
 
 def _check_arguments(
@@ -251,6 +255,8 @@ def _check_arguments(
             f"shuffle_buffer={shuffle_buffer} is a number of radiographs of a stream, from 0; with random access "
             "leave it out and give DataLoader shuffle=True"
         )
+    if isinstance(fields, str):
+        raise ValueError(f"fields={fields!r} is one text; give a list: fields=[{fields!r}]")
     chosen = FIELDS if fields is None else tuple(fields)
     if unknown := [name for name in chosen if name not in FIELDS]:
         raise ValueError(
@@ -265,6 +271,30 @@ def _check_split(name: str | Path, manifest: Manifest, split: Split | None) -> N
         raise DataError(f"{name}: split {split} is empty; there are {', '.join(there) or 'no radiographs at all'}")
     if not there:
         raise DataError(f"{name}: holds no radiographs; make or fetch it again")
+
+
+def _check_files(folder: Path, manifest: Manifest, split: Split | None) -> None:
+    """A folder that was copied or fetched in part is noticed here, not in the middle of an epoch."""
+    for shard in manifest.shards_of(split):
+        path = folder / shard.path
+        found = path.stat().st_size if path.is_file() else None
+        if found != shard.num_bytes:
+            what = "is not there" if found is None else f"has {found:,} of its {shard.num_bytes:,} bytes"
+            raise DataError(f"{path}: {what}; the folder was copied or fetched in part: fetch it again")
+
+
+def _convert(folder: DatasetFolder) -> Any:
+    """The folder as `datasets` maps it, and its errors with the reason instead of "while generating"."""
+    from datasets.exceptions import DatasetsError
+
+    try:
+        return folder.as_huggingface()
+    except (DatasetsError, OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error.__cause__ or error).splitlines() or [type(error).__name__]
+        raise DataError(
+            f"{folder.path}: cannot be converted into the cache of `datasets` ({reason[0]:.300}); run "
+            "`cspine-bench dataset verify` on it, see that the disk has room, or load with streaming=True"
+        ) from error
 
 
 def _refuse_mirror(name: str | Path) -> None:

@@ -6,11 +6,12 @@ whole, everything lies in a hidden folder beside the release (see `staging`).
 
 import datetime
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +32,7 @@ from cspine_bench.release.facts import ROW_COLUMNS, ReleaseFacts, count_facts
 from cspine_bench.release.layout import ATTESTATION_NAME, MIRROR_NAME, SUMS_NAME, mirror_of
 from cspine_bench.release.preview import Credentials
 from cspine_bench.release.recipe import ReleaseRecipe
-from cspine_bench.release.resolve import resolve_recipe
+from cspine_bench.release.resolve import refuse_left_overs, resolve_recipe
 from cspine_bench.release.seal import load_private_key, name_key
 from cspine_bench.release.staging import (
     discard_staging,
@@ -45,6 +46,8 @@ from cspine_bench.release.staging import (
     save_plan,
 )
 from cspine_bench.results import Result, load_result, render_result
+
+_RESULT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,10 @@ def _gather(
     source = folder.path.resolve()
     if out == source or source in out.parents:
         raise ReleaseError(f"{out}: lies in the dataset folder that it is built from; name a place outside of it")
+    if supersedes is not None and supersedes.resolve() == out:
+        raise ReleaseError(
+            f"{out}: is the release that is superseded, and would be replaced; name another place for --out"
+        )
     results = _load_results(evaluations, folder.manifest)
     key_name = None if key is None else name_key(load_private_key(key))
     facts = count_facts(_iter_tables(folder))
@@ -231,7 +238,14 @@ def _load_results(paths: Sequence[Path], manifest: Manifest) -> dict[str, Result
                 "evaluate this dataset, or leave the file out"
             )
         name = path.name if path.suffix == ".json" else f"{path.name}.json"
-        if name in results or name == BALANCE_NAME:
+        if not _RESULT_NAME.fullmatch(name):
+            raise ReleaseError(
+                f"{str(path)!r}: its name cannot be that of a file in a release; rename it with letters, digits, dots, "
+                "dashes and underscores, a letter or a digit first"
+            )
+        refuse_left_overs(name, str(path))
+        # Some file systems do not tell upper from lower case.
+        if name.lower() in {other.lower() for other in (*results, BALANCE_NAME)}:
             raise ReleaseError(f"{path}: a result of this name is in the release already; rename the file")
         results[name] = result
     return dict(sorted(results.items()))

@@ -63,7 +63,7 @@ def resolve_recipe(
             raise RecipeError(f"{error}. The name is that of the folder; set another: --set name=my-dataset") from error
         raise
     read_licence_text(resolved)
-    _refuse_left_overs(resolved.model_dump(mode="json", exclude={"license_text"}))
+    refuse_left_overs(resolved.model_dump(mode="json", exclude={"license_text"}))
     return resolved, changelog
 
 
@@ -113,11 +113,19 @@ def _read_superseded(folder: Path, recipe: ReleaseRecipe) -> tuple[str, str]:
     return found, changelog
 
 
-def _refuse_left_overs(value: Any, where: str = "") -> None:
-    """Readers, and `release validate`, would take such a text for a paper that nobody finished."""
+def refuse_left_overs(value: Any, where: str = "") -> None:
+    """Refuse texts that readers, and `release validate`, would take for a paper that nobody finished.
+
+    Args:
+        value: JSON values.
+        where: what they are, for the error.
+
+    Raises:
+        ReleaseError: a text in it looks like one of a template.
+    """
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            _refuse_left_overs(item, f"{where}.{key}" if where else str(key))
+            refuse_left_overs(item, f"{where}.{key}" if where else str(key))
     elif isinstance(value, str) and (match := _LEFT_OVER.search(value)):
         raise ReleaseError(
             f"{where}: {match[0]!r:.60} looks like text of a template that nobody filled in; say what is known, or "

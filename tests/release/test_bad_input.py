@@ -1,16 +1,18 @@
 """What a build is given and cannot use: refused in one message, before anything is written; other files stay."""
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+import cspine_bench
 from cspine_bench.cli import cli
 from cspine_bench.dataset.manifest import load_manifest
 from cspine_bench.dataset.write import write_dataset
-from cspine_bench.errors import RecipeError
+from cspine_bench.errors import DataError, RecipeError
 from cspine_bench.recipe import build_recipe
 from cspine_bench.release.recipe import ReleaseRecipe, order_version
 from cspine_bench.release.validate import validate_release
@@ -101,6 +103,42 @@ def test_a_release_never_grows_inside_its_dataset_nor_in_a_place_that_is_taken(d
     (taken / "thesis.txt").write_text("mine")
     assert "thesis.txt" in refuse("build", dataset, "--out", tmp_path / "rel")
     assert (taken / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["a\nb.json", ".hidden.json", "a\\b.json", "TODO.json", "{{x}}.json", "Balance.json"])
+def test_evidence_whose_name_no_list_of_files_can_spell_is_refused(
+    release: Path, dataset: Path, tmp_path: Path, name: str
+) -> None:
+    evidence = tmp_path / name
+    shutil.copy(release / "evaluation" / "balance.json", evidence)
+    asked = ("build", dataset, "--out", tmp_path / "rel", "--dry-run", "--evaluation")
+    assert "name" in refuse(*asked, evidence)
+    shutil.copy(evidence, tmp_path / "sound.json")
+    assert CliRunner().invoke(cli, ["release", *map(str, asked), str(tmp_path / "sound.json")]).exit_code == 0
+
+
+def test_a_release_is_not_replaced_by_the_one_that_supersedes_it(dataset: Path, release: Path) -> None:
+    asked = ("--supersedes", release, "--set", "version=1.1.0", "--overwrite")
+    assert "would be replaced" in refuse("build", dataset, "--out", release, *asked)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_release_that_was_fetched_in_part_is_not_loaded(release: Path, tmp_path: Path, streaming: bool) -> None:
+    folder = tmp_path / "rel"
+    shutil.copytree(release, folder)
+    shard = next((folder / "data").glob("train-*"))
+    whole = shard.read_bytes()
+    for left, said in (
+        (whole[:-9], "of its"),
+        (b"", "has 0 of"),
+        (None, "is not there"),
+        (bytes(len(whole)), "cannot be"),
+    ):
+        shard.unlink() if left is None else shard.write_bytes(left)
+        with pytest.raises(DataError, match=said):
+            list(cspine_bench.load(folder, "train", streaming=streaming))
+    with pytest.raises(ValueError, match="give a list"):
+        cspine_bench.load(release, fields="image", streaming=streaming)
 
 
 def test_a_split_whose_radiographs_were_all_rejected_makes_a_valid_release(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Kill builds at random moments: `python kill_builds.py DATASET OUT NUM_KILLS` prints what was seen, as JSON.
+"""Kill builds at random moments: `python kill_builds.py OUT NUM_KILLS` prints what was seen, as JSON.
 
-A process that has imported everything and only forks: so a kill costs milliseconds.
+A process that has imported everything and only forks: so a kill costs milliseconds. Nothing is known of the images,
+so that no figure is drawn, which takes longer than all the rest and has one stage only.
 """
 
 import json
@@ -11,20 +12,36 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
 
+import numpy as np
 from folders import hash_tree
+from toy_source import ToySource
 
+from cspine_bench.dataset.source import Radiograph
+from cspine_bench.dataset.write import write_dataset
 from cspine_bench.release.build import build_release
 from cspine_bench.release.recipe import ReleaseRecipe
 
 RECIPE = ReleaseRecipe.model_validate({"date": "2026-11-23", "name": "rel"})
 
 
-def kill_builds(dataset: Path, out: Path, num_kills: int) -> dict[str, object]:
+class Unlabelled(ToySource):
+    """Images alone."""
+
+    def _make(self, key: Any, index: int) -> Radiograph:
+        made = super()._make(key, index)
+        fields = {name: made.fields[name] for name in ("source_kind", "generator", "generator_version")}
+        return Radiograph(key, made.image, None, np.full((23, 2), np.nan, np.float32), fields)
+
+
+def kill_builds(out: Path, num_kills: int) -> dict[str, object]:
     """Start builds in one place after another, kill each, and note what bore the release's name after each kill."""
     draw = random.Random(2)
+    dataset = out / "ds"
+    write_dataset(Unlabelled(60), dataset, shard_rows=10)
     left: list[dict[str, str]] = []
     finished: list[dict[str, str]] = []
     begun: list[int] = []
@@ -37,7 +54,7 @@ def kill_builds(dataset: Path, out: Path, num_kills: int) -> dict[str, object]:
         builder = os.fork()
         if builder == 0:
             _build_and_end(dataset, folder / "rel")
-        time.sleep(draw.uniform(0.1, 1.05) * undisturbed_s)
+        time.sleep(draw.uniform(0.05, 1.1) * undisturbed_s)
         os.kill(builder, signal.SIGKILL)
         _, status = os.waitpid(builder, 0)
         files = hash_tree(folder) if folder.exists() else {}
@@ -63,4 +80,4 @@ def _build_and_end(dataset: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(kill_builds(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))))
+    print(json.dumps(kill_builds(Path(sys.argv[1]), int(sys.argv[2]))))

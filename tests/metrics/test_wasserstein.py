@@ -1,0 +1,47 @@
+"""The Wasserstein distance of one quantity: by hand, against scipy, its interval and properties."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cspine_bench.metrics.wasserstein import wasserstein_distance, wasserstein_interval
+
+
+def test_by_hand() -> None:
+    # 0, 1, 3 to 5, 6, 8: each moves by 5. And 0, 0 to 0, 4: one of two moves by 4.
+    assert wasserstein_distance(real=np.array([0, 1, 3]), synthetic=np.array([8, 5, 6])) == 5
+    assert wasserstein_distance(real=np.array([0.0]), synthetic=np.array([0.0, 4.0])) == 2
+
+
+@pytest.mark.parametrize(("n", "m"), [(50, 50), (1, 30), (200, 17)])
+def test_it_is_the_distance_of_scipy(n: int, m: int) -> None:
+    draw = np.random.default_rng(n)
+    real, synthetic = np.round(draw.normal(12.7, 6, n), 1), np.round(draw.normal(11, 8, m), 1)
+    expected = stats.wasserstein_distance(real, synthetic)
+    assert wasserstein_distance(real=real, synthetic=synthetic) == pytest.approx(expected)
+    assert wasserstein_distance(real=synthetic, synthetic=real[::-1]) == pytest.approx(expected)
+    assert wasserstein_distance(real=7 - 3 * real, synthetic=7 - 3 * synthetic) == pytest.approx(3 * expected)
+    doubled = np.tile(real, 2)
+    assert wasserstein_distance(real=doubled, synthetic=synthetic) == pytest.approx(expected)
+    assert wasserstein_distance(real=doubled, synthetic=real) == 0
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_its_interval_covers(shift: float) -> None:
+    draw = np.random.default_rng(5)
+
+    def draw_pair() -> dict[str, np.ndarray]:
+        return {"real": draw.normal(size=80), "synthetic": draw.normal(shift, 1.3, 60)}
+
+    truth = np.mean([wasserstein_distance(**draw_pair()) for _ in range(400)])
+    found = [wasserstein_interval(**draw_pair(), generator=draw, num_groups=12) for _ in range(100)]
+    covered = sum(estimate.low <= truth <= estimate.high for estimate in found)
+    assert covered >= stats.binom.ppf(1e-4, 100, 0.9)
+    assert all(0 <= estimate.low <= estimate.value for estimate in found)
+
+
+def test_what_was_not_measured_is_refused() -> None:
+    good = np.arange(5.0)
+    for bad in (good[:0], good[:, None], np.array([1.0, np.nan])):
+        with pytest.raises(ValueError, match="synthetic must be one or more finite values"):
+            wasserstein_distance(real=good, synthetic=bad)

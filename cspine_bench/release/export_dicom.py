@@ -83,9 +83,11 @@ def export_dicom(
     Raises:
         MissingExtraError: pydicom, or for masks highdicom, is not installed.
         DataError: a file of the release cannot be read, or the disk is full.
-        ReleaseError: `release` is no release or holds real films; or `out` holds something else.
+        ReleaseError: `release` is no release or holds real films; or `out` holds something else, or lies in the release.
     """
     import_pydicom("highdicom" if masks else "pydicom")
+    if release.resolve() in out.resolve().parents:
+        raise ReleaseError(f"{out}: lies in the release, which would not be whole any more; name a place outside of it")
     folder, date = open_dataset(release), _read_date(release)
     total = sum(number for name, number in folder.splits.items() if split in (None, name))
     total = total if count is None else min(total, count)

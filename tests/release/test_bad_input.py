@@ -122,6 +122,14 @@ def test_a_release_is_not_replaced_by_the_one_that_supersedes_it(dataset: Path, 
     assert "would be replaced" in refuse("build", dataset, "--out", release, *asked)
 
 
+def test_an_export_never_lands_inside_its_release(release: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    link = tmp_path / "link"
+    link.symlink_to(release)
+    assert "lies in the release" in refuse("export", "dicom", release, link / "dicom")
+    assert not (release / "dicom").exists()
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_release_that_was_fetched_in_part_is_not_loaded(release: Path, tmp_path: Path, streaming: bool) -> None:
     folder = tmp_path / "rel"

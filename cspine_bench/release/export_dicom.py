@@ -83,7 +83,7 @@ def export_dicom(
     Raises:
         MissingExtraError: pydicom, or for masks highdicom, is not installed.
         DataError: a file of the release cannot be read, or the disk is full.
-        ReleaseError: `release` is no release or holds real films; or `out` holds something else, or lies in the release.
+        ReleaseError: `release` is no release or holds real films, or `out` something else or lies in the release.
     """
     import_pydicom("highdicom" if masks else "pydicom")
     if release.resolve() in out.resolve().parents:

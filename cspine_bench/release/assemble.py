@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cspine_bench.dataset.files import explain_full_disk, move_into_place
 from cspine_bench.dataset.manifest import ShardEntry, build_manifest, render_json, render_manifest
@@ -19,7 +20,7 @@ from cspine_bench.errors import DataError
 from cspine_bench.provenance import find_commit, package_version, sha256_bytes
 from cspine_bench.release.balance import measure_balance
 from cspine_bench.release.edition import Edition
-from cspine_bench.release.facts import ReleaseFacts
+from cspine_bench.release.facts import ROW_COLUMNS, ReleaseFacts, count_facts
 from cspine_bench.release.layout import (
     ATTESTATION_NAME,
     CARD_NAME,
@@ -98,7 +99,7 @@ class Assembly:
         self.mirror_hashes[name] = sha256_bytes(data)
 
 
-def write_release(assembly: Assembly, facts: ReleaseFacts) -> None:
+def write_release(assembly: Assembly) -> None:
     """Fill the staging folder.
 
     Raises:
@@ -108,6 +109,9 @@ def write_release(assembly: Assembly, facts: ReleaseFacts) -> None:
     """
     _refuse_full_disk(assembly)
     _copy_shards(assembly)
+    # From here on the copies are read, which have the right hashes, whatever becomes of the dataset meanwhile.
+    assembly.folder = DatasetFolder(assembly.staging.release, assembly.folder.manifest)
+    facts = count_facts(iter_tables(assembly.folder))
     tables = _write_tables(assembly, facts)
     edition = _draw_pictures(assembly, facts, tables)
     _write_papers(assembly, edition)
@@ -278,6 +282,18 @@ def _refuse_full_disk(assembly: Assembly) -> None:
             f"{assembly.staging.out}: about {needed / 1e9:.1f} GB more are needed, {free / 1e9:.1f} GB are free; "
             "free some space, or build the release on another disk"
         )
+
+
+def iter_tables(folder: DatasetFolder) -> Iterator[pa.Table]:
+    """What `count_facts` counts, a shard at a time.
+
+    Raises:
+        DataError: a shard cannot be read.
+    """
+    for shard in folder.manifest.shards:
+        path = folder.path / shard.path
+        with explain_unreadable(path):
+            yield pq.read_table(path, columns=list(ROW_COLUMNS))
 
 
 @contextmanager

@@ -7,14 +7,11 @@ whole, everything lies in a hidden folder beside the release (see `staging`).
 import datetime
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cspine_bench.dataset.manifest import Manifest
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
@@ -24,11 +21,11 @@ from cspine_bench.release.assemble import (
     BALANCE_NAME,
     Assembly,
     OnProgress,
-    explain_unreadable,
     find_clean_commit,
+    iter_tables,
     write_release,
 )
-from cspine_bench.release.facts import ROW_COLUMNS, ReleaseFacts, count_facts
+from cspine_bench.release.facts import ReleaseFacts, count_facts
 from cspine_bench.release.layout import ATTESTATION_NAME, MIRROR_NAME, SUMS_NAME, mirror_of
 from cspine_bench.release.preview import Credentials
 from cspine_bench.release.recipe import ReleaseRecipe
@@ -141,7 +138,7 @@ def build_release(
             credentials=credentials,
             on_progress=on_progress,
         )
-        write_release(assembly, inputs.facts)
+        write_release(assembly)
         publish(staging, mirrored=mirror)
     return _summarize(out, inputs, mirror)
 
@@ -206,7 +203,7 @@ def _gather(
         )
     results = _load_results(evaluations, folder.manifest)
     key_name = None if key is None else name_key(load_private_key(key))
-    facts = count_facts(_iter_tables(folder))
+    facts = count_facts(iter_tables(folder))
     _refuse_real_films(folder, facts)
     resolved, changelog = resolve_recipe(
         recipe, folder.manifest, facts, out=out, default_date=recipe.date or _find_date(out), supersedes=supersedes
@@ -258,13 +255,6 @@ def _refuse_real_films(folder: DatasetFolder, facts: ReleaseFacts) -> None:
             f"{folder.path}: {real} of {facts.total} radiographs are real films (source: {kinds}); "
             "a release holds synthetic radiographs alone: name a dataset that was sampled or made by the phantom"
         )
-
-
-def _iter_tables(folder: DatasetFolder) -> Iterator[pa.Table]:
-    for shard in folder.manifest.shards:
-        path = folder.path / shard.path
-        with explain_unreadable(path):
-            yield pq.read_table(path, columns=list(ROW_COLUMNS))
 
 
 def _find_date(out: Path) -> datetime.date:

@@ -47,8 +47,9 @@ def summarize(verdict: Verdict) -> str:
     ]
     kind = {"parquet": "release", "webdataset": "WebDataset mirror", None: "no release"}[verdict.kind]
     word = "valid" if verdict.valid else "not checked in full" if not errors else "not valid"
+    images = "radiograph" if verdict.num_images == 1 else "radiographs"
     return (
-        f"{_clean(verdict.path)}: {word} ({', '.join(counts)}); {kind}, {verdict.num_images:,} radiograph{'' if verdict.num_images == 1 else 's'}, "
+        f"{_clean(verdict.path)}: {word} ({', '.join(counts)}); {kind}, {verdict.num_images:,} {images}, "
         f"level {verdict.level}, {len(verdict.checked)} rules checked, {len(verdict.skipped)} skipped"
     )
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from folders import hash_tree
 from toy_source import ToySource
@@ -26,7 +28,6 @@ from cspine_bench.release.seal import build_sums, parse_sums
 from cspine_bench.results import parse_result
 
 from .conftest import RECIPE
-
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -144,6 +145,27 @@ def test_a_damaged_dataset_is_refused(dataset: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "rel").exists()
     shutil.copy(dataset / "data" / shard.name, shard)
     assert build_release(broken, tmp_path / "rel", RECIPE).path.is_dir()
+
+
+def test_a_dataset_that_changes_while_a_build_is_stopped_changes_nothing(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(dataset, tmp_path / "ds")
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        # As if it were stopped when all shards are copied.
+        patch.setattr("cspine_bench.release.assemble._write_tables", stop)
+        build_release(copy, tmp_path / "rel", RECIPE)
+    [shard] = copy.glob("data/test-*.parquet")
+    table = pq.read_table(shard)
+    ages = pa.array([99] * len(table), pa.int32())
+    pq.write_table(table.set_column(table.column_names.index("age"), table.field("age"), ages), shard)
+    build_release(copy, tmp_path / "rel", RECIPE)
+    build_release(dataset, tmp_path / "undisturbed" / "rel", RECIPE)
+    assert hash_tree(tmp_path / "rel") == hash_tree(tmp_path / "undisturbed" / "rel")
 
 
 @pytest.mark.parametrize("name", ["rel", "rel-wds"])

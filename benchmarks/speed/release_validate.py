@@ -1,6 +1,6 @@
 """How many radiographs does `release validate` check in a core-second, at which level, and does its memory stay flat?
 
-    python benchmarks/speed/release_validate.py [--count 4000] [--size 256] [--repeats 5] [--rows 20000 60000 200000]
+    python benchmarks/speed/release_validate.py [--count 10000] [--size 256] [--repeats 5] [--rows 20000 60000 200000]
 
 One process, one thread, all candidates in turn within each repeat, so that a busy machine slows them alike; the first
 repeat warms up and is dropped. Beside the levels stand `sha256sum -c` on the same files, which looks at bytes alone,
@@ -175,7 +175,7 @@ def measure_memory(counts: Sequence[int], scratch: Path) -> list[dict[str, Any]]
         folder.mkdir()
         release = build(folder, count, SMALL_PX, mirror=False)
         command = [sys.executable, __file__, "--peak-of", str(release)]
-        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        row = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         rows.append({"count": count, "size_px": SMALL_PX, **row})
         print(f"{count:>8} images: {row['peak_mib']:.0f} MiB, {row['cpu_s']:.1f} CPU-s, {row['wall_s']:.1f} s")
     return rows
@@ -192,7 +192,7 @@ def print_peak(release: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--rows", type=int, nargs="*", default=[20_000, 60_000, 200_000])

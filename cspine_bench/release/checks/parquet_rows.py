@@ -20,7 +20,7 @@ from cspine_bench.schema import build_arrow_schema
 _BATCH_BYTES: Final = 32_000_000
 _MOST_BATCH_ROWS: Final = 1000
 _MOST_TEXT_BYTES: Final = 256_000_000
-_MOST_VALUE_BYTES: Final = 128_000_000
+MOST_VALUE_BYTES: Final = 128_000_000
 """For a thousand rows without their pixels, which take some megabytes."""
 _READ_BYTES: Final = 1 << 20
 
@@ -60,7 +60,7 @@ def check_parquet(task: ShardTask, tally: Tally) -> tuple[int, RowKeys | None]:
                 checked = RowCheck(task, tally)
                 for batch in _iter_batches(file, groups):
                     values = batch.select(list(VALUE_COLUMNS))
-                    if values.nbytes > _MOST_VALUE_BYTES:
+                    if values.nbytes > MOST_VALUE_BYTES:
                         raise ValueError(f"the labels of {len(batch)} rows fill {values.nbytes:,} bytes")
                     image, mask = batch.column("image"), batch.column("mask")
                     checked.check(values, view_bytes(image), view_bytes(mask))
@@ -110,6 +110,19 @@ def check_footer(
     return readable
 
 
+def count_batch_rows(group: RowGroup, most: int) -> int:
+    """Rows of a group to read at once, so that they do not fill the memory, whatever the file holds.
+
+    Args:
+        group: from the footer.
+        most: of a group that gives no reason for fewer.
+    """
+    row_bytes = max(1, group.num_bytes // max(1, group.num_rows))
+    # A long text is stored once in a dictionary, and may come back in every row.
+    shared = sum(column.uncompressed_bytes for column in group.columns if column.has_dictionary)
+    return max(1, min(most, _BATCH_BYTES // row_bytes, _MOST_TEXT_BYTES // max(1, shared)))
+
+
 def view_bytes(array: pa.StructArray) -> list[memoryview | None]:
     """The bytes of each image of a column, where they lie. None where the image or its bytes are null."""
     data = array.flatten()[0]
@@ -122,11 +135,8 @@ def view_bytes(array: pa.StructArray) -> list[memoryview | None]:
 
 def _iter_batches(file: pq.ParquetFile, groups: Sequence[RowGroup]) -> Iterator[pa.RecordBatch]:
     for index, group in enumerate(groups):
-        row_bytes = max(1, group.num_bytes // max(1, group.num_rows))
-        # A long text is stored once in a dictionary, and may come back in every row.
-        shared = sum(column.uncompressed_bytes for column in group.columns if column.has_dictionary)
-        rows = min(_MOST_BATCH_ROWS, _BATCH_BYTES // row_bytes, _MOST_TEXT_BYTES // max(1, shared))
-        yield from file.iter_batches(max(1, rows), row_groups=[index], use_threads=False)
+        rows = count_batch_rows(group, _MOST_BATCH_ROWS)
+        yield from file.iter_batches(rows, row_groups=[index], use_threads=False)
 
 
 def _describe_drift(found: pa.Schema, expected: pa.Schema) -> str | None:

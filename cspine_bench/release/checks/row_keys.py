@@ -89,7 +89,7 @@ def _fold(parts: Sequence[Hashes]) -> Hashes:
 
 
 def hash_texts(array: pa.Array) -> Hashes:
-    """uint64 (rows,) from strings, in a dictionary or not: of each text alone, whatever stands beside it.
+    """uint64 (rows,) from strings: of each text alone, whatever stands beside it.
 
     Null has a hash of its own. Texts of up to `_SHORT_BYTES` bytes are hashed all at once, eight bytes at a time;
     longer ones, once for each spelling, by BLAKE2.
@@ -98,9 +98,6 @@ def hash_texts(array: pa.Array) -> Hashes:
         return np.full(len(array), _NULL)
     valid = array.is_valid().to_numpy(zero_copy_only=False)
     hashes = np.full(len(array), _NULL)
-    if pa.types.is_dictionary(array.type):
-        hashes[valid] = hash_texts(array.dictionary)[array.indices.drop_null().to_numpy()]
-        return hashes
     present = array.drop_null() if array.null_count else array
     lengths = pc.binary_length(present).to_numpy()
     short = lengths <= _SHORT_BYTES

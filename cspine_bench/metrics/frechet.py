@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, Estimate, jackknife_interval
 
 LEAST_ROWS: Final = 2
+_BLOCK_ROWS: Final = 2048
 Floats = NDArray[np.float64]
 
 
@@ -35,23 +36,33 @@ def frechet_distance(*, real: NDArray[Any], synthetic: NDArray[Any]) -> float:
     singular values of the product of any two factors of A and B, so no matrix root is taken: for fewer rows than
     features the factors are the centred rows themselves.
     """
-    real, synthetic = check_features(real=real, synthetic=synthetic, least_rows=LEAST_ROWS)
-    count = min(len(real), len(synthetic))
-    centred = real - real.mean(axis=0), synthetic - synthetic.mean(axis=0)
-    shift = real.mean(axis=0) - synthetic.mean(axis=0)
-    spread = sum(float(np.vdot(rows, rows)) / (len(rows) - 1) for rows in centred)
-    root = _trace_root_by_rows(*centred) if count <= real.shape[1] else _trace_root_by_covariance(*centred)
+    check_shapes(real=real, synthetic=synthetic, least_rows=LEAST_ROWS)
+    means = real.mean(axis=0, dtype=np.float64), synthetic.mean(axis=0, dtype=np.float64)
+    shift = means[0] - means[1]
+    if min(len(real), len(synthetic)) <= real.shape[1]:
+        centred = real - means[0], synthetic - means[1]
+        spread = sum(float(np.vdot(rows, rows)) / (len(rows) - 1) for rows in centred)
+        root = _trace_root_by_rows(*centred)
+    else:
+        covariances = _compute_covariance(real, means[0]), _compute_covariance(synthetic, means[1])
+        spread = float(sum(np.trace(covariance) for covariance in covariances))
+        root = trace_root_of_covariances(*covariances)
     return max(0.0, float(shift @ shift) + spread - 2 * root)
+
+
+def _compute_covariance(rows: NDArray[Any], mean: Floats) -> Floats:
+    """By blocks, so that no copy of all rows is made."""
+    scatter = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        centred = rows[start : start + _BLOCK_ROWS] - mean
+        scatter += centred.T @ centred
+    return scatter / (len(rows) - 1)
 
 
 def _trace_root_by_rows(x: Floats, y: Floats) -> float:
     """tr((A B)^(1/2)) from an (n, m) matrix: A = x'x / (n - 1), so x / sqrt(n - 1) is a factor of it."""
     singular = scipy.linalg.svdvals(x @ y.T, check_finite=False, overwrite_a=True)
     return float(singular.sum() / np.sqrt((len(x) - 1) * (len(y) - 1)))
-
-
-def _trace_root_by_covariance(x: Floats, y: Floats) -> float:
-    return trace_root_of_covariances(x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1))
 
 
 def trace_root_of_covariances(a: Floats, b: Floats) -> float:
@@ -93,7 +104,7 @@ def frechet_interval(
 
     Source: see `jackknife_interval`. A bootstrap would repeat rows, which makes this distance larger by itself.
     """
-    real, synthetic = check_features(real=real, synthetic=synthetic, least_rows=4)
+    check_shapes(real=real, synthetic=synthetic, least_rows=4)
     estimate = jackknife_interval(
         lambda rows: frechet_distance(real=real[rows[0]], synthetic=synthetic[rows[1]]),
         counts=(len(real), len(synthetic)),
@@ -159,7 +170,6 @@ def frechet_limit(
             f"needs at least 3 parts and 4 rows in each, got {most_parts} parts, {len(real)} real and "
             f"{len(synthetic)} synthetic feature vectors"
         )
-    real, synthetic = real.astype(np.float64), synthetic.astype(np.float64)
     # A row keeps its part when others are left out, so that the jackknife sees a smooth statistic.
     order = [generator.permutation(len(rows)) for rows in (real, synthetic)]
 
@@ -193,16 +203,6 @@ def frechet_limit(
 def _extrapolate(distances: Sequence[float]) -> float:
     """Value at no parts, that is in endless samples, of the line through the distances at 1, 2, ... parts."""
     return float(np.polyfit(np.arange(1, len(distances) + 1), distances, 1)[1])
-
-
-def check_features(*, real: NDArray[Any], synthetic: NDArray[Any], least_rows: int) -> tuple[Floats, Floats]:
-    """Both sets in double precision.
-
-    Raises:
-        ValueError: see `check_shapes`.
-    """
-    check_shapes(real=real, synthetic=synthetic, least_rows=least_rows)
-    return real.astype(np.float64), synthetic.astype(np.float64)
 
 
 def check_shapes(*, real: NDArray[Any], synthetic: NDArray[Any], least_rows: int) -> None:

@@ -16,7 +16,7 @@ from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, Estimate, jac
 
 NEIGHBOURS: Final = 5
 FIGURES: Final = ("precision", "recall", "density", "coverage", "authenticity")
-_BLOCK_CELLS: Final = 2**23
+_BLOCK_CELLS: Final = 2**22
 _PAIRS_AT_ONCE: Final = 2**12
 # Candidates beyond the k nearest, so that rounding in single precision does not hide one of them.
 _SPARE: Final = 8

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cspine_bench.metrics import frechet
-from cspine_bench.metrics.frechet import frechet_distance, frechet_limit
+from cspine_bench.metrics.frechet import frechet_distance, frechet_limit, trace_root_of_covariances
 
 
 def draw_features(count: int, dimension: int, seed: int) -> NDArray[np.float64]:
@@ -38,7 +38,15 @@ def test_it_is_the_formula_with_the_matrix_root(n: int, m: int, dimension: int) 
 def test_few_rows_and_many_give_the_same_by_either_way() -> None:
     for n, m in ((30, 50), (90, 70)):
         x, y = (rows - rows.mean(axis=0) for rows in (draw_features(n, 40, 3), draw_features(m, 40, 4)))
-        assert frechet._trace_root_by_rows(x, y) == pytest.approx(frechet._trace_root_by_covariance(x, y), rel=1e-6)
+        by_covariance = trace_root_of_covariances(x.T @ x / (n - 1), y.T @ y / (m - 1))
+        assert frechet._trace_root_by_rows(x, y) == pytest.approx(by_covariance, rel=1e-6)
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, synthetic = draw_features(50, 8, 20).astype(np.float32), draw_features(40, 8, 21)
+    whole = frechet_distance(real=real, synthetic=synthetic)
+    monkeypatch.setattr(frechet, "_BLOCK_ROWS", 7)
+    assert frechet_distance(real=real, synthetic=synthetic) == pytest.approx(whole, rel=1e-9)
 
 
 def test_a_feature_that_never_changes_adds_nothing() -> None:

@@ -119,8 +119,8 @@ def build_release_rules_page() -> str:
     """What `release validate` checks."""
     rows = [[f"`{code}`", rule.severity, rule.level, rule.why, rule.mend] for code, rule in RELEASE_RULES.items()]
     intro = (
-        "What `cspine-bench release validate` looks for. A level looks for its own rules and those of the levels below: "
-        "quick (names, papers, headers), standard (every hash, row and PNG), full (every pixel, and a load)."
+        "What `cspine-bench release validate` looks for. A level looks for its own rules and for those of the levels "
+        "below: quick (names, papers, headers), standard (every hash, row and PNG), full (every pixel, and a load)."
     )
     header = ["rule", "severity", "level", "why it matters", "what to do"]
     return build_page("Release rules", intro, build_table(header, rows))

@@ -21,14 +21,10 @@ from cspine_bench import errors
 from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
-from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
 from cspine_bench.recipe import Recipe
-from cspine_bench.release.policy import Gate, Policy
-from cspine_bench.release.recipe import Creator, ReleaseRecipe, TrainingData
 from cspine_bench.release.rules import RULES as RELEASE_RULES
 from cspine_bench.schema import Record
 from cspine_bench.sources.phantom.artefacts import ARTEFACTS
-from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -67,13 +63,20 @@ def iter_verbs(command: click.Command, path: str) -> Iterator[str]:
         yield from iter_verbs(child, f"{path} {name}")
 
 
-def test_the_reference_names_everything_public() -> None:
+def iter_recipes(model: type[Recipe]) -> Iterator[type[Recipe]]:
+    for child in model.__subclasses__():
+        if child.__module__.startswith("cspine_bench."):
+            yield child
+        yield from iter_recipes(child)
+
+
+def test_the_reference_names_everything_public(builder: ModuleType) -> None:
     text = read_reference()
     kinds = [name for name, value in vars(errors).items() if inspect.isclass(value)]
     named = [*Record.model_fields, *RULES, *PARAMETERS, *iter_verbs(cli, "cspine-bench"), *kinds]
-    recipes: list[type[Recipe]] = [PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe]
-    recipes += [ReleaseRecipe, Creator, TrainingData, Policy, Gate]
-    named += [name for recipe in recipes for name in recipe.model_fields]
+    missing = [recipe for recipe in iter_recipes(Recipe) if recipe not in builder.RECIPES]
+    assert missing == [], "a recipe that no page describes"
+    named += [name for recipe in builder.RECIPES for name in recipe.model_fields]
     named += [*ARTEFACTS, *RELEASE_RULES]
     assert [name for name in named if f"`{name}`" not in text] == []
 

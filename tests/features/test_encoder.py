@@ -13,7 +13,7 @@ from PIL import Image
 from cspine_bench.errors import CheckpointError, DataError, MissingExtraError
 from cspine_bench.features import lite0
 from cspine_bench.features.encoder import Encoder, resize_gray
-from cspine_bench.features.registry import ENCODERS, load_encoder
+from cspine_bench.features.registry import ENCODERS, FILE_KINDS, load_encoder
 
 
 def resize_as_clean_fid(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -107,8 +107,17 @@ def test_a_blank_image_has_features_where_it_is_asked_for(encoder: Encoder) -> N
 
 
 def test_an_unknown_encoder_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=f"did you mean 'efficientnet-lite0'.*known encoders: {', '.join(ENCODERS)}"):
+    with pytest.raises(
+        ValueError, match=r"did you mean 'efficientnet-lite0'\?.*known encoders: efficientnet-lite0, "
+    ) as met:
         load_encoder("efficientnet-lite1")
+    assert all(name in str(met.value) for name in [*ENCODERS, *(f"{kind}:PATH" for kind in FILE_KINDS)])
+    with pytest.raises(ValueError, match=r"no encoder is called 'torchscrip:x\.pt'; did you mean 'torchscript:PATH'"):
+        load_encoder("torchscrip:x.pt")
+    with pytest.raises(ValueError, match="no encoder is called 'onnx:'; did you mean 'onnx:PATH'"):
+        load_encoder("onnx:")
+    with pytest.raises(ValueError, match="'pixels' takes no options; torchscript:PATH and onnx:PATH do"):
+        load_encoder("pixels", options={})
 
 
 def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
 
 from hub_server import WRITER, HubServer
 from toy_source import ToySource
+from unlabelled_source import Unlabelled
 
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.release.build import build_release
@@ -35,6 +36,12 @@ def built(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
 def dataset(built: Path) -> Path:
     """The dataset. Not to be changed."""
     return built / "ds"
+
+
+@pytest.fixture(scope="session")
+def plain(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The same radiographs without a label: released in a quarter of the time. Not to be changed."""
+    return make_once("plain", lambda folder: write_dataset(Unlabelled(30), folder, shard_rows=20))
 
 
 @pytest.fixture(scope="session")

@@ -12,29 +12,17 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
 
-import numpy as np
 from folders import hash_tree
-from toy_source import ToySource
+from unlabelled_source import Unlabelled
 
-from cspine_bench.dataset.source import Radiograph
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.release.build import build_release
 from cspine_bench.release.recipe import ReleaseRecipe
 
 RECIPE = ReleaseRecipe.model_validate({"date": "2026-11-23", "name": "rel"})
-
-
-class Unlabelled(ToySource):
-    """Images alone."""
-
-    def _make(self, key: Any, index: int) -> Radiograph:
-        made = super()._make(key, index)
-        fields = {name: made.fields[name] for name in ("source_kind", "generator", "generator_version")}
-        return Radiograph(key, made.image, None, np.full((23, 2), np.nan, np.float32), fields)
 
 
 def kill_builds(out: Path, num_kills: int) -> dict[str, object]:

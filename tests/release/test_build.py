@@ -92,13 +92,13 @@ def test_a_finished_release_is_left_alone(release: Path, tmp_path: Path, dataset
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "rel").rglob("*")} == before
 
 
-def test_another_release_is_replaced_only_on_request(release: Path, tmp_path: Path, dataset: Path) -> None:
+def test_another_release_is_replaced_only_on_request(release: Path, tmp_path: Path, plain: Path) -> None:
     for name in ("rel", "rel-wds"):
         shutil.copytree(release.with_name(name), tmp_path / name)
     newer = RECIPE.model_copy(update={"version": "1.1.0"})
     with pytest.raises(ReleaseError, match="holds another release"):
-        build_release(dataset, tmp_path / "rel", newer)
-    built = build_release(dataset, tmp_path / "rel", newer, overwrite=True, supersedes=release)
+        build_release(plain, tmp_path / "rel", newer)
+    built = build_release(plain, tmp_path / "rel", newer, overwrite=True, supersedes=release)
     assert json.loads((tmp_path / "rel/provenance/release.json").read_text())["supersedes"] == "1.0.0"
     assert "1.0.0" in (tmp_path / "rel/CHANGELOG.md").read_text()
     assert built.mirror is None
@@ -134,8 +134,8 @@ def test_real_films_are_refused(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["films"]
 
 
-def test_a_damaged_dataset_is_refused(dataset: Path, tmp_path: Path) -> None:
-    broken = shutil.copytree(dataset, tmp_path / "ds")
+def test_a_damaged_dataset_is_refused(plain: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(plain, tmp_path / "ds")
     [shard] = broken.glob("data/test-*.parquet")
     data = bytearray(shard.read_bytes())
     data[200] ^= 1
@@ -143,14 +143,14 @@ def test_a_damaged_dataset_is_refused(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"test-00000-of-00001\.parquet"):
         build_release(broken, tmp_path / "rel", RECIPE)
     assert not (tmp_path / "rel").exists()
-    shutil.copy(dataset / "data" / shard.name, shard)
+    shutil.copy(plain / "data" / shard.name, shard)
     assert build_release(broken, tmp_path / "rel", RECIPE).path.is_dir()
 
 
 def test_a_dataset_that_changes_while_a_build_is_stopped_changes_nothing(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = shutil.copytree(dataset, tmp_path / "ds")
+    copy = shutil.copytree(plain, tmp_path / "ds")
 
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -164,7 +164,7 @@ def test_a_dataset_that_changes_while_a_build_is_stopped_changes_nothing(
     ages = pa.array([99] * len(table), pa.int32())
     pq.write_table(table.set_column(table.column_names.index("age"), table.field("age"), ages), shard)
     build_release(copy, tmp_path / "rel", RECIPE)
-    build_release(dataset, tmp_path / "undisturbed" / "rel", RECIPE)
+    build_release(plain, tmp_path / "undisturbed" / "rel", RECIPE)
     assert hash_tree(tmp_path / "rel") == hash_tree(tmp_path / "undisturbed" / "rel")
 
 
@@ -199,18 +199,19 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_copied(
     assert not (tmp_path / "rel").exists()
 
 
-def test_evidence_about_other_data_is_refused(dataset: Path, release: Path, tmp_path: Path) -> None:
+def test_evidence_about_other_data_is_refused(dataset: Path, plain: Path, release: Path, tmp_path: Path) -> None:
     balance = json.loads((release / "evaluation/balance.json").read_bytes())
     assert balance["inputs"][0]["digest"] == load_manifest(dataset).digest
+    balance["inputs"][0]["digest"] = load_manifest(plain).digest
     (tmp_path / "good.json").write_text(json.dumps(balance | {"measure": "toy"}))
     balance["inputs"][0]["digest"] = "0" * 64
     (tmp_path / "other.json").write_text(json.dumps(balance))
     with pytest.raises(ReleaseError, match=r"other.json: was measured on synthetic rel \(000000000000\)"):
-        build_release(dataset, tmp_path / "rel", RECIPE, evaluations=[tmp_path / "other.json"])
+        build_release(plain, tmp_path / "rel", RECIPE, evaluations=[tmp_path / "other.json"])
     (tmp_path / "none.json").write_text("[1]")
     with pytest.raises(DataError, match="not a result file"):
-        build_release(dataset, tmp_path / "rel", RECIPE, evaluations=[tmp_path / "none.json"])
-    build_release(dataset, tmp_path / "rel", RECIPE, evaluations=[tmp_path / "good.json"])
+        build_release(plain, tmp_path / "rel", RECIPE, evaluations=[tmp_path / "none.json"])
+    build_release(plain, tmp_path / "rel", RECIPE, evaluations=[tmp_path / "good.json"])
     assert parse_result((tmp_path / "rel/evaluation/good.json").read_bytes(), where="good").measure == "toy"
     assert "toy" in (tmp_path / "rel/README.md").read_text()
 

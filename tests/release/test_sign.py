@@ -39,21 +39,21 @@ def read_signature(folder: Path) -> Signature:
 
 
 @pytest.fixture(scope="module")
-def signed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def signed(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("signed")
-    build_release(dataset, folder / "rel", RECIPE, mirror=True, key=make_key(folder / "release.key"))
+    build_release(plain, folder / "rel", RECIPE, mirror=True, key=make_key(folder / "release.key"))
     return folder
 
 
-def test_a_signed_release_verifies_and_is_the_same_each_time(signed: Path, dataset: Path, tmp_path: Path) -> None:
+def test_a_signed_release_verifies_and_is_the_same_each_time(signed: Path, plain: Path, tmp_path: Path) -> None:
     for name in ("rel", "rel-wds"):
         sums = (signed / name / SUMS_NAME).read_bytes()
         trusted = (signed / "release.pub").read_bytes()
         assert check_signature(read_signature(signed / name), sums, trusted_key=trusted) is None
-    build_release(dataset, tmp_path / "rel", RECIPE, mirror=True, key=signed / "release.key")
+    build_release(plain, tmp_path / "rel", RECIPE, mirror=True, key=signed / "release.key")
     assert hash_tree(tmp_path / "rel") == hash_tree(signed / "rel")
     dependencies = read_predicate(read_signature(signed / "rel").attestation)["buildDefinition"]["resolvedDependencies"]
-    assert dependencies[0]["digest"]["sha256"] == json.loads((dataset / "dataset.json").read_text())["digest"]
+    assert dependencies[0]["digest"]["sha256"] == json.loads((plain / "dataset.json").read_text())["digest"]
 
 
 def test_signed_later_it_is_as_if_signed_at_once(release: Path, signed: Path, tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def make_credentials(folder: Path) -> Credentials:
     return Credentials(folder / "chain.pem", folder / "c2pa.key")
 
 
-def test_samples_carry_a_content_credential_on_request(dataset: Path, release: Path, tmp_path: Path) -> None:
+def test_samples_carry_a_content_credential_on_request(plain: Path, release: Path, tmp_path: Path) -> None:
     c2pa = pytest.importorskip("c2pa")
-    build_release(dataset, tmp_path / "rel", RECIPE, credentials=make_credentials(tmp_path))
+    build_release(plain, tmp_path / "rel", RECIPE, credentials=make_credentials(tmp_path))
     for path in sorted((tmp_path / "rel/samples").glob("*.png")):
         plain = (release / "samples" / path.name).read_bytes()
         data = path.read_bytes()
@@ -168,10 +168,10 @@ def test_samples_carry_a_content_credential_on_request(dataset: Path, release: P
         assert len(data) - len(plain) < 6000, "a preview would be larger than the image"
 
 
-def test_credentials_that_cannot_sign_are_refused(dataset: Path, tmp_path: Path) -> None:
+def test_credentials_that_cannot_sign_are_refused(plain: Path, tmp_path: Path) -> None:
     pytest.importorskip("c2pa")
     (tmp_path / "empty.pem").write_text("")
     with pytest.raises(ReleaseError, match="samples cannot be signed"):
         credentials = Credentials(tmp_path / "empty.pem", tmp_path / "empty.pem")
-        build_release(dataset, tmp_path / "rel", RECIPE, credentials=credentials)
+        build_release(plain, tmp_path / "rel", RECIPE, credentials=credentials)
     assert not (tmp_path / "rel").exists()

@@ -40,6 +40,34 @@ class Interval(_Frozen):
         return self
 
 
+class Floor(_Frozen):
+    """What real images score against other real images, so that a figure can be read.
+
+    Args:
+        value: of two disjoint sets of real images, none of whose patients is in both; a mean where several were drawn.
+        low: what such a score can be by chance: lower end.
+        high: upper end.
+        level: what the two ends cover.
+        method: how they were found.
+        n_used: images in the two sets.
+        matched: the figure itself, at the same numbers of images, for a fair comparison: many figures depend on them.
+    """
+
+    value: Finite
+    low: Finite
+    high: Finite
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    method: Annotated[str, Field(min_length=1)]
+    n_used: tuple[Count, Count]
+    matched: Finite | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"a floor's low end is at most its high end, got {self.low} and {self.high}")
+        return self
+
+
 class Figure(_Frozen):
     """One number.
 
@@ -52,6 +80,9 @@ class Figure(_Frozen):
         n_used: samples that it rests on, by input role.
         n_available: samples that there were, by input role.
         subgroup: what the samples have in common, for example {"sex": "female"}; empty: all.
+        condition: how it was measured, or what was done to the images before, for example {"degradation": "blur 2 px"};
+            empty: as they are.
+        floor: what real images score against real ones; None where that makes no sense, or was not measured.
         note: one sentence that a reader needs, or "".
     """
 
@@ -63,6 +94,8 @@ class Figure(_Frozen):
     n_used: dict[str, Count]
     n_available: dict[str, Count]
     subgroup: dict[str, str] = {}
+    condition: dict[str, str] = {}
+    floor: Floor | None = None
     note: str = ""
 
 

@@ -30,6 +30,9 @@ class Gate(Recipe):
     subgroup: dict[str, str] = Field(
         default={}, description="What the samples of the figure have in common; empty: all samples."
     )
+    condition: dict[str, str] = Field(
+        default={}, description="How the figure was measured, where a result holds it more than once; empty: plainly."
+    )
     at_most: float | None = Field(default=None, description="The figure's interval may not reach above.")
     at_least: float | None = Field(default=None, description="The figure's interval may not reach below.")
     least_samples: dict[Name, Count] = Field(
@@ -119,7 +122,7 @@ def _judge_gate(gate: Gate, results: Mapping[str, Result]) -> GateVerdict:
         for where, result in results.items()
         if result.measure == gate.measure
         for figure in result.figures
-        if figure.name == gate.figure and figure.subgroup == gate.subgroup
+        if (figure.name, figure.subgroup, figure.condition) == (gate.figure, gate.subgroup, gate.condition)
     ]
     if not verdicts:
         among = f" of {_spell(gate.subgroup)}" if gate.subgroup else ""

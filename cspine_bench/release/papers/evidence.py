@@ -123,7 +123,16 @@ def _find_missing(figure: Figure, result: Result) -> list[str]:
     return missing + (["no encoder named"] if asks and result.encoder is None else [])
 
 
-_COLUMNS: Final = ("figure", "value", "interval", "interval by", "direction", "samples used", "note")
+_COLUMNS: Final = (
+    "figure",
+    "value",
+    "interval",
+    "real against real",
+    "interval by",
+    "direction",
+    "samples used",
+    "note",
+)
 _DIRECTIONS: Final = {"higher": "higher is better", "lower": "lower is better", "none": "neither"}
 _ALWAYS: Final = ("figure", "value", "interval")
 
@@ -136,7 +145,16 @@ def _build_row(figure: Figure) -> dict[str, str]:
     ends = f"{format_number(interval.low)} to {format_number(interval.high)}"
     by = f"{interval.level * 100:g} %, {interval.method}"
     value = f"{format_number(figure.value)}{unit}"
-    told = (_name_figure(figure), value, ends, by, _DIRECTIONS[figure.direction], _describe_counts(figure), figure.note)
+    told = (
+        _name_figure(figure),
+        value,
+        ends,
+        _describe_floor(figure),
+        by,
+        _DIRECTIONS[figure.direction],
+        _describe_counts(figure),
+        figure.note,
+    )
     return dict(zip(_COLUMNS, told, strict=True))
 
 
@@ -154,8 +172,19 @@ def _tells(rows: Sequence[dict[str, str]], name: str) -> bool:
 
 
 def _name_figure(figure: Figure) -> str:
-    group = ", ".join(f"{name}: {value}" for name, value in figure.subgroup.items())
+    told = {**figure.subgroup, **figure.condition}
+    group = ", ".join(f"{name}: {value}" for name, value in told.items())
     return f"`{figure.name}` [{group}]" if group else f"`{figure.name}`"
+
+
+def _describe_floor(figure: Figure) -> str:
+    floor = figure.floor
+    if floor is None:
+        return ""
+    ends = f"{format_number(floor.value)} ({format_number(floor.low)} to {format_number(floor.high)})"
+    counts = f"{floor.n_used[0]:,} and {floor.n_used[1]:,}"
+    own = "" if floor.matched is None else f"; this figure at these numbers {format_number(floor.matched)}"
+    return f"{ends} with {counts}{own}"
 
 
 def _describe_counts(figure: Figure) -> str:

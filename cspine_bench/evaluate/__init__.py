@@ -1,0 +1,1 @@
+"""Evaluation: dataset folders in, a result with its rows and its page out."""

@@ -1,0 +1,1 @@
+"""How close synthetic radiographs are to real ones: as distributions, in anatomy, in image quality, to a classifier."""

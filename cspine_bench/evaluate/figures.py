@@ -1,0 +1,57 @@
+"""Figures of a result from estimates, so that none is built without its counts."""
+
+from collections.abc import Mapping
+
+from cspine_bench.metrics.intervals import CONFIDENCE, Estimate
+from cspine_bench.results import Direction, Figure, Floor, Interval
+
+CLOPPER_PEARSON = "Clopper-Pearson"
+WILSON = "Wilson"
+JACKKNIFE = "delete-a-group jackknife over patients or anatomies"
+
+
+def build_figure(
+    name: str,
+    estimate: Estimate | float,
+    *,
+    direction: Direction,
+    used: Mapping[str, int],
+    available: Mapping[str, int],
+    method: str = "",
+    unit: str = "",
+    subgroup: Mapping[str, str] | None = None,
+    condition: Mapping[str, str] | None = None,
+    floor: Floor | None = None,
+    note: str = "",
+) -> Figure:
+    """A figure.
+
+    Args:
+        name: see `cspine_bench.results.Figure`, likewise the others.
+        estimate: with its interval; a bare number has none, and passes no gate.
+        direction: which is better.
+        used: images that it rests on, by role.
+        available: images that there were.
+        method: of the interval; needed where there is one.
+        unit: "" where it has none.
+        subgroup: what the images have in common.
+        condition: how it was measured.
+        floor: what real images score against real ones.
+        note: one sentence that a reader needs.
+    """
+    interval = None
+    if isinstance(estimate, Estimate):
+        interval = Interval(low=estimate.low, high=estimate.high, level=CONFIDENCE, method=method)
+    return Figure(
+        name=name,
+        value=estimate.value if isinstance(estimate, Estimate) else estimate,
+        unit=unit,
+        direction=direction,
+        interval=interval,
+        n_used=dict(used),
+        n_available=dict(available),
+        subgroup=dict(subgroup or {}),
+        condition=dict(condition or {}),
+        floor=floor,
+        note=note,
+    )

@@ -1,0 +1,1 @@
+"""Pages of pictures and plots that show what a result rests on: self-contained HTML."""

@@ -59,7 +59,8 @@ def blur(sigma_share: float) -> Degrade:
     """Gaussian blur; `sigma_share` of the shorter side."""
 
     def degrade(image: Gray, generator: np.random.Generator) -> Gray:
-        return np.asarray(ndimage.gaussian_filter(image, sigma_share * min(image.shape), mode="nearest"), np.float32)
+        blurred: Gray = ndimage.gaussian_filter(image, sigma_share * min(image.shape), mode="nearest")
+        return blurred
 
     return degrade
 
@@ -68,8 +69,8 @@ def add_noise(deviation: float) -> Degrade:
     """White Gaussian noise; `deviation` in shares of the full scale."""
 
     def degrade(image: Gray, generator: np.random.Generator) -> Gray:
-        noise = generator.standard_normal(image.shape, dtype=np.float32)
-        return np.asarray(image + np.float32(deviation) * noise, np.float32)
+        noisy: Gray = image + np.float32(deviation) * generator.standard_normal(image.shape, dtype=np.float32)
+        return noisy
 
     return degrade
 

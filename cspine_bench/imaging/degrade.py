@@ -81,7 +81,8 @@ def compress(quality: int) -> Degrade:
     def degrade(image: Gray, generator: np.random.Generator) -> Gray:
         file = io.BytesIO()
         Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8)).save(file, "JPEG", quality=quality)
-        return np.asarray(Image.open(file), np.float32) / 255
+        decoded: Gray = np.asarray(Image.open(file), np.float32) / np.float32(255)
+        return decoded
 
     return degrade
 

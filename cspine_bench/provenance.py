@@ -37,6 +37,12 @@ def find_commit() -> Commit | None:
     return None if sha is None else Commit(sha=sha, dirty=bool(changes))
 
 
+def find_clean_commit() -> str | None:
+    """The commit of this package's code; None for an installed wheel, and for code that was changed since."""
+    commit = find_commit()
+    return None if commit is None or commit.dirty else commit.sha
+
+
 def _run_git(root: Path, *arguments: str) -> str | None:
     try:
         answer = subprocess.run(

@@ -1,6 +1,5 @@
 """Finished parts of a long measurement, kept until its result is written: a killed run goes on where it stopped."""
 
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,8 +50,3 @@ class Work:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         draft.replace(path)
         return arrays
-
-    def clear(self) -> None:
-        """Remove what was kept: the result is written."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from cspine_bench.dataset.files import explain_full_disk, move_into_place
 from cspine_bench.dataset.manifest import ShardEntry, build_manifest, render_json, render_manifest
 from cspine_bench.dataset.read import DatasetFolder
 from cspine_bench.errors import DataError
-from cspine_bench.provenance import find_commit, package_version, sha256_bytes
+from cspine_bench.provenance import find_clean_commit, package_version, sha256_bytes
 from cspine_bench.release.balance import measure_balance
 from cspine_bench.release.edition import Edition
 from cspine_bench.release.facts import ROW_COLUMNS, ReleaseFacts, count_facts
@@ -309,9 +309,3 @@ def explain_unreadable(path: Path) -> Iterator[None]:
             f"{path}: cannot be read ({error}); run `cspine-bench dataset verify` on the dataset, "
             "and fetch or make it again"
         ) from error
-
-
-def find_clean_commit() -> str | None:
-    """The commit of this package's code; None for an installed wheel, and for code that was changed since."""
-    commit = find_commit()
-    return None if commit is None or commit.dirty else commit.sha

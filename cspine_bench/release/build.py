@@ -16,12 +16,11 @@ from typing import Any, Final
 from cspine_bench.dataset.manifest import Manifest
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
 from cspine_bench.errors import ReleaseError
-from cspine_bench.provenance import package_version, sha256_bytes, sha256_file, sha256_json
+from cspine_bench.provenance import find_clean_commit, package_version, sha256_bytes, sha256_file, sha256_json
 from cspine_bench.release.assemble import (
     BALANCE_NAME,
     Assembly,
     OnProgress,
-    find_clean_commit,
     iter_tables,
     write_release,
 )

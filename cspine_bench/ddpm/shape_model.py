@@ -16,6 +16,7 @@ from scipy import stats
 from cspine_bench.anatomy.classes import CURVATURE_CLASSES, FACINGS, Curvature, Facing
 from cspine_bench.anatomy.curvature import compute_curvature_labels, curvature_class
 from cspine_bench.anatomy.landmarks import CORNER_LEVELS, LANDMARK_INDEX, LANDMARK_NAMES, NUM_LANDMARKS
+from cspine_bench.anatomy.procrustes import align_shapes, rotate
 from cspine_bench.errors import DataError
 from cspine_bench.seeding import numpy_generator
 
@@ -171,7 +172,7 @@ def fit_shape_model(landmarks_xy: NDArray[np.floating], pixel_spacing_mm: NDArra
         )
     spacing = np.log(np.asarray(pixel_spacing_mm, dtype=np.float64)[whole])
     known = bool(np.isfinite(spacing).all())
-    aligned, pose = _align(shapes)
+    aligned, pose = align_shapes(shapes)
     last = spacing if known else np.zeros(len(shapes))
     vectors = np.concatenate([aligned.reshape(len(shapes), -1), pose, last[:, None]], axis=1)
     mean = vectors.mean(axis=0)
@@ -217,37 +218,9 @@ def _measure_spacing_of(shapes: FloatArray) -> float:
     return float(np.median(distances))
 
 
-def _align(shapes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Shapes without pose (N, 23, 2), of unit size, and the pose (N, 4) that `_pose` puts back."""
-    centres = shapes.mean(axis=1)
-    centred = shapes - centres[:, None]
-    scales = np.sqrt((centred**2).sum(axis=(1, 2)))
-    unit = centred / scales[:, None, None]
-    reference = unit[0]
-    for _ in range(10):
-        angles = _find_rotations(unit, reference)
-        turned = _rotate(unit, -angles)
-        reference = turned.mean(axis=0)
-        reference = reference / np.sqrt((reference**2).sum())
-    return turned, np.column_stack([np.log(scales), angles, centres])
-
-
-def _find_rotations(shapes: FloatArray, reference: FloatArray) -> FloatArray:
-    """Angles (N,) by which the reference is best turned onto each shape, rad."""
-    across = reference[:, 0] * shapes[..., 1] - reference[:, 1] * shapes[..., 0]
-    angles: FloatArray = np.arctan2(across.sum(axis=1), (shapes * reference).sum(axis=(1, 2)))
-    return angles
-
-
-def _rotate(shapes: FloatArray, angles: FloatArray) -> FloatArray:
-    cosine, sine = np.cos(angles)[..., None], np.sin(angles)[..., None]
-    x, y = shapes[..., 0], shapes[..., 1]
-    return np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
-
-
 def _pose(shape: FloatArray, pose: FloatArray) -> FloatArray:
     log_scale, angle, x, y = pose[:4]
-    return np.asarray(np.exp(log_scale) * _rotate(shape, angle) + (x, y))
+    return np.asarray(np.exp(log_scale) * rotate(shape, angle) + (x, y))
 
 
 def _measure_discs(shapes: FloatArray) -> FloatArray:

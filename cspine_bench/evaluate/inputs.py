@@ -48,6 +48,7 @@ class Images:
         landmarks_xy: float32 (n, 23, 2), px; NaN: not labelled.
         pixel_spacing_mm: float64 (n,); NaN: not known.
         facing: (n,), `left`, `right` or `unknown`.
+        label_source: (n,), where landmarks come from, as `Record` spells it, or `unknown`.
         labels: by name of `SUBGROUPS`, (n,) text, `unknown` where there is none.
         pixel_sha256: (n,), of the decoded pixels.
         warnings: what a reader of every figure should know of these images.
@@ -61,6 +62,7 @@ class Images:
     landmarks_xy: NDArray[np.float32] = field(repr=False)
     pixel_spacing_mm: NDArray[np.float64] = field(repr=False)
     facing: tuple[str, ...] = field(repr=False)
+    label_source: tuple[str, ...] = field(repr=False)
     labels: dict[str, tuple[str, ...]] = field(repr=False)
     pixel_sha256: tuple[str, ...] = field(repr=False)
     preflights: tuple[Preflight, ...] = field(repr=False)
@@ -176,8 +178,8 @@ def open_images(role: str, dataset: Path | str, *, splits: Sequence[Split] = ())
 
 
 _COLUMNS: Final = (
-    "sample_id", "group_id", "landmarks_xy", "pixel_spacing_mm", "facing", "sex", "age", "curvature", "disease",
-    "weights_sha256", "pixel_sha256",
+    "sample_id", "group_id", "landmarks_xy", "pixel_spacing_mm", "facing", "label_source", "sex", "age", "curvature",
+    "disease", "weights_sha256", "pixel_sha256",
 )  # fmt: skip
 
 
@@ -199,6 +201,7 @@ def _read_labels(
         landmarks_xy=np.asarray(columns["landmarks_xy"], np.float32).reshape(len(spacing), -1, 2),
         pixel_spacing_mm=np.asarray(spacing, np.float64),
         facing=_name_classes(columns["facing"], FACINGS),
+        label_source=tuple(source or UNKNOWN for source in columns["label_source"]),
         labels={
             "sex": _name_classes(columns["sex"], SEXES),
             "age_band": tuple(age_band(age) for age in columns["age"]),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cspine_bench.metrics.wasserstein import wasserstein_distance, wasserstein_interval
+from cspine_bench.metrics import wasserstein
+from cspine_bench.metrics.wasserstein import wasserstein_distance, wasserstein_interval, weighted_distances
 
 
 def test_by_hand() -> None:
@@ -45,3 +46,17 @@ def test_what_was_not_measured_is_refused() -> None:
     for bad in (good[:0], good[:, None], np.array([1.0, np.nan])):
         with pytest.raises(ValueError, match="synthetic must be one or more finite values"):
             wasserstein_distance(real=good, synthetic=bad)
+
+
+def test_many_pairs_at_once_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(8)
+    values = np.round(draw.normal(size=40), 1)
+    sides = draw.integers(-1, 2, (9, 40))
+    first, second = sides == 1, sides == -1
+    weights = first / first.sum(axis=1, keepdims=True) - second / second.sum(axis=1, keepdims=True)
+    expected = [wasserstein_distance(real=values[a], synthetic=values[b]) for a, b in zip(first, second, strict=True)]
+    assert weighted_distances(values=values, weights=weights) == pytest.approx(expected)
+    monkeypatch.setattr(wasserstein, "_WEIGHTS_AT_ONCE", 100)
+    assert weighted_distances(values=values, weights=weights) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="needs finite values"):
+        weighted_distances(values=values[:5], weights=weights)

@@ -1,0 +1,246 @@
+"""One number for each image, real against synthetic: how far apart the two distributions lie, and how sure that is.
+
+Whole groups (patients, anatomies) are left out for the intervals and dealt out for the floors, so that images which
+hang together count as what they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cspine_bench.evaluate.figures import JACKKNIFE, build_figure
+from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, jackknife_intervals
+from cspine_bench.metrics.wasserstein import weighted_distances
+from cspine_bench.results import Figure, Floor
+from cspine_bench.seeding import numpy_generator
+
+LEAST_GROUPS: Final = 4
+"""Patients or anatomies of a side with fewer have no interval, so nothing is said of them."""
+NUM_DEALS: Final = 200
+"""How often real images are dealt into two sets for a floor; its ends are quantiles over these deals."""
+
+FLOOR_METHOD: Final = f"{NUM_DEALS} random pairs of disjoint sets of real radiographs, no group in both"
+
+_NUM_MATCHED: Final = 50
+"""Of these deals, as many also meet a synthetic set: for a mean, which needs fewer than ends do."""
+
+Floats = NDArray[np.float64]
+Weights = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Which image belongs to whom, on both sides.
+
+    Attributes:
+        real_groups: int64 (n,), 0 .. number of groups - 1.
+        synthetic_groups: int64 (m,), likewise.
+    """
+
+    real_groups: NDArray[np.int64]
+    synthetic_groups: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, real_groups: Sequence[str], synthetic_groups: Sequence[str]) -> "Sides":
+        """From names of groups."""
+        return cls(*(np.unique(list(names), return_inverse=True)[1] for names in (real_groups, synthetic_groups)))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One quantity, real against synthetic.
+
+    Attributes:
+        name: of the quantity.
+        unit: of its values.
+        distance: Wasserstein distance.
+        mean_difference: synthetic minus real.
+        spread_ratio: standard deviation of the synthetic over that of the real; None where real values do not vary.
+        floor: of the distance.
+        used: images with a value, by role.
+        available: images, by role.
+    """
+
+    name: str
+    unit: str
+    distance: Estimate
+    mean_difference: Estimate
+    spread_ratio: Estimate | None
+    floor: Floor
+    used: dict[str, int]
+    available: dict[str, int]
+
+    @property
+    def beyond_floor(self) -> bool:
+        """Whether the distance is more than real sets, as small as these, have by chance (one-sided, 2.5 %)."""
+        return self.floor.matched is not None and self.floor.matched > self.floor.high
+
+    def build_figures(self, prefix: str, key: str, note: str, *, spread: bool = False) -> tuple[Figure, ...]:
+        """Its figures.
+
+        Args:
+            prefix: of their names: `anatomy`, `quality`.
+            key: of their condition: `parameter`, `property`.
+            note: one sentence that a reader needs.
+            spread: with the ratio of spreads.
+        """
+        shared: dict[str, Any] = {
+            "used": self.used, "available": self.available, "method": JACKKNIFE, "condition": {key: self.name},
+            "note": note,
+        }  # fmt: skip
+        name = f"{prefix}_wasserstein_distance"
+        figures = [build_figure(name, self.distance, direction="lower", unit=self.unit, floor=self.floor, **shared)]
+        figures.append(
+            build_figure(f"{prefix}_mean_difference", self.mean_difference, direction="none", unit=self.unit, **shared)
+        )
+        if spread and self.spread_ratio is not None:
+            figures.append(build_figure(f"{prefix}_spread_ratio", self.spread_ratio, direction="none", **shared))
+        return tuple(figures)
+
+
+def compare_quantities(
+    real: Mapping[str, Floats],
+    synthetic: Mapping[str, Floats],
+    sides: Sides,
+    *,
+    units: Mapping[str, str],
+    seed: int,
+    stream: str,
+) -> tuple[dict[str, Compared], dict[str, str]]:
+    """Compare quantities one by one.
+
+    Args:
+        real: float64 (n,) by name of the quantity; NaN: not measured.
+        synthetic: float64 (m,) by the same names.
+        sides: the groups.
+        units: by name.
+        seed: of the groups of the jackknife, and of the floor's sets.
+        stream: of the random draws, such as "evaluate.anatomy".
+
+    Returns:
+        What was compared, by name; why the others were not.
+    """
+    compared, reasons = {}, {}
+    deals = _Deals(sides, seed=seed, stream=stream)
+    for index, name in enumerate(real):
+        values = real[name], synthetic[name]
+        known = np.isfinite(values[0]), np.isfinite(values[1])
+        counts = [len(np.unique(groups[rows])) for groups, rows in zip(_both(sides), known, strict=True)]
+        if min(counts) < LEAST_GROUPS:
+            reasons[name] = (
+                f"known of {counts[0]:,} real and {counts[1]:,} synthetic patients or anatomies; "
+                f"{LEAST_GROUPS} of each are the least"
+            )
+            continue
+        generator = numpy_generator(seed, f"{stream}.jackknife", index)
+        estimates = _estimate(values, known, sides, generator)
+        compared[name] = Compared(
+            name=name,
+            unit=units[name],
+            distance=estimates[0],
+            mean_difference=estimates[1],
+            spread_ratio=estimates[2],
+            floor=deals.measure_floor(values, known),
+            used={"real": int(known[0].sum()), "synthetic": int(known[1].sum())},
+            available={"real": len(values[0]), "synthetic": len(values[1])},
+        )
+    return compared, reasons
+
+
+def _both(sides: Sides) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return sides.real_groups, sides.synthetic_groups
+
+
+def _estimate(
+    values: tuple[Floats, Floats],
+    known: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    sides: Sides,
+    generator: np.random.Generator,
+) -> tuple[Estimate, Estimate, Estimate | None]:
+    """Distance, difference of means, and ratio of spreads, each with its jackknife over groups."""
+    real, synthetic = (side[rows] for side, rows in zip(values, known, strict=True))
+    groups = [np.unique(side[rows], return_inverse=True)[1] for side, rows in zip(_both(sides), known, strict=True)]
+    counts = [int(group.max()) + 1 for group in groups]
+    pooled = np.concatenate([real, synthetic])
+    varies = bool(real.std() > 0)
+
+    def measure(rows: Sequence[NDArray[np.int64]]) -> list[float]:
+        first, second = (np.isin(group, kept) for group, kept in zip(groups, rows, strict=True))
+        weights = np.concatenate([first / first.sum(), -(second / second.sum())])
+        distance = float(weighted_distances(values=pooled, weights=weights[None])[0])
+        spreads = [float(real[first].std()), float(synthetic[second].std())]
+        ratio = spreads[1] / spreads[0] if spreads[0] > 0 else 1.0
+        return [distance, float(synthetic[second].mean() - real[first].mean()), ratio]
+
+    distance, difference, ratio = jackknife_intervals(measure, counts=counts, generator=generator)
+    floored = [Estimate(found.value, max(0.0, found.low), found.high) for found in (distance, ratio)]
+    return floored[0], difference, floored[1] if varies else None
+
+
+class _Deals:
+    """Random sets of whole groups, the same ones for every quantity that is known of the same images."""
+
+    def __init__(self, sides: Sides, *, seed: int, stream: str) -> None:
+        self._sides = sides
+        self._seed = seed
+        self._stream = stream
+        self._made: dict[bytes, tuple[Weights, Weights, tuple[int, int]]] = {}
+
+    def measure_floor(self, values: tuple[Floats, Floats], known: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> Floor:
+        key = known[0].tobytes() + known[1].tobytes()
+        if key not in self._made:
+            # One at a time: the weights of 200 deals are the largest thing here.
+            self._made = {key: self._deal(known)}
+        apart, across, sizes = self._made[key]
+        real, synthetic = values[0][known[0]], values[1][known[1]]
+        found = weighted_distances(values=real, weights=apart)
+        matched = weighted_distances(values=np.concatenate([real, synthetic]), weights=across)
+        low, high = np.quantile(found, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+        return Floor(
+            value=float(found.mean()),
+            low=float(low),
+            high=float(high),
+            level=CONFIDENCE,
+            method=FLOOR_METHOD,
+            n_used=sizes,
+            matched=float(matched.mean()),
+        )
+
+    def _deal(self, known: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> tuple[Weights, Weights, tuple[int, int]]:
+        """Weights of two real sets, and of the first of them with a synthetic set of its size; typical sizes."""
+        real, synthetic = (
+            np.unique(side[rows], return_inverse=True)[1] for side, rows in zip(_both(self._sides), known, strict=True)
+        )
+        size = min(len(real) // 2, len(synthetic))
+        apart = np.zeros((NUM_DEALS, len(real)), np.float32)
+        across = np.zeros((_NUM_MATCHED, len(real) + len(synthetic)), np.float32)
+        sizes = []
+        for deal in range(NUM_DEALS):
+            generator = numpy_generator(self._seed, f"{self._stream}.floor", deal)
+            first, second = _take(real, size, 2, generator)
+            apart[deal] = first / first.sum() - second / second.sum()
+            if deal < _NUM_MATCHED:
+                (other,) = _take(synthetic, size, 1, generator)
+                across[deal] = np.concatenate([first / first.sum(), -(other / other.sum())])
+            sizes.append((int(first.sum()), int(second.sum())))
+        typical = np.median(sizes, axis=0)
+        return apart, across, (int(typical[0]), int(typical[1]))
+
+
+def _take(
+    groups: NDArray[np.int64], size: int, num_sets: int, generator: np.random.Generator
+) -> list[NDArray[np.bool_]]:
+    """Disjoint sets of whole groups, each of about `size` images and at least one group."""
+    counts = np.bincount(groups)
+    order = generator.permutation(len(counts))
+    # Images before each group in line: it belongs to the set in which its middle falls.
+    middle = np.cumsum(counts[order]) - counts[order] / 2
+    place = np.empty(len(counts), np.int64)
+    place[order] = np.minimum(middle // max(size, 1), num_sets)
+    # A huge group may leave a set without any: then the line is cut by groups instead.
+    if any(not (place == number).any() for number in range(num_sets)):
+        place[order] = np.arange(len(counts)) * num_sets // len(counts)
+    return [place[groups] == number for number in range(num_sets)]

@@ -60,9 +60,12 @@ def _new_figure(width_inch: float, height_inch: float) -> Any:
 
 
 def _render(figure: Any) -> bytes:
+    from PIL import Image
+
+    # `savefig` lays a figure out and draws it twice, and writes its own name and version into the file.
+    figure.canvas.draw()
     stream = io.BytesIO()
-    # Without the name and version of the program, the same picture is the same file.
-    figure.savefig(stream, format="png", dpi=_DPI, metadata={"Software": None})
+    Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]).save(stream, "PNG", dpi=(_DPI, _DPI))
     return stream.getvalue()
 
 

@@ -1,0 +1,89 @@
+"""What the measures have in common: where they work, and how they say how far they are."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cspine_bench.evaluate.inputs import OnProgress
+from cspine_bench.evaluate.outputs import Evidence, Outputs, Question
+from cspine_bench.evaluate.work import Work
+from cspine_bench.features.encoder import Encoder
+from cspine_bench.results import EncoderUsed, Result
+
+ShowStage = Callable[[str], AbstractContextManager[OnProgress | None]]
+"""Called with what a stage does; gives a function of (done, total), or None where nobody looks."""
+
+
+def show_nothing(stage: str) -> AbstractContextManager[OnProgress | None]:
+    """For callers that do not look."""
+    return nullcontext(None)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where and how a measure works; of these, `seed` and `real_pixels` alone change what comes out.
+
+    Attributes:
+        seed: of every random draw.
+        device: of the encoder.
+        store: folder of the feature store; None: in the user's cache folder.
+        num_workers: processes that encode.
+        real_pixels: whether the page may show films.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    store: Path | None = None
+    num_workers: int = 1
+    real_pixels: bool = True
+
+
+class Task(Protocol):
+    """A measure of given images: what it asks, and how it answers."""
+
+    @property
+    def question(self) -> Question:
+        """What is measured."""
+        ...
+
+    def answer(self, work: Work, show: ShowStage) -> Evidence:
+        """Measure."""
+        ...
+
+
+def describe_encoder(encoder: Encoder, *, bit_depth: int) -> EncoderUsed:
+    """As a result names its encoder."""
+    return EncoderUsed(
+        name=encoder.name,
+        weights_sha256=encoder.weights_sha256,
+        resize=f"{encoder.resize.rule}; {encoder.input_size_px or 'own'} px",
+        bit_depth=16 if bit_depth == 16 else 8,
+    )
+
+
+def run_task(
+    task: Task, folder: Path, *, overwrite: bool = False, show: ShowStage = show_nothing
+) -> tuple[Result, Outputs]:
+    """Answer a question in a folder, go on with an answer that was begun there, or find it given.
+
+    Args:
+        task: the measure.
+        folder: for result, rows and page.
+        overwrite: replace the answer to another question.
+        show: told each stage.
+
+    Returns:
+        The result, and where all of it lies.
+
+    Raises:
+        DataError: an image cannot be used, or another result lies there.
+    """
+    outputs = Outputs(folder, task.question)
+    found = outputs.find_answer(overwrite=overwrite)
+    if found is None:
+        evidence = task.answer(outputs.open_work(), show)
+        outputs.write(evidence)
+        found = evidence.result
+    return found, outputs

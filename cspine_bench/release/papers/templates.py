@@ -1,5 +1,6 @@
 """The templates of a release's papers, and how they are filled in."""
 
+import functools
 import re
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -17,6 +18,13 @@ def render_template(name: str, values: dict[str, Any]) -> str:
     Raises:
         jinja2.UndefinedError: the template names something that `values` does not hold.
     """
+    text = _compile_template(name).render(values)
+    text = re.sub(r"[ \t]+\n", "\n", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
+
+
+@functools.cache
+def _compile_template(name: str) -> Any:
     import jinja2
 
     environment = jinja2.Environment(
@@ -28,9 +36,7 @@ def render_template(name: str, values: dict[str, Any]) -> str:
     )
     environment.filters["inline"] = inline
     environment.filters["cell"] = cell
-    text = environment.from_string((find_templates() / name).read_text(encoding="utf-8")).render(values)
-    text = re.sub(r"[ \t]+\n", "\n", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
+    return environment.from_string((find_templates() / name).read_text(encoding="utf-8"))
 
 
 def inline(text: str) -> str:

@@ -29,7 +29,7 @@ from cspine_bench.release.validate import validate_release
 
 pytestmark = pytest.mark.slow
 
-NUM_CORRUPTIONS = 2000
+NUM_CORRUPTIONS = 1000
 MOST_SECONDS = 2.0
 """CPU time of one validation, however many of its files are corrupted."""
 

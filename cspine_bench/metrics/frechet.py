@@ -1,14 +1,15 @@
 """Fréchet distance between two sets of feature vectors, each seen as a Gaussian."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
-from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, Estimate, jackknife_interval
+from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, Estimate, Jackknife
 
 LEAST_ROWS: Final = 2
 _BLOCK_ROWS: Final = 2048
@@ -37,32 +38,60 @@ def frechet_distance(*, real: NDArray[Any], synthetic: NDArray[Any]) -> float:
     features the factors are the centred rows themselves.
     """
     check_shapes(real=real, synthetic=synthetic, least_rows=LEAST_ROWS)
-    means = real.mean(axis=0, dtype=np.float64), synthetic.mean(axis=0, dtype=np.float64)
-    shift = means[0] - means[1]
-    if min(len(real), len(synthetic)) <= real.shape[1]:
-        centred = real - means[0], synthetic - means[1]
-        spread = sum(float(np.vdot(rows, rows)) / (len(rows) - 1) for rows in centred)
-        root = _trace_root_by_rows(*centred)
-    else:
-        covariances = _compute_covariance(real, means[0]), _compute_covariance(synthetic, means[1])
-        spread = float(sum(np.trace(covariance) for covariance in covariances))
-        root = trace_root_of_covariances(*covariances)
-    return max(0.0, float(shift @ shift) + spread - 2 * root)
+    return _measure(_describe(real), _describe(synthetic))
 
 
-def _compute_covariance(rows: NDArray[Any], mean: Floats) -> Floats:
-    """By blocks, so that no copy of all rows is made."""
-    scatter = np.zeros((len(mean), len(mean)))
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        centred = rows[start : start + _BLOCK_ROWS] - mean
+@dataclass(frozen=True)
+class _Cloud:
+    """Mean and covariance of a set; of fewer rows than features the covariance is kept as its factor.
+
+    Attributes:
+        mean: float64 (d,).
+        trace: of the covariance.
+        covariance: float64 (d, d), or None where `rows` are kept.
+        rows: float64 (n, d), centred and divided by the root of n - 1, or None.
+    """
+
+    mean: Floats
+    trace: float
+    covariance: Floats | None = None
+    rows: Floats | None = None
+
+
+def _describe(features: NDArray[Any], *, by_rows: bool | None = None) -> _Cloud:
+    mean = features.mean(axis=0, dtype=np.float64)
+    if len(features) <= features.shape[1] if by_rows is None else by_rows:
+        rows = (features - mean) / np.sqrt(len(features) - 1)
+        return _Cloud(mean, float(np.vdot(rows, rows)), rows=rows)
+    covariance = _compute_scatter(features, mean)[1] / (len(features) - 1)
+    return _Cloud(mean, float(np.trace(covariance)), covariance=covariance)
+
+
+def _measure(x: _Cloud, y: _Cloud) -> float:
+    shift = x.mean - y.mean
+    return max(0.0, float(shift @ shift) + x.trace + y.trace - 2 * _trace_root(x, y))
+
+
+def _trace_root(x: _Cloud, y: _Cloud) -> float:
+    """tr((A B)^(1/2)): of the smaller matrix that has the same eigenvalues or singular values."""
+    if x.covariance is not None and y.covariance is not None:
+        return trace_root_of_covariances(x.covariance, y.covariance)
+    if x.rows is not None and y.rows is not None:
+        return float(scipy.linalg.svdvals(x.rows @ y.rows.T, check_finite=False, overwrite_a=True).sum())
+    rows, covariance = (x.rows, y.covariance) if x.rows is not None else (y.rows, x.covariance)
+    assert rows is not None and covariance is not None
+    values = scipy.linalg.eigvalsh(rows @ covariance @ rows.T, check_finite=False, overwrite_a=True)
+    return float(np.sqrt(np.clip(values, 0, None)).sum())
+
+
+def _compute_scatter(features: NDArray[Any], origin: Floats) -> tuple[Floats, Floats]:
+    """Sum of the differences from a point, and of their outer products; by blocks, so that no copy of all is made."""
+    total, scatter = np.zeros(len(origin)), np.zeros((len(origin), len(origin)))
+    for start in range(0, len(features), _BLOCK_ROWS):
+        centred = features[start : start + _BLOCK_ROWS] - origin
+        total += centred.sum(axis=0)
         scatter += centred.T @ centred
-    return scatter / (len(rows) - 1)
-
-
-def _trace_root_by_rows(x: Floats, y: Floats) -> float:
-    """tr((A B)^(1/2)) from an (n, m) matrix: A = x'x / (n - 1), so x / sqrt(n - 1) is a factor of it."""
-    singular = scipy.linalg.svdvals(x @ y.T, check_finite=False, overwrite_a=True)
-    return float(singular.sum() / np.sqrt((len(x) - 1) * (len(y) - 1)))
+    return total, scatter
 
 
 def trace_root_of_covariances(a: Floats, b: Floats) -> float:
@@ -72,13 +101,15 @@ def trace_root_of_covariances(a: Floats, b: Floats) -> float:
         a: float64 (d, d), a covariance.
         b: likewise.
     """
-    try:
-        factor = np.linalg.cholesky(a)
-    except np.linalg.LinAlgError:
+    factor, failed = lapack.dpotrf(a.T, lower=1)
+    if not failed:
+        product, _ = lapack.dsygst(b.T, factor, itype=2, lower=1)
+    else:
         # A feature that never changes: the same product from a factor that always exists.
         values, vectors = scipy.linalg.eigh(a, check_finite=False)
-        factor = vectors * np.sqrt(np.clip(values, 0, None))
-    values = scipy.linalg.eigvalsh(factor.T @ b @ factor, check_finite=False)
+        root = vectors * np.sqrt(np.clip(values, 0, None))
+        product = root.T @ b @ root
+    values = scipy.linalg.eigvalsh(product, lower=True, check_finite=False, overwrite_a=True)
     return float(np.sqrt(np.clip(values, 0, None)).sum())
 
 
@@ -105,14 +136,104 @@ def frechet_interval(
     Source: see `jackknife_interval`. A bootstrap would repeat rows, which makes this distance larger by itself.
     """
     check_shapes(real=real, synthetic=synthetic, least_rows=4)
-    estimate = jackknife_interval(
-        lambda rows: frechet_distance(real=real[rows[0]], synthetic=synthetic[rows[1]]),
-        counts=(len(real), len(synthetic)),
-        generator=generator,
-        num_groups=num_groups,
-        confidence=confidence,
-    )
-    return Estimate(value=estimate.value, low=max(0.0, estimate.low), high=estimate.high)
+    labels = _deal_rows(real, synthetic, generator=generator, num_groups=num_groups)
+    return jackknife_frechet(real=real, synthetic=synthetic, labels=labels).estimate(confidence=confidence, least=0)
+
+
+Labels = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def _deal_rows(
+    real: NDArray[Any], synthetic: NDArray[Any], *, generator: np.random.Generator, num_groups: int
+) -> Labels:
+    num_groups = min(num_groups, len(real), len(synthetic))
+    first, second = (generator.permutation(len(rows)) % num_groups for rows in (real, synthetic))
+    return first, second
+
+
+def jackknife_frechet(*, real: NDArray[Any], synthetic: NDArray[Any], labels: Labels | None) -> Jackknife:
+    """`frechet_distance` of all rows, and without each group of rows of both sets in turn.
+
+    Args:
+        real: float (n, d); what is left without a group must be 2 rows.
+        synthetic: float (m, d), likewise.
+        labels: int64 (n,) and (m,), group of each row, 0, 1, ..., as many on both sides; None: leave out none.
+
+    Raises:
+        ValueError: as `frechet_distance`, or groups that leave too few rows.
+    """
+    return jackknife_trend(real=real, synthetic=synthetic, labels=labels, parts=None, most_parts=1)[0]
+
+
+def jackknife_trend(
+    *,
+    real: NDArray[Any],
+    synthetic: NDArray[Any],
+    labels: Labels | None,
+    parts: Labels | None,
+    most_parts: int,
+) -> list[Jackknife]:
+    """Mean Fréchet distances of 1, 2, ... parts of both sets, of all rows and without each group in turn.
+
+    The sums over all rows of a part are computed once, and those of each group taken off them.
+
+    Args:
+        real: float (n, d).
+        synthetic: float (m, d).
+        labels: see `jackknife_frechet`.
+        parts: int64 (n,) and (m,), a shuffled number of each row; row i is in part `parts[i] % p` of p parts. None: of
+            use with `most_parts` 1 only.
+        most_parts: 1 or more.
+
+    Raises:
+        ValueError: as `frechet_distance`, or a part of fewer than 2 rows, with or without a group.
+    """
+    check_shapes(real=real, synthetic=synthetic, least_rows=LEAST_ROWS)
+    if labels is not None and (num_groups := int(labels[0].max()) + 1) != int(labels[1].max()) + 1:
+        raise ValueError(f"both sets must be dealt into as many groups, got {num_groups} and {labels[1].max() + 1}")
+    trend = []
+    for number in range(1, most_parts + 1):
+        distances = []
+        for part in range(number):
+            clouds = [
+                _iter_clouds(
+                    rows if number == 1 or parts is None else rows[chosen := parts[side] % number == part],
+                    None if labels is None else labels[side] if number == 1 or parts is None else labels[side][chosen],
+                    0 if labels is None else num_groups,
+                )
+                for side, rows in enumerate((real, synthetic))
+            ]
+            distances.append([_measure(x, y) for x, y in zip(*clouds, strict=True)])
+        mean = np.mean(distances, axis=0)
+        trend.append(Jackknife(float(mean[0]), mean[1:]))
+    return trend
+
+
+def _iter_clouds(features: NDArray[Any], label: NDArray[np.int64] | None, num_groups: int) -> Iterator[_Cloud]:
+    """Of all rows, and without those of each group in turn."""
+    count, dimension = features.shape
+    sizes = np.zeros(0, np.int64) if label is None else np.bincount(label, minlength=num_groups)
+    left = count - int(sizes.max(initial=0))
+    if left < LEAST_ROWS:
+        raise ValueError(f"{count} rows leave {left} without their largest group, at least {LEAST_ROWS} are needed")
+    if left <= dimension:
+        yield _describe(features)
+        for group in range(num_groups):
+            yield _describe(features[label != group])
+        return
+    origin = features.mean(axis=0, dtype=np.float64)
+    total, scatter = _compute_scatter(features, origin)
+    yield _take_off(origin, count, total, scatter)
+    for group in range(num_groups):
+        own = _compute_scatter(features[label == group], origin)
+        yield _take_off(origin, count - int(sizes[group]), total - own[0], scatter - own[1])
+
+
+def _take_off(origin: Floats, count: int, total: Floats, scatter: Floats) -> _Cloud:
+    """From sums about a point that lies near the mean."""
+    apart = total / count
+    covariance = (scatter - np.outer(apart, total)) / (count - 1)
+    return _Cloud(origin + apart, float(np.trace(covariance)), covariance=covariance)
 
 
 @dataclass(frozen=True)
@@ -170,39 +291,32 @@ def frechet_limit(
             f"needs at least 3 parts and 4 rows in each, got {most_parts} parts, {len(real)} real and "
             f"{len(synthetic)} synthetic feature vectors"
         )
-    # A row keeps its part when others are left out, so that the jackknife sees a smooth statistic.
-    order = [generator.permutation(len(rows)) for rows in (real, synthetic)]
-
-    def measure(rows: Sequence[NDArray[np.int64]], most: int = most_parts) -> list[float]:
-        return [
-            float(
-                np.mean(
-                    [
-                        frechet_distance(
-                            real=real[rows[0][order[0][rows[0]] % parts == part]],
-                            synthetic=synthetic[rows[1][order[1][rows[1]] % parts == part]],
-                        )
-                        for part in range(parts)
-                    ]
-                )
-            )
-            for parts in range(1, most + 1)
-        ]
-
-    limit = jackknife_interval(
-        lambda rows: _extrapolate(measure(rows)),
-        counts=(len(real), len(synthetic)),
-        generator=generator,
-        num_groups=num_groups,
-        confidence=confidence,
+    parts = tuple(generator.permutation(len(rows)) for rows in (real, synthetic))
+    trend = jackknife_trend(
+        real=real,
+        synthetic=synthetic,
+        labels=_deal_rows(real, synthetic, generator=generator, num_groups=num_groups),
+        # A row keeps its part when others are left out, so that the jackknife sees a smooth statistic.
+        parts=(parts[0], parts[1]),
+        most_parts=most_parts,
     )
-    distances = measure([np.arange(len(real)), np.arange(len(synthetic))])
-    return FrechetTrend(limit, tuple(range(1, most_parts + 1)), tuple(distances), _extrapolate(distances[:-1]))
+    return FrechetTrend(
+        limit=extrapolate(trend).estimate(confidence=confidence),
+        num_parts=tuple(range(1, most_parts + 1)),
+        distances=tuple(distance.value for distance in trend),
+        limit_without_smallest=extrapolate(trend[:-1]).value,
+    )
 
 
-def _extrapolate(distances: Sequence[float]) -> float:
-    """Value at no parts, that is in endless samples, of the line through the distances at 1, 2, ... parts."""
-    return float(np.polyfit(np.arange(1, len(distances) + 1), distances, 1)[1])
+def extrapolate(trend: Sequence[Jackknife]) -> Jackknife:
+    """The value at no parts, that is in endless samples, of the line through distances at 1, 2, ... parts.
+
+    Args:
+        trend: as `jackknife_trend` gives it, of 2 sizes or more.
+    """
+    values = np.array([[distance.value, *distance.left_out] for distance in trend])
+    at_none = np.polyfit(np.arange(1, len(trend) + 1), values, 1)[1]
+    return Jackknife(float(at_none[0]), at_none[1:])
 
 
 def check_shapes(*, real: NDArray[Any], synthetic: NDArray[Any], least_rows: int) -> None:

@@ -1,7 +1,8 @@
 """Intervals for figures of merit: of a share, and of any statistic of samples by the jackknife."""
 
+import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,76 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Jackknife:
+    """A figure, and what it is without each of several groups of what it was computed from.
+
+    Attributes:
+        value: of all.
+        left_out: float64 (groups,), without each group in turn; (0,) where none was left out.
+    """
+
+    value: float
+    left_out: NDArray[np.float64]
+
+    @property
+    def variance(self) -> float:
+        """Of the figure, by the delete-a-group jackknife; see `jackknife_intervals`."""
+        num_groups = len(self.left_out)
+        if num_groups < 2:
+            raise ValueError(f"a variance needs 2 groups left out in turn, got {num_groups}")
+        spread = float(((self.left_out - self.left_out.mean()) ** 2).sum())
+        return (num_groups - 1) / num_groups * spread
+
+    def minus(self, other: "Jackknife") -> "Jackknife":
+        """The difference of two figures without the same groups in turn, so that what they share takes no part."""
+        return Jackknife(self.value - other.value, self.left_out - other.left_out)
+
+    def estimate(self, *, confidence: float = CONFIDENCE, least: float = -math.inf, most: float = math.inf) -> Estimate:
+        """With the interval of Student's t, one degree of freedom less than groups.
+
+        Args:
+            confidence: of the interval, 0..1.
+            least: that the figure can be; the ends are cut there.
+            most: likewise.
+        """
+        half = float(stats.t.ppf((1 + confidence) / 2, len(self.left_out) - 1)) * math.sqrt(self.variance)
+        return Estimate(self.value, max(least, self.value - half), min(most, self.value + half))
+
+
+def deal_groups(
+    members: Sequence[Hashable], *, num_groups: int = NUM_GROUPS, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Deal samples into groups of about equal size, without parting those that belong together.
+
+    Args:
+        members: what each sample belongs to, such as its patient.
+        num_groups: 1 to the number of different ones.
+        generator: decides.
+
+    Returns:
+        int64 (samples,), group of each, 0 .. num_groups - 1, none of them empty.
+
+    Raises:
+        ValueError: more groups than different members, or none.
+    """
+    together: dict[Hashable, list[int]] = {}
+    for number, member in enumerate(members):
+        together.setdefault(member, []).append(number)
+    if not 1 <= num_groups <= len(together):
+        raise ValueError(f"{len(together)} that belong together cannot be dealt into {num_groups} groups")
+    sets = list(together.values())
+    # The largest first, each to the group that is smallest by then; equal ones in random order.
+    order = sorted(generator.permutation(len(sets)).tolist(), key=lambda number: -len(sets[number]))
+    smallest = [(0, group) for group in range(num_groups)]
+    labels = np.empty(len(members), np.int64)
+    for number in order:
+        size, group = heapq.heappop(smallest)
+        labels[sets[number]] = group
+        heapq.heappush(smallest, (size + len(sets[number]), group))
+    return labels
 
 
 def wilson_interval(*, successes: float, total: float, confidence: float = CONFIDENCE) -> Estimate:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.metrics.frechet import Floats, check_shapes
-from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, normal_interval
+from cspine_bench.metrics.frechet import Floats, Labels, check_shapes
+from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, Jackknife, normal_interval
 
 CMMD_SIGMA: Final = 10.0
 CMMD_SCALE: Final = 1000.0
@@ -132,9 +132,82 @@ def cmmd_interval(
     return Estimate(scale * found.value, scale * found.low, scale * found.high)
 
 
+def jackknife_kernels(*, real: NDArray[Any], synthetic: NDArray[Any], labels: Labels) -> tuple[Jackknife, Jackknife]:
+    """`kernel_distance` and `cmmd_distance` of all rows, and without each group of rows of both sets in turn.
+
+    Both kernels are worked out from one product of each pair, and only their sums over pairs of groups are kept.
+
+    Args:
+        real: float (n, d), no row of zeros; what is left without a group must be 2 rows.
+        synthetic: float (m, d), likewise.
+        labels: int64 (n,) and (m,), group of each row, 0, 1, ..., as many on both sides.
+
+    Returns:
+        Kernel distance and CMMD distance.
+
+    Raises:
+        ValueError: as `cmmd_distance`, or groups that leave too few rows.
+    """
+    check_shapes(real=real, synthetic=synthetic, least_rows=2)
+    num_groups = int(max(label.max() for label in labels)) + 1
+    x, y = (_Grouped(rows, np.eye(num_groups)[label]) for rows, label in zip((real, synthetic), labels, strict=True))
+    if min(x.left.min(), y.left.min()) < 2:
+        raise ValueError(f"groups leave {int(min(x.left.min(), y.left.min()))} rows, at least 2 are needed")
+    within_x, within_y, across = _sum_groups(x, x), _sum_groups(y, y), _sum_groups(x, y)
+    kernel, cmmd = (
+        _leave_out(within_x[number]) / (x.left * (x.left - 1))
+        + _leave_out(within_y[number]) / (y.left * (y.left - 1))
+        - 2 * _leave_out(across[number]) / (x.left * y.left)
+        for number in (0, 1)
+    )
+    cmmd *= CMMD_SCALE
+    return Jackknife(float(kernel[0]), kernel[1:]), Jackknife(float(cmmd[0]), cmmd[1:])
+
+
+@dataclass(frozen=True)
+class _Grouped:
+    """Feature vectors, and float64 (n, groups), 1 for the group of each and 0 otherwise."""
+
+    rows: NDArray[Any]
+    groups: Floats
+
+    @property
+    def left(self) -> Floats:
+        """Rows of all, and without each group."""
+        return len(self.rows) - np.concatenate([[0], self.groups.sum(axis=0)])
+
+
+def _leave_out(sums: Floats) -> Floats:
+    """From sums over pairs of groups: over all pairs, and over those without each group in turn."""
+    without = sums.sum() - sums.sum(axis=0) - sums.sum(axis=1) + sums.diagonal()
+    return np.concatenate([[sums.sum()], without])
+
+
+def _sum_groups(x: _Grouped, y: _Grouped) -> tuple[Floats, Floats]:
+    """Cubic and Gaussian kernels summed over pairs of groups; in one set no vector is paired with itself."""
+    sums = np.zeros((2, x.groups.shape[1], y.groups.shape[1]))
+    within = x is y
+    for rows in _iter_blocks(len(x.rows)):
+        first = x.rows[rows].astype(np.float64)
+        for columns in _iter_blocks(len(y.rows), start=rows.start if within else 0):
+            second = y.rows[columns].astype(np.float64)
+            product = first @ second.T
+            cosine = product / _measure_lengths(first) / _measure_lengths(second).T
+            for number, tile in enumerate((_cube(product, x.rows.shape[1]), _decay(cosine, CMMD_SIGMA))):
+                if within and rows == columns:
+                    np.fill_diagonal(tile, 0)
+                part = x.groups[rows].T @ (tile @ y.groups[columns])
+                sums[number] += part if not within or rows == columns else part + part.T
+    return sums[0], sums[1]
+
+
 def _cubic(x: Floats, y: Floats) -> Floats:
-    product = x @ y.T
-    product /= x.shape[1]
+    return _cube(x @ y.T, x.shape[1])
+
+
+def _cube(product: Floats, dimension: int) -> Floats:
+    """In the place of the products of vectors."""
+    product /= dimension
     product += 1
     kernel: Floats = product * product
     kernel *= product
@@ -144,22 +217,25 @@ def _cubic(x: Floats, y: Floats) -> Floats:
 def _gaussian(sigma: float) -> _Kernel:
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, got {sigma}")
+    return lambda x, y: _decay(_normalise(x) @ _normalise(y).T, sigma)
 
-    def kernel(x: Floats, y: Floats) -> Floats:
-        product = _normalise(x) @ _normalise(y).T
-        # |x - y|^2 = 2 - 2 x'y for directions.
-        product -= 1
-        product /= sigma**2
-        return np.asarray(np.exp(product, out=product))
 
-    return kernel
+def _decay(cosine: Floats, sigma: float) -> Floats:
+    """In the place of the products of directions: |x - y|^2 = 2 - 2 x'y for them."""
+    cosine -= 1
+    cosine /= sigma**2
+    return np.asarray(np.exp(cosine, out=cosine))
 
 
 def _normalise(rows: Floats) -> Floats:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / _measure_lengths(rows))
+
+
+def _measure_lengths(rows: Floats) -> Floats:
+    length: Floats = np.linalg.norm(rows, axis=1, keepdims=True)
     if not length.all():
         raise ValueError("a feature vector of zeros has no direction; leave it out")
-    return np.asarray(rows / length)
+    return length
 
 
 def _sum_kernels(real: NDArray[Any], synthetic: NDArray[Any], kernel: _Kernel) -> tuple[_Sums, _Sums]:

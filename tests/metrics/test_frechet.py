@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cspine_bench.metrics import frechet
-from cspine_bench.metrics.frechet import frechet_distance, frechet_limit, trace_root_of_covariances
+from cspine_bench.metrics.frechet import frechet_distance, frechet_limit, jackknife_frechet, jackknife_trend
 
 
 def draw_features(count: int, dimension: int, seed: int) -> NDArray[np.float64]:
@@ -35,11 +35,45 @@ def test_it_is_the_formula_with_the_matrix_root(n: int, m: int, dimension: int) 
     assert frechet_distance(real=real, synthetic=synthetic) == pytest.approx(expected, rel=1e-5)
 
 
-def test_few_rows_and_many_give_the_same_by_either_way() -> None:
-    for n, m in ((30, 50), (90, 70)):
-        x, y = (rows - rows.mean(axis=0) for rows in (draw_features(n, 40, 3), draw_features(m, 40, 4)))
-        by_covariance = trace_root_of_covariances(x.T @ x / (n - 1), y.T @ y / (m - 1))
-        assert frechet._trace_root_by_rows(x, y) == pytest.approx(by_covariance, rel=1e-6)
+@pytest.mark.parametrize(("n", "m"), [(30, 50), (90, 70), (90, 30)])
+def test_few_rows_and_many_give_the_same_by_either_way(n: int, m: int) -> None:
+    x, y = draw_features(n, 40, 3), draw_features(m, 40, 4)
+    distances = [
+        frechet._measure(frechet._describe(x, by_rows=first), frechet._describe(y, by_rows=second))
+        for first in (False, True)
+        for second in (False, True)
+    ]
+    assert distances == pytest.approx([frechet_distance(real=x, synthetic=y)] * 4, rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(150, 90), (150, 24), (24, 30), (26, 200)])
+def test_leaving_out_a_group_is_measuring_without_it(n: int, m: int) -> None:
+    """Off the sums of all rows, or of the rows that are left: also where only what is left is fewer than features."""
+    draw = np.random.default_rng(n)
+    real, synthetic = draw_features(n, 25, 1) + 30, draw_features(m, 25, 2) + 30
+    labels = draw.permutation(n) % 5, draw.integers(1, 6, m) % 5
+    parts = draw.permutation(n), draw.permutation(m)
+
+    def measure(kept: list[NDArray[np.bool_]], number: int) -> float:
+        return float(
+            np.mean(
+                [
+                    frechet_distance(
+                        real=real[kept[0] & (parts[0] % number == part)],
+                        synthetic=synthetic[kept[1] & (parts[1] % number == part)],
+                    )
+                    for part in range(number)
+                ]
+            )
+        )
+
+    trend = jackknife_trend(real=real, synthetic=synthetic, labels=labels, parts=parts, most_parts=3)
+    for number, found in enumerate(trend, start=1):
+        without = [measure([label != group for label in labels], number) for group in range(5)]
+        assert found.value == pytest.approx(measure([label >= 0 for label in labels], number), rel=1e-6)
+        assert found.left_out == pytest.approx(without, rel=1e-6)
+    assert jackknife_frechet(real=real, synthetic=synthetic, labels=labels).left_out == pytest.approx(trend[0].left_out)
+    assert jackknife_frechet(real=real, synthetic=synthetic, labels=None).left_out.shape == (0,)
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +117,11 @@ def test_single_precision_features_lose_nothing() -> None:
 
 def test_what_has_no_distance_is_refused() -> None:
     good = draw_features(5, 3, 0)
+    labels = np.array([0, 0, 0, 0, 1]), np.array([0, 1, 0, 1, 0])
+    with pytest.raises(ValueError, match="5 rows leave 1 without their largest group"):
+        jackknife_frechet(real=good, synthetic=good, labels=labels)
+    with pytest.raises(ValueError, match="dealt into as many groups, got 2 and 5"):
+        jackknife_frechet(real=good, synthetic=good, labels=(labels[1], np.arange(5)))
     with pytest.raises(ValueError, match=r"must be \(n, d\) and \(m, d\)"):
         frechet_distance(real=good, synthetic=good[:, :2])
     with pytest.raises(ValueError, match="synthetic has 1 feature vectors, at least 2"):

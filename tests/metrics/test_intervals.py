@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from cspine_bench.metrics.frechet import frechet_distance, frechet_interval
-from cspine_bench.metrics.intervals import jackknife_interval, normal_interval, wilson_interval
+from cspine_bench.metrics.intervals import Jackknife, deal_groups, jackknife_interval, normal_interval, wilson_interval
 from cspine_bench.metrics.kernel import kernel_distance, kernel_interval
 
 LEAST_COVERED, NUM_TRIALS = 0.90, 100
@@ -56,3 +56,27 @@ def test_intervals_of_both_distances_cover(dimension: int, counts: tuple[int, in
         first, second = frechet_interval(**pair, generator=draw, num_groups=12), kernel_interval(**pair)
         covering += [first.low <= frechet <= first.high, second.low <= kernel <= second.high]
     assert (covering >= LEAST_COVERING).all(), covering
+
+
+def test_dealing_keeps_together_what_belongs_together() -> None:
+    members = ["a"] * 7 + ["b"] * 3 + [f"c{number}" for number in range(14)]
+    found = deal_groups(members, num_groups=4, generator=np.random.default_rng(0))
+    assert len(set(found[:7])) == len(set(found[7:10])) == 1
+    assert sorted(np.bincount(found)) == [5, 6, 6, 7]
+    other = deal_groups(members, num_groups=4, generator=np.random.default_rng(1))
+    assert not np.array_equal(found, other)
+    with pytest.raises(ValueError, match="2 that belong together cannot be dealt into 3"):
+        deal_groups(["a", "a", "b"], num_groups=3, generator=np.random.default_rng(0))
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    values = np.random.default_rng(2).normal(size=12)
+    one = Jackknife(float(values.mean()), np.array([np.delete(values, row).mean() for row in range(12)]))
+    assert one.variance == pytest.approx(values.var(ddof=1) / 12)
+    found = one.estimate(confidence=0.9, most=one.value)
+    assert (found.low, found.high) == pytest.approx(
+        (stats.t.interval(0.9, 11, one.value, np.sqrt(one.variance))[0], one.value)
+    )
+    assert one.minus(one).variance == 0
+    with pytest.raises(ValueError, match="needs 2 groups left out in turn, got 0"):
+        _ = Jackknife(1.0, np.zeros(0)).variance

@@ -7,7 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from cspine_bench.metrics import kernel
-from cspine_bench.metrics.kernel import cmmd_distance, cmmd_interval, kernel_distance, kernel_interval
+from cspine_bench.metrics.kernel import (
+    cmmd_distance,
+    cmmd_interval,
+    jackknife_kernels,
+    kernel_distance,
+    kernel_interval,
+)
 
 
 @pytest.fixture
@@ -126,3 +132,19 @@ def test_cmmd_refuses_what_has_no_direction() -> None:
         cmmd_distance(real=np.eye(3), synthetic=np.zeros((4, 3)))
     with pytest.raises(ValueError, match="sigma must be above 0"):
         cmmd_distance(real=np.eye(3), synthetic=np.eye(3), sigma=0)
+
+
+@pytest.mark.parametrize("rows", [1024, 4])
+def test_leaving_out_a_group_is_measuring_without_it(
+    rows: int, pair: tuple[NDArray[np.float64], NDArray[np.float64]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "_BLOCK_ROWS", rows)
+    x, y = pair
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 0, 1]), np.array([2, 1, 0, 0, 1, 2, 2])
+    found = jackknife_kernels(real=x, synthetic=y, labels=labels)
+    for one, measure in zip(found, (kernel_distance, cmmd_distance), strict=True):
+        assert one.value == pytest.approx(measure(real=x, synthetic=y))
+        without = [measure(real=x[labels[0] != group], synthetic=y[labels[1] != group]) for group in range(3)]
+        assert one.left_out == pytest.approx(without)
+    with pytest.raises(ValueError, match="groups leave 1 rows, at least 2"):
+        jackknife_kernels(real=x[:2], synthetic=y[:2], labels=(np.arange(2), np.arange(2)))

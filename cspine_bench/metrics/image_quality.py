@@ -157,20 +157,18 @@ def measure_periodic_peak(gray: Gray) -> float:
     if min(height, width) < 24:
         return float("nan")
     power = np.log10(_transform(gray[:height, :width]) + LEAST_POWER**2)
-    peaks = []
-    for row in range(4):
-        for column in range(3):
-            if (row, column) == (0, 0):
-                continue
-            middle = power[row * height // 4, column * width // 4]
-            rows = (row * height // 4 + np.arange(-4, 5)) % height
-            # The spectrum of a real image is symmetric: past its last column it runs back, point-mirrored.
-            columns = column * width // 4 + np.arange(-4, 5)
-            around = np.array([[_look_up(power, r, c, width) for c in columns] for r in rows])
-            # The window spreads a peak over its nearest neighbours.
-            around[2:7, 2:7] = np.nan
-            peaks.append(middle - np.nanmedian(around))
-    return float(10 * max(peaks))
+    row, column = np.array([(row, column) for row in range(4) for column in range(3)][1:]).T
+    nearby = np.arange(-4, 5)
+    rows = (row * height // 4)[:, None, None] + nearby[:, None]
+    columns = (column * width // 4)[:, None, None] + nearby
+    # The spectrum of a real image is symmetric: past its ends it runs back, mirrored about the origin.
+    mirrored = (columns < 0) | (columns > width // 2)
+    rows, columns = np.where(mirrored, -rows, rows) % height, np.where(mirrored, -columns, columns) % width
+    around = power[rows, columns]
+    middle = around[:, 4, 4].copy()
+    # The window spreads a peak over its nearest neighbours.
+    around[:, 2:7, 2:7] = np.nan
+    return float(10 * (middle - np.nanmedian(around, axis=(1, 2))).max())
 
 
 def measure_image(gray: NDArray[np.float32], *, edges: Floats) -> tuple[dict[str, float], Floats]:
@@ -261,10 +259,3 @@ def _average_rings(density: Floats, radius: Floats, edges: Floats) -> Floats:
     totals = np.bincount(ring, density.ravel(), minlength=len(edges) + 1)[1:-1]
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(counts > 0, totals / np.maximum(counts, 1), np.nan))
-
-
-def _look_up(power: Floats, row: int, column: int, width: int) -> float:
-    if column < 0 or column > width // 2:
-        row, column = -row % power.shape[0], (-column) % width
-        column = column if column <= width // 2 else width - column
-    return float(power[row, column])

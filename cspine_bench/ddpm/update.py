@@ -199,14 +199,26 @@ def draw_conditions(
         landmarks_xy: float (B, 23, 2), theirs, px; an image without any has no map.
         withheld: bool (B,), of which nothing is told.
     """
-    recipe, condition, class_ids = training.recipe, None, None
+    return encode_conditions(training.recipe, training.device, films, rows, landmarks_xy, withheld)
+
+
+def encode_conditions(
+    recipe: DdpmRecipe,
+    device: torch.device,
+    films: Films,
+    rows: NDArray[np.int64],
+    landmarks_xy: torch.Tensor,
+    withheld: torch.Tensor,
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """As `draw_conditions`, for a network of this recipe on this device."""
+    condition, class_ids = None, None
     if recipe.condition == "skeleton":
         unknown = withheld | landmarks_xy.isnan().all(dim=(1, 2))
-        condition = encode_skeleton(draw_skeleton(move(landmarks_xy, training.device), recipe.size))
-        condition = condition.masked_fill(move(unknown, training.device)[:, None, None, None], DROPPED_CONDITION)
+        condition = encode_skeleton(draw_skeleton(move(landmarks_xy, device), recipe.size))
+        condition = condition.masked_fill(move(unknown, device)[:, None, None, None], DROPPED_CONDITION)
     if recipe.classes:
         told = films.take_class_ids(rows, recipe.classes).masked_fill(withheld, NOT_TOLD)
-        class_ids = move(told, training.device)
+        class_ids = move(told, device)
     return condition, class_ids
 
 

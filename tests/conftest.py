@@ -15,6 +15,7 @@ import pytest
 _CACHE = tempfile.TemporaryDirectory(prefix="cspine-bench-tests-")
 atexit.register(_CACHE.cleanup)  # left to itself it warns, which may be an error by then
 os.environ["HF_HOME"] = _CACHE.name
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.evaluate.inputs import OnProgress
+from cspine_bench.evaluate.task import open_encoder
 from cspine_bench.features.encoder import Encoder
-from cspine_bench.features.registry import DEFAULT_ENCODER, load_encoder
+from cspine_bench.features.registry import DEFAULT_ENCODER
 from cspine_bench.features.store import FeatureStore
 from cspine_bench.metrics.frechet import frechet_distance
 from cspine_bench.metrics.kernel import kernel_distance
@@ -56,9 +57,9 @@ def examine(*, encoder: str | None = None, device: str = "cpu", on_progress: OnP
     Raises:
         CheckpointError: the encoder's weights are missing or damaged.
         MissingExtraError: a package that it needs is not installed.
-        ValueError: there is no such encoder.
+        RecipeError: there is no such encoder.
     """
-    network = load_encoder(encoder or DEFAULT_ENCODER, device=device)
+    network = open_encoder(encoder or DEFAULT_ENCODER, device=device)
     tests: list[Callable[[], Check]] = [
         _check_gaussians,
         _check_small_sets,

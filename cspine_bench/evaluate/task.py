@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cspine_bench.errors import RecipeError
 from cspine_bench.evaluate.inputs import OnProgress
 from cspine_bench.evaluate.outputs import Evidence, Outputs, Question
 from cspine_bench.evaluate.work import Work
 from cspine_bench.features.encoder import Encoder
+from cspine_bench.features.registry import load_encoder
 from cspine_bench.results import EncoderUsed, Result
 
 ShowStage = Callable[[str], AbstractContextManager[OnProgress | None]]
@@ -51,6 +53,20 @@ class Task(Protocol):
     def answer(self, work: Work, show: ShowStage) -> Evidence:
         """Measure."""
         ...
+
+
+def open_encoder(name: str, *, device: str) -> Encoder:
+    """An encoder by the name that a recipe or a command gives.
+
+    Raises:
+        RecipeError: there is none of this name.
+        MissingExtraError: a package that it needs is not installed.
+        CheckpointError: its weights are missing, or not what they should be.
+    """
+    try:
+        return load_encoder(name, device=device)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 def describe_encoder(encoder: Encoder, *, bit_depth: int) -> EncoderUsed:

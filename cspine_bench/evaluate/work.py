@@ -39,7 +39,7 @@ class Work:
         digest = sha256_json({"key": self._key, "name": name, "more": more})
         path = self.folder / f"{name}-{digest[:24]}.npz"
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 return {key: kept[key] for key in kept.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             pass  # Not there, or torn: made anew.

@@ -4,22 +4,26 @@ The distances are worked out in blocks of single precision, and every one that i
 worked out again in double precision. So the figures are those of full matrices, and the memory is that of a block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.metrics.frechet import check_shapes
-from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, Estimate, jackknife_intervals
+from cspine_bench.metrics.frechet import Labels, check_shapes
+from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, Estimate, Jackknife, jackknife_intervals
 
 NEIGHBOURS: Final = 5
 FIGURES: Final = ("precision", "recall", "density", "coverage", "authenticity")
 _BLOCK_CELLS: Final = 2**22
+_CANDIDATE_CELLS: Final = 2**21
 _PAIRS_AT_ONCE: Final = 2**12
 # Candidates beyond the k nearest, so that rounding in single precision does not hide one of them.
 _SPARE: Final = 8
+# Neighbours beyond the k nearest that are known, so that a ball without a group rarely needs another look.
+_BEYOND: Final = 8
+JACKKNIFED: Final = ("precision", "recall", "density", "coverage")
 
 Floats = NDArray[np.float64]
 
@@ -107,26 +111,21 @@ def measure_manifold(
         raise ValueError(f"num_neighbours must be one or more numbers of at least 1, got {list(num_neighbours)}")
     most = max(num_neighbours)
     check_shapes(real=real, synthetic=synthetic, least_rows=most + 1)
-    centre = real.mean(axis=0, dtype=np.float64)
-    scale = max(float(np.abs(rows - centre).max()) for rows in (*_split(real), *_split(synthetic))) or 1.0
-    x, y = _prepare(real, centre, scale), _prepare(synthetic, centre, scale)
-    radii_x, radii_y = _measure_nearest_others(x, most, scale), _measure_nearest_others(y, most, scale)
+    x, y, scale = _prepare_both(real, synthetic)
+    radii_x, radii_y = _find_nearest_others(x, most, scale)[0], _find_nearest_others(y, most, scale)[0]
     balls = np.zeros((most, len(synthetic)), np.int64)
     recalled, covered = np.zeros((most, len(real)), bool), np.zeros((most, len(real)), bool)
     nearest = np.empty(len(synthetic), np.int64)
-    step = max(1, _BLOCK_CELLS // len(real))
     wanted = sorted({k - 1 for k in num_neighbours})
-    for start in range(0, len(synthetic), step):
-        rows = slice(start, start + step)
-        squared = _square_distances(y, x, rows)
-        nearest[rows] = _find_nearest(squared, y, x, start)
-        row, column, inside = _find_inside(squared, y, x, start, radii_x[:, wanted], 1, scale)
-        for at, k in enumerate(wanted):
-            balls[k, rows] = np.bincount(row[inside[at]], minlength=len(squared))
-            covered[k, column[inside[at]]] = True
-        _, column, inside = _find_inside(squared, y, x, start, radii_y[rows][:, wanted], 0, scale)
-        for at, k in enumerate(wanted):
-            recalled[k, column[inside[at]]] = True
+    for rows, squared in _iter_distances(y, x):
+        nearest[rows] = _find_nearest(squared, y, x, rows.start)
+        for row, column, inside in _iter_inside(squared, y, x, rows.start, radii_x[:, wanted], 1, scale):
+            for at, k in enumerate(wanted):
+                balls[k, rows] += np.bincount(row[inside[at]], minlength=len(squared))
+                covered[k, column[inside[at]]] = True
+        for _, column, inside in _iter_inside(squared, y, x, rows.start, radii_y[rows][:, wanted], 0, scale):
+            for at, k in enumerate(wanted):
+                recalled[k, column[inside[at]]] = True
     distance = _measure_pairs(synthetic, real, np.arange(len(synthetic)), nearest)
     authentic = distance > radii_x[nearest, 0]
     return [
@@ -179,8 +178,115 @@ def manifold_intervals(
     }
 
 
+def jackknife_manifold(
+    *, real: NDArray[Any], synthetic: NDArray[Any], labels: Labels | None, num_neighbours: int = NEIGHBOURS
+) -> dict[str, Jackknife]:
+    """Precision, recall, density and coverage of all rows, and without each group of rows of both sets in turn.
+
+    The distances are worked out once: a ball without a group reaches to the next vector that is not of that group.
+
+    Args:
+        real: float (n, d); what is left without a group must be more than `num_neighbours`.
+        synthetic: float (m, d), likewise.
+        labels: int64 (n,) and (m,), group of each row, 0, 1, ..., as many on both sides; None: leave out none.
+        num_neighbours: k.
+
+    Returns:
+        For each of `JACKKNIFED` its figure.
+
+    Raises:
+        ValueError: as `measure_manifold`, or groups that leave too few rows.
+
+    Source: see `measure_manifold`.
+    """
+    check_shapes(real=real, synthetic=synthetic, least_rows=num_neighbours + 1)
+    x, y, scale = _prepare_both(real, synthetic)
+    num_groups = 0 if labels is None else int(max(label.max() for label in labels)) + 1
+    # A row of no group is never left out.
+    of_x, of_y = labels or (np.full(len(real), -1), np.full(len(synthetic), -1))
+    radii_x = _measure_radii_without(x, of_x, num_groups, num_neighbours, scale)
+    radii_y = _measure_radii_without(y, of_y, num_groups, num_neighbours, scale)
+    balls, recalled, covered = (
+        np.zeros((1 + num_groups, count), np.int64) for count in (len(synthetic), len(real), len(real))
+    )
+    for rows, squared in _iter_distances(y, x):
+        for row, column, inside in _iter_inside(squared, y, x, rows.start, radii_x, 1, scale):
+            kept = _find_kept(of_y[rows][row], of_x[column], num_groups)
+            for number, both in enumerate(inside[:-1] & kept):
+                balls[number, rows] += np.bincount(row[both], minlength=len(squared))
+                covered[number, column[both]] = 1
+        for row, column, inside in _iter_inside(squared, y, x, rows.start, radii_y[rows], 0, scale):
+            kept = _find_kept(of_y[rows][row], of_x[column], num_groups)
+            for number, both in enumerate(inside[:-1] & kept):
+                recalled[number, column[both]] = 1
+    left_x, left_y = (
+        len(of) - np.array([0, *(np.count_nonzero(of == group) for group in range(num_groups))]) for of in (of_x, of_y)
+    )
+    found = (
+        (balls > 0).sum(axis=1) / left_y,
+        recalled.sum(axis=1) / left_x,
+        balls.sum(axis=1) / left_y / num_neighbours,
+        covered.sum(axis=1) / left_x,
+    )
+    return {name: Jackknife(float(values[0]), values[1:]) for name, values in zip(JACKKNIFED, found, strict=True)}
+
+
+def _find_kept(first: NDArray[np.int64], second: NDArray[np.int64], num_groups: int) -> NDArray[np.bool_]:
+    """bool (1 + groups, pairs): whether neither of a pair is in the group that is left out, first in none."""
+    groups = np.array([-2, *range(num_groups)])[:, None]
+    kept: NDArray[np.bool_] = (first != groups) & (second != groups)
+    return kept
+
+
+def _measure_radii_without(
+    x: _Rows, label: NDArray[np.int64], num_groups: int, num_neighbours: int, scale: float
+) -> Floats:
+    """Distance of each vector to its k-th nearest other, float64 (n, groups + 2).
+
+    Of all, without each group in turn, and the largest of these. Where a vector is of the group itself, that of all.
+    """
+    count = len(label)
+    left = count - int(np.bincount(label[label >= 0], minlength=1).max())
+    if left <= num_neighbours:
+        raise ValueError(
+            f"{count} rows leave {left} without their largest group, more than {num_neighbours} are needed"
+        )
+    wanted = min(count - 1, num_neighbours + (_BEYOND if num_groups else 0))
+    distance, index = _find_nearest_others(x, wanted, scale)
+    radii = np.empty((count, num_groups + 2))
+    radii[:, 0] = distance[:, num_neighbours - 1]
+    for group in range(num_groups):
+        kept = label[index] != group
+        place = (kept.cumsum(axis=1) < num_neighbours).sum(axis=1)
+        radii[:, group + 1] = distance[np.arange(count), np.minimum(place, wanted - 1)]
+        lacking = np.flatnonzero((place == wanted) & (label != group))
+        others = np.flatnonzero(label != group)
+        for row in lacking:  # Many of its nearest are of one group, as of a patient with many images.
+            all_others = others[others != row]
+            far = _measure_pairs(x.exact, x.exact, np.full(len(all_others), row), all_others)
+            radii[row, group + 1] = np.partition(far, num_neighbours - 1)[num_neighbours - 1]
+        radii[label == group, group + 1] = radii[label == group, 0]
+    radii[:, -1] = radii[:, :-1].max(axis=1)
+    return radii
+
+
 def _split(rows: NDArray[Any]) -> list[NDArray[Any]]:
     return [rows[start : start + _PAIRS_AT_ONCE] for start in range(0, len(rows), _PAIRS_AT_ONCE)]
+
+
+def _prepare_both(real: NDArray[Any], synthetic: NDArray[Any]) -> tuple[_Rows, _Rows, float]:
+    """Both sets about the centre of the real one, and the scale that they were divided by."""
+    centre = real.mean(axis=0, dtype=np.float64)
+    scale = max(float(np.abs(rows - centre).max()) for rows in (*_split(real), *_split(synthetic))) or 1.0
+    return _prepare(real, centre, scale), _prepare(synthetic, centre, scale), scale
+
+
+def _iter_distances(x: _Rows, y: _Rows) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Squared distances of a block of x to all of y."""
+    step = max(1, _BLOCK_CELLS // len(y.coarse))
+    for start in range(0, len(x.coarse), step):
+        rows = slice(start, min(len(x.coarse), start + step))
+        yield rows, _square_distances(x, y, rows)
 
 
 def _prepare(rows: NDArray[Any], centre: Floats, scale: float) -> _Rows:
@@ -201,30 +307,32 @@ def _tolerance(dimension: int) -> float:
     return float(4 * np.finfo(np.float32).eps * np.sqrt(dimension))
 
 
-def _measure_nearest_others(x: _Rows, count: int, scale: float) -> Floats:
-    """Exact distances of each vector to the nearest others of its set, float64 (n, count), rising."""
+def _find_nearest_others(x: _Rows, count: int, scale: float) -> tuple[Floats, NDArray[np.int64]]:
+    """Exact distances of each vector to the nearest others of its set, float64 (n, count), rising; and which they are.
+
+    Of equal distances any may come first.
+    """
     total, dimension = x.coarse.shape
     kept = min(total - 1, count + _SPARE)
     slack = _tolerance(dimension) * (x.squares.astype(np.float64) + float(x.squares.max()))
-    found = np.empty((total, count))
-    step = max(1, _BLOCK_CELLS // total)
-    for start in range(0, total, step):
-        squared = _square_distances(x, x, slice(start, start + step))
-        own = np.arange(start, start + len(squared))
-        squared[own - start, own] = np.inf
+    found, index = np.empty((total, count)), np.empty((total, count), np.int64)
+    for rows, squared in _iter_distances(x, x):
+        own = np.arange(rows.start, rows.stop)
+        squared[own - rows.start, own] = np.inf
         picked = np.argpartition(squared, kept - 1, axis=1)[:, :kept]
         passed_over = np.take_along_axis(squared, picked, axis=1).max(axis=1)
         exact = _measure_pairs(x.exact, x.exact, np.repeat(own, kept), picked.ravel()).reshape(-1, kept)
-        exact.sort(axis=1)
-        found[own] = exact[:, :count]
-        last = exact[:, count - 1]
+        order = np.argsort(exact, axis=1, kind="stable")[:, :count]
+        found[own], index[own] = np.take_along_axis(exact, order, axis=1), np.take_along_axis(picked, order, axis=1)
+        last = found[own, count - 1]
         # What was passed over is no nearer than the k-th, but for rounding; where that decides, look at all.
         unsure = (last > 0) & ((last / scale) ** 2 > passed_over - slack[own]) & (kept < total - 1)
         for row in own[unsure]:
             others = _measure_pairs(x.exact, x.exact, np.full(total, row), np.arange(total))
             others[row] = np.inf
-            found[row] = np.sort(np.partition(others, count - 1)[:count])
-    return found
+            index[row] = np.argsort(others, kind="stable")[:count]
+            found[row] = others[index[row]]
+    return found, index
 
 
 def _find_nearest(squared: NDArray[np.float32], y: _Rows, x: _Rows, start: int) -> NDArray[np.int64]:
@@ -241,12 +349,21 @@ def _find_nearest(squared: NDArray[np.float32], y: _Rows, x: _Rows, start: int) 
     return first
 
 
-def _find_inside(
+def _iter_inside(
     squared: NDArray[np.float32], y: _Rows, x: _Rows, start: int, radii: Floats, axis: int, scale: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]:
     """Pairs of a block that are nearer than a radius: of their rows (axis 0) or of their columns (axis 1).
 
-    Returns:
+    Args:
+        squared: distances of a block of y, which starts at `start`, to all of x.
+        y: all rows of that set.
+        x: likewise.
+        start: see above.
+        radii: of each vector one or several, the last of them the largest.
+        axis: see above.
+        scale: of the block's distances.
+
+    Yields:
         Row in the block and column of each candidate, and bool (radii of a vector, candidates).
     """
     slack = _tolerance(x.coarse.shape[1])
@@ -254,14 +371,18 @@ def _find_inside(
     lengths = (y.squares[start : start + len(squared)], x.squares)
     slacks = slack * (lengths[axis].astype(np.float64) + float(lengths[1 - axis].max()))
     highest = np.nextafter((limits[:, -1] + slacks).astype(np.float32), np.float32(np.inf))
-    row, column = np.divmod(np.flatnonzero(squared <= (highest if axis else highest[:, None])), squared.shape[1])
-    of = column if axis else row
-    near = squared[row, column].astype(np.float64)
-    inside = near < limits[of].T
-    close = np.flatnonzero((np.abs(near - limits[of].T) <= slacks[of]).any(axis=0))
-    exact = _measure_pairs(y.exact, x.exact, row[close] + start, column[close])
-    inside[:, close] = exact < radii[of[close]].T
-    return row, column, inside
+    candidates = np.flatnonzero(squared <= (highest if axis else highest[:, None]))
+    # Where a set has collapsed all pairs are candidates, each with all of its radii.
+    step = _CANDIDATE_CELLS // radii.shape[1]
+    for first in range(0, len(candidates), step):
+        row, column = np.divmod(candidates[first : first + step], squared.shape[1])
+        of = column if axis else row
+        near = squared[row, column].astype(np.float64)
+        inside = near < limits[of].T
+        close = np.flatnonzero((np.abs(near - limits[of].T) <= slacks[of]).any(axis=0))
+        exact = _measure_pairs(y.exact, x.exact, row[close] + start, column[close])
+        inside[:, close] = exact < radii[of[close]].T
+        yield row, column, inside
 
 
 def _measure_pairs(x: NDArray[Any], y: NDArray[Any], first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:

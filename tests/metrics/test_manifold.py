@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from cspine_bench.metrics import manifold
-from cspine_bench.metrics.manifold import FIGURES, Manifold, manifold_intervals, measure_manifold
+from cspine_bench.metrics.manifold import FIGURES, Manifold, jackknife_manifold, manifold_intervals, measure_manifold
 
 Floats = NDArray[np.floating]
 
@@ -119,6 +119,30 @@ def test_a_copy_is_not_authentic() -> None:
     assert found.nearest_real[:10].tolist() == list(range(10))
 
 
+@pytest.mark.parametrize("cells", [2**21, 40])
+@pytest.mark.parametrize("together", [1, 9])
+def test_leaving_out_a_group_is_measuring_without_it(
+    together: int, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine at a time, as of one patient: most neighbours of a vector leave with its group."""
+    monkeypatch.setattr(manifold, "_CANDIDATE_CELLS", cells)
+    draw = np.random.default_rng(together)
+    real, synthetic = draw_pair()
+    real = real[draw.permutation(90) // together] + draw.normal(0, 0.1, real.shape)
+    synthetic[:5] = real[:5]
+    labels = (np.arange(90) // together) % 4, draw.integers(0, 4, 60)
+    found = jackknife_manifold(real=real, synthetic=synthetic, labels=labels)
+    whole = measure_manifold(real=real, synthetic=synthetic)[0]
+    without = [
+        measure_manifold(real=real[labels[0] != group], synthetic=synthetic[labels[1] != group])[0]
+        for group in range(4)
+    ]
+    for name, figure in found.items():
+        assert figure.value == pytest.approx(getattr(whole, name), abs=1e-12)
+        assert figure.left_out == pytest.approx([getattr(one, name) for one in without], abs=1e-12)
+    assert jackknife_manifold(real=real, synthetic=synthetic, labels=None)["recall"].left_out.shape == (0,)
+
+
 def test_intervals_hold_the_figures_and_know_their_range() -> None:
     real, synthetic = draw_pair(200, 160)
     found = manifold_intervals(real=real, synthetic=synthetic, generator=np.random.default_rng(5), num_groups=8)
@@ -137,3 +161,6 @@ def test_what_cannot_be_measured_is_refused() -> None:
         measure_manifold(real=real, synthetic=synthetic, num_neighbours=(0,))
     with pytest.raises(ValueError, match="real features hold NaN"):
         measure_manifold(real=np.where(real > 2, np.nan, real), synthetic=synthetic)
+    labels = np.arange(90) > 4, np.arange(60) % 2
+    with pytest.raises(ValueError, match="90 rows leave 5 without their largest group, more than 5 are needed"):
+        jackknife_manifold(real=real, synthetic=synthetic, labels=(labels[0].astype(np.int64), labels[1]))

@@ -28,7 +28,7 @@ class NotUnderstood(Exception):
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """One operation: names of what goes in, and of what comes out; `module` indexes the convolutions, -1: none."""
 
     kind: str
@@ -77,7 +77,7 @@ class FusedConvolution(nn.Module):
 class GraphNetwork(nn.Module):
     """The steps of a graph, one after another; what is not needed any more is let go."""
 
-    def __init__(self, steps: Sequence[_Step], convolutions: Sequence[FusedConvolution], first: str, last: str) -> None:
+    def __init__(self, steps: Sequence[Step], convolutions: Sequence[FusedConvolution], first: str, last: str) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(convolutions)
         self.steps, self.first, self.last = tuple(steps), first, last
@@ -143,7 +143,7 @@ class _Reader:
         self.graph = graph
         self.constants: dict[str, Any] = {}
         self.lists: dict[str, tuple[str, ...]] = {}
-        self.steps: list[_Step] = []
+        self.steps: list[Step] = []
         self.convolutions: list[FusedConvolution] = []
         self.renamed: dict[str, str] = {}
         self.uses: dict[str, int] = {}
@@ -176,7 +176,7 @@ class _Reader:
                 continue
             elif kind in _POOLS:
                 arguments = tuple(self._constant(name) for name in names[1:])
-                self.steps.append(_Step(kind, (self._name(names[0]),), outputs[0], arguments=arguments))
+                self.steps.append(Step(kind, (self._name(names[0]),), outputs[0], arguments=arguments))
             elif kind in self.readers:
                 self.readers[kind](names, outputs[0])
             else:
@@ -207,12 +207,12 @@ class _Reader:
         self.convolutions.append(
             FusedConvolution(weight.clone(), bias.clone(), (stride, padding, dilation, groups), relu=False)
         )
-        self.steps.append(_Step("aten::conv2d", (self._name(names[0]),), output, len(self.convolutions) - 1))
+        self.steps.append(Step("aten::conv2d", (self._name(names[0]),), output, len(self.convolutions) - 1))
 
     def _read_relu(self, names: tuple[str, ...], output: str) -> None:
         convolution = self._find_convolution(names[0])
         if convolution is None:
-            self.steps.append(_Step("aten::relu", (self._name(names[0]),), output))
+            self.steps.append(Step("aten::relu", (self._name(names[0]),), output))
             return
         convolution.relu = True
         self.renamed[output] = self._name(names[0])
@@ -244,9 +244,9 @@ class _Reader:
     def _read_cat(self, names: tuple[str, ...], output: str) -> None:
         if self._constant(names[1]) != 1 or names[0] not in self.lists:
             raise NotUnderstood("a concatenation of other than channels")
-        self.steps.append(_Step("aten::cat", tuple(self._name(name) for name in self.lists[names[0]]), output))
+        self.steps.append(Step("aten::cat", tuple(self._name(name) for name in self.lists[names[0]]), output))
 
     def _read_mean(self, names: tuple[str, ...], output: str) -> None:
         if self._constant(names[1]) not in (1, [1, 1], [2, 3], [-2, -1], [-1, -2], [3, 2]):
             raise NotUnderstood("a mean of other than the whole image")
-        self.steps.append(_Step("mean", (self._name(names[0]),), output))
+        self.steps.append(Step("mean", (self._name(names[0]),), output))

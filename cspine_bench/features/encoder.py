@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from cspine_bench.errors import DataError
 from cspine_bench.provenance import sha256_json
 
 RESIZE_RULE = "bicubic with antialiasing in floats, cut to 0..255, one channel"
+_BILINEAR_RULE = "bilinear with antialiasing in floats, one channel"
 """As clean-fid does it (Parmar et al. 2022, 2104.11222), whose images of 8 bits are not rounded after it either."""
 
 DEPTH_RULE = "16 bits are divided by 257, so that the full scale of either depth is 0..255; nothing is cut or stretched"
@@ -35,12 +36,17 @@ def _resize_by_torch(images: NDArray[Any], side: int, device: torch.device) -> t
     return resize_gray(images, side, device=device)
 
 
+def _resize_bilinearly(images: NDArray[Any], side: int, device: torch.device) -> torch.Tensor:
+    return resize_gray(images, side, device=device, mode="bilinear")
+
+
 def _keep_size(images: NDArray[Any], side: int, device: torch.device) -> torch.Tensor:
     brightest = float(np.iinfo(images.dtype).max)
     return torch.from_numpy(images.astype(np.float32)).to(device)[:, None] * (255 / brightest)
 
 
 BICUBIC = Resize(RESIZE_RULE, _resize_by_torch)
+BILINEAR = Resize(_BILINEAR_RULE, _resize_bilinearly)
 NATIVE = Resize("none: the network takes every size", _keep_size)
 
 
@@ -60,6 +66,7 @@ class Encoder:
         channels: the gray channel is repeated so often after the resize.
         resize: how images get their size.
         revision: raised when the code changes what comes out.
+        details: what else a distance depends on, by name.
     """
 
     name: str
@@ -73,6 +80,7 @@ class Encoder:
     channels: int = 1
     resize: Resize = BICUBIC
     revision: int = 1
+    details: tuple[tuple[str, str], ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """What a figure from these features states beside itself, as JSON."""
@@ -86,11 +94,15 @@ class Encoder:
             "channels": self.channels,
             "dimension": self.dimension,
             "revision": self.revision,
+            **dict(self.details),
         }
 
     @property
     def sha256(self) -> str:
-        """Hash of the description: equal for two encoders that give the same features."""
+        """Hash of the description: equal for two encoders that give the same features.
+
+        Device, runtime and batch size are no part of it: they move a feature by rounding, about a millionth.
+        """
         return sha256_json(self.describe())
 
     @torch.inference_mode()
@@ -138,13 +150,20 @@ def _spell(value: float | tuple[float, ...]) -> str:
     return f"{value:g}"
 
 
-def resize_gray(images: NDArray[Any], side: int, *, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Gray images at an encoder's size, by `RESIZE_RULE`.
+def resize_gray(
+    images: NDArray[Any],
+    side: int,
+    *,
+    device: torch.device | str = "cpu",
+    mode: Literal["bicubic", "bilinear"] = "bicubic",
+) -> torch.Tensor:
+    """Gray images at an encoder's size, by `RESIZE_RULE`, or bilinearly.
 
     Args:
         images: uint8 or uint16 (N, height, width).
         side: of the square result, px; another aspect ratio is stretched.
         device: where the result shall be.
+        mode: of the interpolation; both have antialiasing.
 
     Returns:
         float32 (N, 1, side, side), 0..255.
@@ -153,7 +172,7 @@ def resize_gray(images: NDArray[Any], side: int, *, device: torch.device | str =
     gray = torch.from_numpy(images.astype(np.float32)).to(device)[:, None] * (255 / brightest)
     if gray.shape[-2:] == (side, side):
         return gray
-    return functional.interpolate(gray, (side, side), mode="bicubic", antialias=True).clamp_(0, 255)
+    return functional.interpolate(gray, (side, side), mode=mode, antialias=True).clamp_(0, 255)
 
 
 def check_images(images: NDArray[Any], *, allow_blank: bool) -> None:

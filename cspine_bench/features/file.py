@@ -65,7 +65,7 @@ def load_file(kind: str, path: Path, *, device: str = "cpu", options: Mapping[st
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; give the path of a {kind} file that exists")
     chosen = _read_options(path, options)
-    network = (TorchScriptNetwork(str(path)) if kind == TORCHSCRIPT else OnnxNetwork(str(path))).to(device)
+    network = (TorchScriptNetwork(str(path)) if kind == TORCHSCRIPT else OnnxNetwork(str(path), str(path))).to(device)
     return Encoder(
         name=f"{kind}:{path.name}",
         weights_sha256=sha256_file(path),
@@ -137,11 +137,20 @@ class TorchScriptNetwork(nn.Module):
 
 
 class OnnxNetwork(nn.Module):
-    """An ONNX model under ONNX Runtime, one thread, on the CPU; its first output counts."""
+    """An ONNX model under ONNX Runtime, with torch's number of threads, on the CPU; its first output counts.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        model: its path, or its bytes.
+        path: what messages call it.
+
+    Raises:
+        MissingExtraError: the package onnxruntime is not installed.
+        CheckpointError: this is no ONNX model.
+    """
+
+    def __init__(self, model: str | bytes, path: str) -> None:
         super().__init__()
-        self.path = path
+        self.model, self.path = model, path
         try:
             import onnxruntime
             from onnxruntime.capi import onnxruntime_pybind11_state as states
@@ -152,7 +161,7 @@ class OnnxNetwork(nn.Module):
         settings.intra_op_num_threads = torch.get_num_threads()
         settings.log_severity_level = 4
         try:
-            self.session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
         except (
             states.Fail,
             states.InvalidArgument,
@@ -162,8 +171,8 @@ class OnnxNetwork(nn.Module):
         ) as error:
             raise CheckpointError(f"{path}: is no ONNX model ({str(error).splitlines()[0][:200]})") from error
 
-    def __reduce__(self) -> tuple[type["OnnxNetwork"], tuple[str]]:
-        return OnnxNetwork, (self.path,)
+    def __reduce__(self) -> tuple[type["OnnxNetwork"], tuple[str | bytes, str]]:
+        return OnnxNetwork, (self.model, self.path)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         name = self.session.get_inputs()[0].name

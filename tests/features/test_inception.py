@@ -1,6 +1,7 @@
 """The rebuilt Inception gives what clean-fid's pipeline gives on the same archive, with random weights."""
 
 import pickle
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ from cspine_bench.errors import CheckpointError
 from cspine_bench.features import inception
 from cspine_bench.features.archive_graph import GraphNetwork, NotUnderstood, load_archive, rebuild_gray
 from cspine_bench.features.encoder import Encoder
+from cspine_bench.features.file import OnnxNetwork
 from cspine_bench.features.inception import ARCHIVE_NAME, PILLOW_BICUBIC, ThreeChannels, load_inception
+from cspine_bench.features.onnx_graph import spell_onnx
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,7 @@ def archive(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def fid_encoder(archive: Path) -> Encoder:
+    pytest.importorskip("onnxruntime")
     return load_inception(weights=archive)
 
 
@@ -43,18 +47,24 @@ def prepare_as_clean_fid(image: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(resized, axis=2).astype(np.float32).transpose(2, 0, 1).copy())
 
 
-def test_features_are_those_of_clean_fid(fid_encoder: Encoder, archive: Path, images: NDArray[np.uint8]) -> None:
+def test_features_are_those_of_clean_fid(
+    fid_encoder: Encoder, archive: Path, images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
     two = images[:2]
     with torch.inference_mode():
         prepared = torch.stack([prepare_as_clean_fid(image) for image in two])
         expected = load_archive(str(archive)).layers((prepared - 128) / 128).view(2, 2048).numpy()
-    assert isinstance(fid_encoder.network, GraphNetwork), "rebuilt, not used as it is"
-    assert len(fid_encoder.network.convolutions) == 94
-    found = fid_encoder.encode(two)
-    assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
-    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
     assert np.linalg.norm(expected[0] - expected[1]) > 0.01 * np.linalg.norm(expected[0]), "the images do matter"
-    assert np.array_equal(fid_encoder.encode(two.astype(np.uint16) * 257), found)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    by_torch = load_inception(weights=archive)
+    assert isinstance(fid_encoder.network, OnnxNetwork) and isinstance(by_torch.network, GraphNetwork)
+    assert len(by_torch.network.convolutions) == 94 and by_torch.sha256 == fid_encoder.sha256
+    for encoder in (fid_encoder, by_torch):
+        found = encoder.encode(two)
+        assert (np.linalg.norm(found - expected, axis=1) < 1e-6 * np.linalg.norm(expected, axis=1)).all()
+        assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    assert np.array_equal(pickle.loads(pickle.dumps(by_torch)).encode(two), found)
+    assert np.array_equal(by_torch.encode(two.astype(np.uint16) * 257), found)
 
 
 def test_one_channel_is_resized_as_clean_fid_resizes_three(images: NDArray[np.uint8]) -> None:
@@ -69,7 +79,10 @@ def test_it_says_what_it_is_and_goes_to_other_processes(fid_encoder: Encoder, ar
     assert facts["weights_sha256"] == inception.sha256_file(archive)
     assert facts["resize"] == "Pillow's bicubic in floats, cut to 0..255, one channel (clean-fid)"
     assert facts["normalisation"] == "(gray level of 0..255 - 128) / 128"
-    assert pickle.loads(pickle.dumps(fid_encoder)).sha256 == fid_encoder.sha256
+    copy = pickle.loads(pickle.dumps(fid_encoder))
+    assert type(copy.network) is type(fid_encoder.network) and copy.sha256 == fid_encoder.sha256
+    shades = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    assert np.array_equal(copy.encode(shades), fid_encoder.encode(shades))
 
 
 class Odd(torch.nn.Module):
@@ -133,8 +146,37 @@ def test_norms_without_weights_are_folded_too(tmp_path: Path) -> None:
     layers = load_archive(str(path)).layers
     gray = torch.randn(2, 1, 16, 16)
     with torch.inference_mode():
+        expected, rebuilt = layers(gray.expand(-1, 3, -1, -1)), rebuild_gray(layers)
+        assert torch.allclose(rebuilt(gray), expected, rtol=1e-4, atol=1e-5)
+
+
+class Pooled(torch.nn.Module):
+    """Every setting of convolutions and pools that a graph can hold, and a ReLU and a sum of branches in odd places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, (5, 3), stride=(2, 1), padding=(1, 2), dilation=(1, 2), bias=False)
+        self.groups = torch.nn.Conv2d(8, 8, 3, padding=1, groups=4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        first = self.first(images)
+        large = torch.nn.functional.max_pool2d(first, 3, 2, 1, ceil_mode=True)
+        small = torch.nn.functional.avg_pool2d(torch.relu(self.groups(first)), 3, 2, 1, count_include_pad=True)
+        even = torch.nn.functional.avg_pool2d(first, 3, 2, 1, ceil_mode=True, count_include_pad=False)
+        return torch.relu(torch.cat([large, torch.relu(large), small, even], 1)).mean([2, 3])
+
+
+def test_the_model_for_the_runtime_is_that_of_the_graph(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    layers = load_archive(str(save_layers(tmp_path / "pooled.pt", Pooled().eval()))).layers
+    gray = torch.randn(3, 1, 26, 30)
+    network = OnnxNetwork(spell_onnx(rebuild_gray(layers), channels=1, sides=(26, 30)), "pooled.pt")
+    with torch.inference_mode():
         expected = layers(gray.expand(-1, 3, -1, -1))
-        assert torch.allclose(rebuild_gray(layers)(gray), expected, rtol=1e-4, atol=1e-5)
+        assert expected.shape == (3, 32)
+        assert torch.allclose(network(gray), expected, rtol=1e-4, atol=1e-5)
+        assert torch.allclose(network(gray[:1]), expected[:1], rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_not_the_archive_is_refused(tmp_path: Path) -> None:

@@ -132,36 +132,42 @@ def cmmd_interval(
     return Estimate(scale * found.value, scale * found.low, scale * found.high)
 
 
-def jackknife_kernels(*, real: NDArray[Any], synthetic: NDArray[Any], labels: Labels) -> tuple[Jackknife, Jackknife]:
+def jackknife_kernels(
+    *, real: NDArray[Any], synthetic: NDArray[Any], labels: Labels | None, with_cmmd: bool = True
+) -> list[Jackknife]:
     """`kernel_distance` and `cmmd_distance` of all rows, and without each group of rows of both sets in turn.
 
     Both kernels are worked out from one product of each pair, and only their sums over pairs of groups are kept.
 
     Args:
-        real: float (n, d), no row of zeros; what is left without a group must be 2 rows.
+        real: float (n, d); what is left without a group must be 2 rows.
         synthetic: float (m, d), likewise.
-        labels: int64 (n,) and (m,), group of each row, 0, 1, ..., as many on both sides.
+        labels: int64 (n,) and (m,), group of each row, 0, 1, ..., as many on both sides; None: leave out none.
+        with_cmmd: no row may be zeros then.
 
     Returns:
-        Kernel distance and CMMD distance.
+        Kernel distance, and where it is wanted CMMD distance.
 
     Raises:
         ValueError: as `cmmd_distance`, or groups that leave too few rows.
     """
     check_shapes(real=real, synthetic=synthetic, least_rows=2)
-    num_groups = int(max(label.max() for label in labels)) + 1
-    x, y = (_Grouped(rows, np.eye(num_groups)[label]) for rows, label in zip((real, synthetic), labels, strict=True))
-    if min(x.left.min(), y.left.min()) < 2:
-        raise ValueError(f"groups leave {int(min(x.left.min(), y.left.min()))} rows, at least 2 are needed")
-    within_x, within_y, across = _sum_groups(x, x), _sum_groups(y, y), _sum_groups(x, y)
-    kernel, cmmd = (
-        _leave_out(within_x[number]) / (x.left * (x.left - 1))
-        + _leave_out(within_y[number]) / (y.left * (y.left - 1))
-        - 2 * _leave_out(across[number]) / (x.left * y.left)
-        for number in (0, 1)
-    )
-    cmmd *= CMMD_SCALE
-    return Jackknife(float(kernel[0]), kernel[1:]), Jackknife(float(cmmd[0]), cmmd[1:])
+    # Without groups to leave out, all rows are of one, and what is left without it is not asked for.
+    of_x, of_y = labels or (np.zeros(len(real), np.int64), np.zeros(len(synthetic), np.int64))
+    num_groups = int(max(of_x.max(), of_y.max())) + 1
+    x, y = _Grouped(real, np.eye(num_groups)[of_x]), _Grouped(synthetic, np.eye(num_groups)[of_y])
+    sizes = [side.left[: 1 if labels is None else None] for side in (x, y)]
+    if (least := int(min(size.min() for size in sizes))) < 2:
+        raise ValueError(f"groups leave {least} rows, at least 2 are needed")
+    scales = (1.0, CMMD_SCALE) if with_cmmd else (1.0,)
+    within_x, within_y, across = (_sum_groups(*pair, len(scales)) for pair in ((x, x), (y, y), (x, y)))
+    found = []
+    for number, scale in enumerate(scales):
+        sums = [_leave_out(part[number])[: len(sizes[0])] for part in (within_x, within_y, across)]
+        n, m = sizes
+        values = scale * (sums[0] / (n * (n - 1)) + sums[1] / (m * (m - 1)) - 2 * sums[2] / (n * m))
+        found.append(Jackknife(float(values[0]), values[1:]))
+    return found
 
 
 @dataclass(frozen=True)
@@ -183,22 +189,30 @@ def _leave_out(sums: Floats) -> Floats:
     return np.concatenate([[sums.sum()], without])
 
 
-def _sum_groups(x: _Grouped, y: _Grouped) -> tuple[Floats, Floats]:
-    """Cubic and Gaussian kernels summed over pairs of groups; in one set no vector is paired with itself."""
-    sums = np.zeros((2, x.groups.shape[1], y.groups.shape[1]))
+def _sum_groups(x: _Grouped, y: _Grouped, num_kernels: int) -> Floats:
+    """Cubic and Gaussian kernels summed over pairs of groups; in one set no vector is paired with itself.
+
+    Returns:
+        float64 (kernels, groups, groups).
+    """
+    sums = np.zeros((num_kernels, x.groups.shape[1], y.groups.shape[1]))
     within = x is y
     for rows in _iter_blocks(len(x.rows)):
         first = x.rows[rows].astype(np.float64)
         for columns in _iter_blocks(len(y.rows), start=rows.start if within else 0):
             second = y.rows[columns].astype(np.float64)
             product = first @ second.T
-            cosine = product / _measure_lengths(first) / _measure_lengths(second).T
-            for number, tile in enumerate((_cube(product, x.rows.shape[1]), _decay(cosine, CMMD_SIGMA))):
+            tiles = [product]
+            if num_kernels > 1:
+                cosine = product / _measure_lengths(first) / _measure_lengths(second).T
+                tiles = [product, _decay(cosine, CMMD_SIGMA)]
+            tiles[0] = _cube(product, x.rows.shape[1])
+            for number, tile in enumerate(tiles):
                 if within and rows == columns:
                     np.fill_diagonal(tile, 0)
                 part = x.groups[rows].T @ (tile @ y.groups[columns])
                 sums[number] += part if not within or rows == columns else part + part.T
-    return sums[0], sums[1]
+    return sums
 
 
 def _cubic(x: Floats, y: Floats) -> Floats:

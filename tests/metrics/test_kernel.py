@@ -146,5 +146,13 @@ def test_leaving_out_a_group_is_measuring_without_it(
         assert one.value == pytest.approx(measure(real=x, synthetic=y))
         without = [measure(real=x[labels[0] != group], synthetic=y[labels[1] != group]) for group in range(3)]
         assert one.left_out == pytest.approx(without)
+    for labels_or_none, with_cmmd in ((labels, False), (None, True)):
+        other = jackknife_kernels(real=x, synthetic=y, labels=labels_or_none, with_cmmd=with_cmmd)
+        assert [one.value for one in other] == pytest.approx([one.value for one in found[: 1 + with_cmmd]])
+        assert len(other[0].left_out) == (3 if labels_or_none else 0)
+    zeros = np.zeros_like(x)
+    assert jackknife_kernels(real=zeros, synthetic=y, labels=labels, with_cmmd=False)[0].value == pytest.approx(
+        kernel_distance(real=zeros, synthetic=y)
+    )
     with pytest.raises(ValueError, match="groups leave 1 rows, at least 2"):
         jackknife_kernels(real=x[:2], synthetic=y[:2], labels=(np.arange(2), np.arange(2)))

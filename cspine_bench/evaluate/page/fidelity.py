@@ -1,0 +1,234 @@
+"""The page of `evaluate fidelity`, for a reviewer who reads nothing else."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from markupsafe import Markup
+
+from cspine_bench.anatomy.alignment import PARAMETERS
+from cspine_bench.evaluate.page.fidelity_plots import (
+    draw_bars,
+    draw_histogram,
+    draw_ladder,
+    draw_map,
+    draw_spectra,
+    draw_strip,
+)
+from cspine_bench.evaluate.page.images import GRAY_RULE, Picture, show, stretch, to_picture
+from cspine_bench.evaluate.page.records import DetectorView, FidelityPictures, ParameterValues, Pixels
+from cspine_bench.evaluate.page.render import render_page
+from cspine_bench.evaluate.page.svg import draw_rows
+from cspine_bench.evaluate.page.tables import Untaken, build_table, list_missing, summarise_readings
+from cspine_bench.evaluate.page.wording import describe_conditions, read_against_floor, show_figure, title_of
+from cspine_bench.results import Figure, Result
+
+DISTRIBUTION: Final = (
+    "frechet_distance", "frechet_distance_limit", "kernel_distance", "cmmd_distance",
+    "precision", "recall", "density", "coverage",
+)  # fmt: skip
+_PARTS: Final = (
+    ("distribution", "Distance between the distributions", DISTRIBUTION),
+    ("anatomy", "Anatomy", ("anatomy_wasserstein_distance", "implausible_share")),
+    ("quality", "Image quality", ("quality_wasserstein_distance",)),
+    ("detectability", "Detectability", ("detectability_auroc",)),
+)
+_NEVER: Final = (
+    "whether radiologists can tell the images from real ones: that takes a reader study;",
+    "whether a model that is trained on the images does better: that takes a baseline;",
+    "whether training films were copied: that is the page of memorization, and copies score best of all here;",
+    "whether the images are fit for diagnosis: they are not.",
+)
+_CONTENTS: Final = (
+    ("distribution", "Distributions"), ("ladder", "Ladder"), ("subgroups", "Subgroups"), ("anatomy", "Anatomy"),
+    ("quality", "Image quality"), ("detectability", "Detectability"), ("samples", "Samples"),
+    ("measured", "What was measured"), ("not-shown", "What was not"), ("again", "Do it again"),
+)  # fmt: skip
+_SHEET_PX: Final = 192
+
+
+def build_fidelity_page(result: Result, pictures: FidelityPictures, *, real_pixels: bool = True) -> bytes:
+    """One self-contained HTML file: verdict, figures beside their floors, plots, samples, and what is not shown.
+
+    Args:
+        result: of `evaluate fidelity`. Every figure of it is on the page; unknown names stand in a table of their own.
+        pictures: what is shown beside the figures; a missing part becomes a sentence.
+        real_pixels: False leaves out every real radiograph, and every picture made from real ones. That synthetic
+            images are no copies is not checked here.
+
+    Returns:
+        UTF-8; the same result and pictures give the same bytes.
+    """
+    untaken = Untaken(result.figures)
+    main = untaken.take(lambda one: one.name in DISTRIBUTION and not one.subgroup and not one.condition)
+    ladder = untaken.take(lambda one: "degradation" in one.condition and not one.subgroup)
+    subgroups = untaken.take(lambda one: bool(one.subgroup) and not one.condition)
+    values: dict[str, Any] = {
+        "title": "Fidelity: how close the synthetic radiographs are to real ones",
+        "result": result,
+        "pictures": pictures,
+        "real_pixels": real_pixels,
+        "contents": _CONTENTS,
+        "summary": summarise_readings(main),
+        "tone": "alarm" if any(read_against_floor(one).kind in ("beyond", "better") for one in main) else "",
+        "main": main,
+        "strips": [(figure, draw_strip(figure)) for figure in main],
+        "gray_rule": GRAY_RULE,
+        "never": _NEVER,
+    }
+    values |= _show_ladder(ladder, main, pictures, real_pixels)
+    values |= _show_subgroups(subgroups, main)
+    values |= _show_properties(untaken, pictures)
+    values |= _show_detector(untaken, pictures.detector, real_pixels)
+    values["sheets"] = _show_sheets(pictures, real_pixels)
+    values["others"] = untaken.rest
+    expected = [
+        *_PARTS,
+        *([] if ladder else [("ladder", "The ladder of known degradations", ("ladder",))]),
+        *([] if subgroups else [("subgroups", "Subgroups", ("subgroups",))]),
+    ]
+    measured = [figure for figure in result.figures if figure not in subgroups and figure not in ladder]
+    values["missing"] = list_missing(present=measured, expected=expected, given=pictures.not_measured)
+    return render_page("fidelity.html.j2", values)
+
+
+def _show_ladder(
+    figures: Sequence[Figure], main: Sequence[Figure], pictures: FidelityPictures, real_pixels: bool
+) -> dict[str, Any]:
+    of_synthetic = {figure.name: figure for figure in main}
+    panels = []
+    caution = ""
+    for name in dict.fromkeys(figure.name for figure in figures):
+        named = [figure for figure in figures if figure.name == name]
+        synthetic = of_synthetic.get(name)
+        untouched = next((one for one in named if one.condition["degradation"] == "none"), None)
+        values = [end for one in [*named, *([synthetic] if synthetic else [])] for end in _list_ends(one)]
+        kinds = dict.fromkeys(one.condition["degradation"] for one in named if one is not untouched)
+        plots = []
+        for kind in kinds:
+            steps = [(one.condition.get("strength", ""), one) for one in named if one.condition["degradation"] == kind]
+            plots.append(draw_ladder(kind, steps, untouched=untouched, synthetic=synthetic, values=values))
+        panels.append((name, plots))
+        if synthetic is not None and set(synthetic.n_used.values()) != set(named[0].n_used.values()):
+            caution = (
+                "Its figures rest on other numbers of images than those of the synthetic ones, and most depend on n."
+            )
+    shown = [
+        show(picture.image, f"{picture.degradation}, {picture.strength}".strip(", "), side_px=_SHEET_PX)
+        for picture in (pictures.ladder if real_pixels else ())
+    ]
+    return {
+        "ladder": panels,
+        "ladder_table": build_table(figures, lambda one: one.condition),
+        "ladder_pictures": shown,
+        "ladder_caution": caution,
+    }
+
+
+def _list_ends(figure: Figure) -> list[float]:
+    ends = [] if figure.interval is None else [figure.interval.low, figure.interval.high]
+    return [figure.value, *ends]
+
+
+def _show_subgroups(figures: Sequence[Figure], main: Sequence[Figure]) -> dict[str, Any]:
+    of_all = {figure.name: figure for figure in main}
+    plots = []
+    for name in dict.fromkeys(figure.name for figure in figures):
+        rows = [(describe_conditions(one.subgroup), *_list_row(one)) for one in figures if one.name == name]
+        reference = of_all[name].value if name in of_all else None
+        plots.append((name, draw_rows(f"{title_of(name)} by subgroup", rows, reference=reference)))
+    with_interval = sum(figure.interval is not None for figure in figures)
+    caution = (
+        f"{len(figures)} subgroup figures stand here. Their intervals are not corrected for their number: of "
+        f"{with_interval} intervals of 95 %, about {max(1, round(0.05 * with_interval))} would miss by chance alone, so "
+        "one group that stands out is a reason to look, not a finding."
+    )
+    table = build_table(figures, lambda one: one.subgroup) if figures else None
+    return {"subgroups": table, "subgroup_plots": plots, "subgroup_caution": caution}
+
+
+def _list_row(figure: Figure) -> tuple[float, float | None, float | None, str]:
+    interval = figure.interval
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return figure.value, low, high, "synthetic"
+
+
+def _show_properties(untaken: Untaken, pictures: FidelityPictures) -> dict[str, Any]:
+    """Anatomy and image quality."""
+    anatomy = untaken.take(lambda one: one.name in ("anatomy_wasserstein_distance", "implausible_share"))
+    quality = untaken.take(lambda one: one.name == "quality_wasserstein_distance")
+    return {
+        "anatomy": anatomy,
+        "anatomy_plots": _draw_properties(pictures.anatomy, anatomy, "parameter"),
+        "quality": quality,
+        "quality_plots": _draw_properties(pictures.quality, quality, "property"),
+        "spectra": None if pictures.spectra is None else draw_spectra(pictures.spectra),
+    }
+
+
+def _draw_properties(
+    properties: Sequence[ParameterValues], figures: Sequence[Figure], key: str
+) -> list[tuple[str, str, Markup]]:
+    distances = {figure.condition.get(key): figure for figure in figures if "wasserstein" in figure.name}
+    plots = []
+    for values in properties:
+        counts = [int(np.isfinite(side).sum()) for side in (values.real, values.synthetic)]
+        if not all(counts):
+            continue
+        unit = f", {values.unit}" if values.unit else ""
+        text = f"n = {counts[0]:,} real, {counts[1]:,} synthetic."
+        if values.name in distances:
+            shown = show_figure(distances[values.name])
+            text = f"Distance {shown.value}" + (f" ({shown.interval}). " if shown.interval else ". ") + text
+        if values.name in PARAMETERS:
+            text = f"{PARAMETERS[values.name].definition} {text}"
+        plots.append((f"{values.name.replace('_', ' ')}{unit}", text, draw_histogram(values, values.name)))
+    return plots
+
+
+def _show_detector(untaken: Untaken, detector: DetectorView | None, real_pixels: bool) -> dict[str, Any]:
+    figures = untaken.take(lambda one: one.name == "detectability_auroc" and not one.subgroup)
+    rows = []
+    for figure in figures:
+        name = " ".join(value for key, value in figure.condition.items() if value) or "as they are"
+        rows.append((name, *_list_row(figure)))
+    floor = next((one.floor for one in figures if one.floor is not None), None)
+    plot = None
+    if figures:
+        ends = [end for figure in figures for end in _list_ends(figure)]
+        plot = draw_rows(
+            "AUROC of real against synthetic, as they are and after each transmission", rows,
+            limits=(min(0.4, *ends), 1.0), reference=0.5, band=None if floor is None else (floor.low, floor.high),
+            left=140,
+        )  # fmt: skip
+    heat = None
+    behind: Picture | None = None
+    if detector is not None and detector.importance is not None and real_pixels:
+        behind = show(detector.mean_image, "mean of the radiographs", side_px=256)
+        width, height = (behind.width, behind.height) if behind is not None else (256, 256)
+        over = to_picture(stretch(detector.importance), "map of what the classifier looks at")
+        heat = draw_map(behind, over, width=width, height=height)
+    bands = () if detector is None else detector.frequencies
+    return {
+        "detectability": figures,
+        "detectability_plot": plot,
+        "detectability_floor": floor is not None,
+        "detector": detector,
+        "frequencies": draw_bars("Importance of spatial frequencies", bands) if bands else None,
+        "heat": heat,
+        "heat_on_mean": behind is not None,
+    }
+
+
+def _show_sheets(
+    pictures: FidelityPictures, real_pixels: bool
+) -> list[tuple[str, list[tuple[Picture | None, str]], str]]:
+    def draw(images: Sequence[tuple[str, Pixels]], kind: str) -> list[tuple[Picture | None, str]]:
+        return [(show(image, f"{kind} radiograph {name}", side_px=_SHEET_PX), name) for name, image in images]
+
+    hidden = "This page shows no real pixels."
+    missing = "No radiographs of this side were handed to this page."
+    return [
+        ("Real", draw(pictures.real, "real") if real_pixels else [], missing if real_pixels else hidden),
+        ("Synthetic, not for diagnosis", draw(pictures.synthetic, "synthetic"), missing),
+    ]

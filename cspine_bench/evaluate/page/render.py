@@ -1,0 +1,66 @@
+"""Pages from templates: one file that asks for nothing, with a policy that lets it ask for nothing."""
+
+import base64
+import hashlib
+from importlib import resources
+from typing import Any
+
+from markupsafe import Markup
+
+from cspine_bench.evaluate.page.wording import (
+    count_used,
+    describe,
+    describe_conditions,
+    describe_setting,
+    format_number,
+    format_share,
+    list_methods,
+    read_against_floor,
+    show_figure,
+    title_of,
+)
+
+_FOLDER = "templates"
+
+
+def render_page(name: str, values: dict[str, Any]) -> bytes:
+    """A page of HTML.
+
+    Args:
+        name: of its template.
+        values: all that the template names. Text is escaped; only `markupsafe.Markup` goes in as it is.
+
+    Raises:
+        jinja2.UndefinedError: the template names something that `values` does not hold.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(read_template),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Any] = {
+        "number": format_number,
+        "p": lambda value: format_number(value, digits=2),
+        "share": format_share,
+        "conditions": describe_conditions,
+    }
+    environment.filters |= filters
+    functions: dict[str, Any] = {
+        "shown": show_figure, "reading": read_against_floor, "used": count_used, "title_of": title_of,
+        "describe": describe, "methods": list_methods, "setting": describe_setting,
+    }  # fmt: skip
+    environment.globals |= functions
+    style = environment.get_template("style.css.j2").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    text = environment.get_template(name).render(values, style=Markup(style), style_digest=digest)
+    # A name may hold half of a surrogate pair, which no encoding has.
+    return text.encode(errors="replace")
+
+
+def read_template(name: str) -> str:
+    """A template of this folder, in a checkout, a wheel or an archive."""
+    return (resources.files("cspine_bench.evaluate.page") / _FOLDER / name).read_text(encoding="utf-8")

@@ -1,0 +1,147 @@
+"""Figures of a result sorted into the tables of a page, so that none is left out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cspine_bench.evaluate.page.records import NotMeasured
+from cspine_bench.evaluate.page.wording import count_used, describe_conditions, read_against_floor, title_of
+from cspine_bench.results import Figure
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table across.
+
+    Attributes:
+        label: what the figures are of.
+        figures: one for each column; None: there is none.
+        used: images that they rest on.
+        rule: a line below it: another kind follows.
+    """
+
+    label: str
+    figures: tuple[Figure | None, ...]
+    used: str
+    rule: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures by name across and by subgroup or condition down."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+class Untaken:
+    """The figures of a result, taken out by the sections of its page; what stays is shown too."""
+
+    def __init__(self, figures: Sequence[Figure]) -> None:
+        """Hold all figures."""
+        self._figures = list(figures)
+
+    def take(self, wanted: Callable[[Figure], bool]) -> tuple[Figure, ...]:
+        """The figures that are wanted, in their order; nobody gets them again."""
+        found = tuple(figure for figure in self._figures if wanted(figure))
+        self._figures = [figure for figure in self._figures if not wanted(figure)]
+        return found
+
+    @property
+    def rest(self) -> tuple[Figure, ...]:
+        """The figures that nobody has taken."""
+        return tuple(self._figures)
+
+
+def build_table(figures: Sequence[Figure], key: Callable[[Figure], dict[str, str]]) -> Table:
+    """Figures across by name, down by what they are of, both in the order in which they come.
+
+    Args:
+        figures: no two of one name and one key.
+        key: the subgroup or condition of a figure.
+    """
+    names = tuple(dict.fromkeys(figure.name for figure in figures))
+    lines: dict[tuple[tuple[str, str], ...], dict[str, Figure]] = {}
+    for figure in figures:
+        lines.setdefault(tuple(key(figure).items()), {})[figure.name] = figure
+    rows = []
+    keys = list(lines)
+    for number, line in enumerate(keys):
+        found = lines[line]
+        used = "; ".join(dict.fromkeys(count_used(figure) for figure in found.values()))
+        rule = number + 1 < len(keys) and _kind_of(keys[number + 1]) != _kind_of(line)
+        rows.append(Row(describe_key(dict(line)), tuple(found.get(name) for name in names), used, rule))
+    notes = dict.fromkeys(figure.note for figure in figures if figure.note)
+    return Table(tuple(map(title_of, names)), tuple(rows), tuple(notes))
+
+
+def _kind_of(key: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Rows of one kind stand together: of one degradation, of one label."""
+    values = dict(key)
+    return ("degradation", values["degradation"]) if "degradation" in values else tuple(values)
+
+
+def describe_key(values: dict[str, str]) -> str:
+    """A condition or subgroup as the name of a row: "blur, sigma 0.4 % of the side"; "sex: female"."""
+    if "degradation" in values:
+        return ", ".join(values.values())
+    return describe_conditions(values)
+
+
+def summarise_readings(figures: Sequence[Figure]) -> list[str]:
+    """How the figures stand to their floors, in sentences."""
+    by_kind: dict[str, list[str]] = {"beyond": [], "within": [], "better": [], "none": []}
+    for figure in figures:
+        by_kind[read_against_floor(figure).kind].append(title_of(figure.name))
+    compared = sum(len(names) for kind, names in by_kind.items() if kind != "none")
+    if not compared:
+        return ["No figure has a floor, so none can be read as near or far."] if figures else []
+    words = {
+        "beyond": "worse than real images score against other real ones",
+        "within": "inside the range of real against real: no difference seen at this n",
+        "better": "better than real against real, which honest samples seldom are: look for copies",
+    }
+    parts = [
+        f"{_count(by_kind[kind])} {text} ({', '.join(by_kind[kind])})" for kind, text in words.items() if by_kind[kind]
+    ]
+    sentences = [f"Of {compared} figures with a floor, " + "; ".join(parts) + "."]
+    if by_kind["none"]:
+        sentences.append(f"Without a floor to compare with: {', '.join(by_kind['none'])}.")
+    return sentences
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def list_missing(
+    *, present: Sequence[Figure], expected: Sequence[tuple[str, str, Sequence[str]]], given: Sequence[NotMeasured]
+) -> list[NotMeasured]:
+    """What a result lacks, each with its reason.
+
+    Args:
+        present: figures of the result.
+        expected: (part, its title, names of its figures).
+        given: what the caller says, by part, title, name of a figure, or any other words.
+    """
+    reasons = {part.what: part.why for part in given}
+    names = {figure.name for figure in present}
+    missing = []
+    for part, title, wanted in expected:
+        absent = [name for name in wanted if name not in names]
+        why = next((reasons.pop(key) for key in (part, title) if key in reasons), None)
+        if absent == list(wanted) or why is not None:
+            missing.append(NotMeasured(title, why or "the result holds no such figure, and gives no reason"))
+            absent = [] if absent == list(wanted) else absent
+        for name in absent:
+            reason = reasons.pop(name, "the result holds no such figure, and gives no reason")
+            missing.append(NotMeasured(title_of(name), reason))
+    missing += [NotMeasured(title_of(what), why) for what, why in reasons.items()]
+    bare = [figure for figure in present if figure.interval is None]
+    if bare:
+        named = dict.fromkeys(
+            f"{title_of(figure.name)}" + (f" ({figure.note.rstrip('.')})" if figure.note else " (no reason given)")
+            for figure in bare
+        )
+        missing.append(NotMeasured("Figures without an interval", "; ".join(named) + "."))
+    return missing

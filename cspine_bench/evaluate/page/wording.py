@@ -1,0 +1,238 @@
+"""Numbers, names and readings as the pages print them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from cspine_bench.results import Figure
+
+MINUS: Final = "\N{MINUS SIGN}"
+DASH: Final = "\N{EN DASH}"
+
+MEASURES: Final[dict[str, tuple[str, str]]] = {
+    "frechet_distance": ("Fréchet distance", "Distance of two Gaussians fitted to the encoder’s features."),
+    "frechet_distance_limit": (
+        "Fréchet distance, n to infinity",
+        "The same, extrapolated to endless many images, which takes most of its bias away.",
+    ),
+    "kernel_distance": (
+        "Kernel distance",
+        "Squared maximum mean discrepancy with a cubic kernel; unbiased, so it may be negative.",
+    ),
+    "cmmd_distance": ("CMMD", "Squared maximum mean discrepancy with a Gaussian kernel."),
+    "precision": ("Precision", "Share of synthetic images that lie among the real ones."),
+    "recall": ("Recall", "Share of real images that lie among the synthetic ones."),
+    "density": ("Density", "How densely real images surround the synthetic ones; about 1 where they are alike."),
+    "coverage": ("Coverage", "Share of real images that have a synthetic one near."),
+    "anatomy_wasserstein_distance": (
+        "Anatomy, Wasserstein distance",
+        "Mean shift that turns one distribution into the other.",
+    ),
+    "implausible_share": ("Implausible spines", "Share of spines outside the anatomical limits."),
+    "quality_wasserstein_distance": (
+        "Image quality, Wasserstein distance",
+        "Mean shift that turns one distribution into the other.",
+    ),
+    "detectability_auroc": (
+        "Detectability, AUROC",
+        "How well a cross-fitted classifier tells real from synthetic; 0.5 is chance.",
+    ),
+    "copy_rate": (
+        "Copies",
+        "Share of synthetic images that are copies of a training film, allowing for those that the search misses.",
+    ),
+    "num_copies": ("Copies found", "Synthetic images that the search and its second look take for copies."),
+    "detectable_rate": ("Smallest detectable rate", "Share of copies that this search would most likely notice."),
+    "planted_recall": ("Planted copies found", "Share of copies planted on purpose that the search finds."),
+    "nearer_train_share": (
+        "Nearer to training than to held-out films",
+        "Share of synthetic images, with as many films on either side; 0.5 where nothing is copied.",
+    ),
+    "listed_share": ("Listed images", "Share of synthetic images on the list at the false discovery rate."),
+    "membership_auroc": (
+        "Membership, AUROC",
+        "How well an attack tells training films from films held out; 0.5 is chance.",
+    ),
+    "membership_tpr": ("Membership, hits at few false alarms", "Share of training films that the attack recognises."),
+    "duplicate_share": (
+        "Duplicates in the release",
+        "Share of synthetic images that have a near copy among the others.",
+    ),
+    "leaked_share": (
+        "Leaks between training and held-out films",
+        "Share of films held out that have a near copy in training.",
+    ),
+}
+"""Title of each figure by its name, and what it is in one sentence."""
+
+_UNITS: Final = {"deg": "°", "share": " %", "percent": " %", "mm": " mm", "px": " px"}
+
+
+def title_of(name: str) -> str:
+    """A figure's name in words; one that is not known by its own name."""
+    return MEASURES[name][0] if name in MEASURES else name.replace("_", " ")
+
+
+def describe(name: str) -> str:
+    """What a figure is, or ""."""
+    return MEASURES[name][1] if name in MEASURES else ""
+
+
+_SPEAKING: Final = ("parameter", "property", "side", "transform", "transmission", "strength", "attack")
+"""Conditions whose values say what they are of."""
+
+
+def describe_conditions(values: dict[str, str]) -> str:
+    """A subgroup or a condition on one line: "sex: female"; "all" for none."""
+    parts = [
+        value.replace("_", " ") if name in _SPEAKING else f"{name.replace('_', ' ')}: {value}"
+        for name, value in values.items()
+    ]
+    return ", ".join(parts) or "all"
+
+
+def format_number(value: float, *, width: float | None = None, digits: int = 3) -> str:
+    """A number as people read it.
+
+    Args:
+        value: finite.
+        width: of its interval: two digits of it are shown. None: `digits` of the number.
+        digits: that count.
+    """
+    if value == 0 and not width:
+        return "0"
+    digits, scale = (2, width) if width else (digits, abs(value))
+    largest = max(abs(value), width or 0)
+    if largest >= 1e6 or largest < 1e-4:
+        return _format_power(value, digits)
+    decimals = min(6, max(0, digits - 1 - math.floor(math.log10(scale))))
+    return f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def _format_power(value: float, digits: int) -> str:
+    if value == 0:
+        return "0"
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{raised}".replace("-", MINUS)
+
+
+def format_share(share: float) -> str:
+    """A share in percent, with as many digits as a small one needs."""
+    return f"{format_number(100 * share)} %"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure as a table prints it: each part text, "" where there is none."""
+
+    value: str
+    interval: str
+    matched: str
+    floor_value: str
+    floor_range: str
+
+
+def show_figure(figure: Figure) -> Shown:
+    """The figure, its interval, itself at the floor's n, and the floor's range, all to the same number of digits."""
+    factor = 100 if figure.unit == "share" else 1
+    width = None
+    if figure.interval is not None and figure.interval.high > figure.interval.low:
+        width = factor * (figure.interval.high - figure.interval.low)
+    unit = _UNITS.get(figure.unit, f" {figure.unit}" if figure.unit else "")
+
+    def text(value: float | None) -> str:
+        if value is None:
+            return ""
+        whole = figure.name.startswith("num_") and float(value).is_integer()
+        return f"{value:,.0f}" if whole else format_number(factor * value, width=width) + unit
+
+    def span(low: float, high: float) -> str:
+        return f"{text(low)} to {text(high)}"
+
+    return Shown(
+        value=text(figure.value),
+        interval="" if figure.interval is None else span(figure.interval.low, figure.interval.high),
+        matched="" if figure.floor is None else text(figure.floor.matched),
+        floor_value="" if figure.floor is None else text(figure.floor.value),
+        floor_range="" if figure.floor is None else span(figure.floor.low, figure.floor.high),
+    )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a figure says beside its floor.
+
+    Attributes:
+        kind: `beyond` (worse than real against real), `within`, `better` or `none` (no floor).
+        text: the same in words.
+    """
+
+    kind: Literal["beyond", "within", "better", "none"]
+    text: str
+
+
+def read_against_floor(figure: Figure) -> Reading:
+    """Compare a figure, at the floor's n where it is known there, with what real images score against real ones."""
+    floor = figure.floor
+    if floor is None:
+        return Reading("none", "no floor")
+    if figure.direction == "none":
+        return Reading("none", "no better end")
+    value = figure.value if floor.matched is None else floor.matched
+    sign = 1 if figure.direction == "lower" else -1
+    worst, best = (floor.high, floor.low) if sign == 1 else (floor.low, floor.high)
+    if sign * (value - worst) > 0:
+        return Reading("beyond", "worse than real against real")
+    if sign * (value - best) < 0:
+        return Reading("better", "better than real against real")
+    return Reading("within", "no difference seen at this n")
+
+
+def count_used(figure: Figure) -> str:
+    """How many samples a figure rests on: "real 600, synthetic 96 of 120"."""
+    parts = []
+    for role, used in figure.n_used.items():
+        available = figure.n_available.get(role, used)
+        parts.append(f"{role} {used:,}" + (f" of {available:,}" if available != used else ""))
+    return ", ".join(parts) or "not stated"
+
+
+def list_methods(figures: Sequence[Figure]) -> list[str]:
+    """How the intervals of some figures were found, each way once: "Wilson, 95 %"."""
+    ways = [
+        f"{one.method}, {100 * one.level:g} %" for one in (figure.interval for figure in figures) if one is not None
+    ]
+    floors = [
+        f"floor: {one.method}, {100 * one.level:g} %" for one in (figure.floor for figure in figures) if one is not None
+    ]
+    return list(dict.fromkeys(ways + floors))
+
+
+def describe_setting(value: Any) -> str:
+    """A setting of a result on one line."""
+    if value is None:
+        return "off"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(describe_setting(one) for one in value) or "none"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {describe_setting(one)}" for name, one in sorted(value.items())) or "none"
+    return str(value)
+
+
+def describe_move(flip: bool, rotation_deg: float, scale: float, shift: tuple[float, float]) -> str:
+    """A move in words; `shift` in shares of the height and width."""
+    parts = ["mirrored"] if flip else []
+    if abs(rotation_deg) > 0.05:
+        parts.append(f"turned by {format_number(rotation_deg)}°")
+    if abs(scale - 1) > 0.001:
+        parts.append(f"scaled by {scale:.3f}")
+    for along, (towards, back), side in zip(
+        shift, (("down", "up"), ("right", "left")), ("height", "width"), strict=True
+    ):
+        if abs(along) > 1e-4:
+            parts.append(f"shifted {towards if along > 0 else back} by {100 * abs(along):.1f} % of the {side}")
+    return ", ".join(parts) or "as it is"

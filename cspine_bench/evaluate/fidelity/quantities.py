@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cspine_bench.evaluate.figures import JACKKNIFE, build_figure
 from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, jackknife_intervals
-from cspine_bench.metrics.wasserstein import weighted_distances
+from cspine_bench.metrics.wasserstein import permutation_p_values, weighted_distances
 from cspine_bench.results import Figure, Floor
 from cspine_bench.seeding import numpy_generator
 
@@ -72,11 +72,6 @@ class Compared:
     floor: Floor
     used: dict[str, int]
     available: dict[str, int]
-
-    @property
-    def beyond_floor(self) -> bool:
-        """Whether the distance is more than real sets, as small as these, have by chance (one-sided, 2.5 %)."""
-        return self.floor.matched is not None and self.floor.matched > self.floor.high
 
     def build_figures(self, prefix: str, key: str, note: str, *, spread: bool = False) -> tuple[Figure, ...]:
         """Its figures.
@@ -148,6 +143,73 @@ def compare_quantities(
             available={"real": len(values[0]), "synthetic": len(values[1])},
         )
     return compared, reasons
+
+
+def find_differences(
+    real: Mapping[str, Floats],
+    synthetic: Mapping[str, Floats],
+    sides: Sides,
+    *,
+    names: Sequence[str],
+    seed: int,
+    stream: str,
+) -> dict[str, float]:
+    """P-values of the difference in each of some quantities, corrected for their number.
+
+    One image of each patient or anatomy is drawn, so that what is permuted is independent: an exact test, at the cost
+    of what further images of a patient would add.
+
+    Args:
+        real: as in `compare_quantities`, likewise the others.
+        synthetic: likewise.
+        sides: the groups.
+        names: quantities that were compared.
+        seed: of the permutations.
+        stream: of the random draws.
+    """
+    if not names:
+        return {}
+    drawn = [_draw_members(groups, numpy_generator(seed, f"{stream}.members")) for groups in _both(sides)]
+    columns = [
+        np.column_stack([side[name][rows] for name in names])
+        for side, rows in zip((real, synthetic), drawn, strict=True)
+    ]
+    tested = [index for index in range(len(names)) if all(np.isfinite(side[:, index]).any() for side in columns)]
+    if not tested:
+        return {}
+    found = permutation_p_values(
+        real=columns[0][:, tested],
+        synthetic=columns[1][:, tested],
+        generator=numpy_generator(seed, f"{stream}.permutations"),
+    )
+    return dict(zip([names[index] for index in tested], found.tolist(), strict=True))
+
+
+def _draw_members(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """One row of each group."""
+    order = generator.permutation(len(groups))
+    rows: NDArray[np.int64] = np.sort(order[np.unique(groups[order], return_index=True)[1]])
+    return rows
+
+
+def describe_differences(p_values: Mapping[str, float], what: str) -> str:
+    """What the p-values say, and what they do not, in a sentence.
+
+    Args:
+        p_values: corrected, by name; at least one.
+        what: the quantities are, in the plural.
+    """
+    level = 1 - CONFIDENCE
+    differing = sorted((p_value, name) for name, p_value in p_values.items() if p_value < level)
+    test = f"permutation test with one image of each patient or anatomy, corrected for the {len(p_values)} {what}"
+    if not differing:
+        return (
+            f"no difference was shown in any of {len(p_values)} {what} (smallest p {min(p_values.values()):.3f}; "
+            f"{test}); that they are the same was not shown either: the intervals say how large a difference remains "
+            "possible"
+        )
+    listed = ", ".join(f"{name} (p {p_value:.3f})" for p_value, name in differing)
+    return f"{len(differing)} of {len(p_values)} {what} differ from the real ones: {listed}; {test}"
 
 
 def _both(sides: Sides) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

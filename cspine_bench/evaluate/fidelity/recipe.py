@@ -38,3 +38,13 @@ class FidelityRecipe(Recipe):
     detectability_count: Annotated[int, Field(ge=40)] = Field(
         default=1000, description="Most radiographs of each side that the detecting classifier sees."
     )
+    transmission_count: Annotated[int, Field(ge=0)] = Field(
+        default=200,
+        description="Most radiographs of each side that the detector is shown after compression, resizing, a "
+        "screenshot and a photograph of a print; fewer than 20: none.",
+    )
+    map_count: Annotated[int, Field(ge=0)] = Field(
+        default=32,
+        description="Most radiographs of each side that places are hidden in, to see where the detector looks; fewer "
+        "than 8: none.",
+    )

@@ -8,17 +8,18 @@ from numpy.typing import NDArray
 
 from cspine_bench.evaluate.figures import CLOPPER_PEARSON, WILSON, build_figure
 from cspine_bench.evaluate.page.records import (
+    AttackScores,
     DuplicatePair,
     Gate,
     MemorizationPictures,
     Pair,
     PlantedExample,
     RankedPair,
-    RocCurve,
     Scores,
 )
 from cspine_bench.metrics.intervals import Estimate, clopper_pearson_interval, wilson_interval
 from cspine_bench.metrics.near_copies import Variant
+from cspine_bench.metrics.registration import build_moves
 from cspine_bench.results import Figure, Result
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -175,7 +176,7 @@ def build_pairs(
                 p_value=0.005 if copied else 0.08 + 0.9 * place / len(synthetic),
                 q_value=0.03 if copied else 0.9,
                 tail_p_value=2e-9 if copied else 0.1,
-                variant=Variant(flip=copied, shift_px=(2, 0) if copied else (0, 1)),
+                move=build_moves([Variant(flip=copied, shift_px=(2, 0) if copied else (0, 1))])[0],
                 confirmed=copied,
                 listed=copied,
             )
@@ -187,7 +188,6 @@ def build_memorization_pictures(
     train: list[NDArray[np.generic]], synthetic: list[NDArray[np.generic]], **changes: object
 ) -> MemorizationPictures:
     generator = np.random.default_rng(6)
-    rates = np.linspace(0, 1, 201)
     honest = generator.normal
     enlarge = np.ones((2, 2), train[0].dtype)
     values: dict[str, object] = {
@@ -209,7 +209,10 @@ def build_memorization_pictures(
                 ("crop", np.kron(train[0][: len(train[0]) // 2, : len(train[0]) // 2], enlarge), False),
             )
         ),
-        "roc_curves": (RocCurve("distance", "pixels", rates, rates**0.95), RocCurve("loss", "", rates, rates**0.7)),
+        "attacks": (
+            AttackScores("distance", "pixels", honest(0.1, 1, 400), honest(0, 1, 200)),
+            AttackScores("loss", "", honest(0.4, 1, 400), honest(0, 1, 200)),
+        ),
         "duplicates": (
             DuplicatePair("release", "synthetic-00003", "synthetic-00017", 0.971, synthetic[3], synthetic[7]),
             DuplicatePair("leak", "train-0007", "holdout-0002", 0.62, train[0], train[1]),

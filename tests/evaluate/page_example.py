@@ -1,5 +1,7 @@
 """A result and pictures as `evaluate fidelity` might hand them to its page: made up, for tests of pages alone."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -10,6 +12,7 @@ from cspine_bench.evaluate.page.records import (
     FidelityPictures,
     LadderPicture,
     NotMeasured,
+    OddSpine,
     ParameterValues,
     Spectra,
     SuppressedGroup,
@@ -21,6 +24,22 @@ from cspine_bench.results import EncoderUsed, Figure, Floor, Input, Result
 SIDE = 64
 DISTANCES = {"frechet_distance": 24.1, "frechet_distance_limit": 11.6, "kernel_distance": 0.0031, "cmmd_distance": 0.42}
 SHARES = {"precision": 0.81, "recall": 0.62, "density": 0.88, "coverage": 0.74}
+
+
+@dataclass(frozen=True)
+class Band:
+    low: float
+    high: float
+    auroc: Estimate
+    reliance: float
+
+
+@dataclass(frozen=True)
+class Fact:
+    name: str
+    real: float
+    synthetic: float
+    auroc: Estimate
 
 
 def draw_films(count: int, seed: int, *, side: int = SIDE, dtype: type = np.uint8) -> list[NDArray[np.generic]]:
@@ -202,6 +221,7 @@ def build_fidelity_pictures(real: list[NDArray[np.generic]], synthetic: list[NDA
     frequency = np.linspace(0.02, 0.5, 40)
     power = 1e-2 * frequency**-2.2
     spread = np.array([[0.7], [1.4]])
+    change = generator.random((8, 8)) ** 2 - 0.1
     return FidelityPictures(
         real=tuple((f"film-{place:03d}", image) for place, image in enumerate(real[:12])),
         synthetic=tuple((f"synthetic-{place:05d}", image) for place, image in enumerate(synthetic[:12])),
@@ -217,10 +237,23 @@ def build_fidelity_pictures(real: list[NDArray[np.generic]], synthetic: list[NDA
         ),
         quality=(ParameterValues("noise_power", "", generator.gamma(3, 1, 600), generator.gamma(4, 1, 96)),),
         detector=DetectorView(
-            np.mean(real, axis=0),
-            generator.random((8, 8)) ** 3,
-            (("below 0.06", 0.02), ("0.06 to 0.12", 0.05), ("0.12 to 0.25", 0.14), ("above 0.25", 0.22)),
+            mean_real=np.mean(real, axis=0),
+            mean_synthetic=np.mean(synthetic, axis=0),
+            change=change,
+            significant=change > 0.8,
+            p_value=0.004,
+            num_images=40,
+            bands=tuple(
+                Band(low, 2 * low, Estimate(area, area - 0.06, area + 0.06), area - 0.5)
+                for low, area in ((0.03, 0.52), (0.06, 0.55), (0.12, 0.64), (0.25, 0.71))
+            ),
+            facts=(Fact("gray_levels", 251.0, 230.0, Estimate(0.61, 0.5, 0.7)),),
         ),
+        implausible=(
+            OddSpine("synthetic", "synthetic-00004", "C5 lies above C4"),
+            OddSpine("real", "film-004", "C3 is 31 mm high"),
+        ),
+        notes={"anatomy": ("Landmarks of the synthetic images were measured by a teacher.",)},
         suppressed=(SuppressedGroup("age_band", "70-79", 31, 4), SuppressedGroup("curvature", "kyphotic", 60, 9)),
         not_measured=(NotMeasured("FID", "its network's weights were not given, so no figure is called FID"),),
         warnings=("synthetic: 3 images have fewer than 32 gray levels",),

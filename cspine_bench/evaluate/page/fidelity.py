@@ -15,11 +15,17 @@ from cspine_bench.evaluate.page.fidelity_plots import (
     draw_spectra,
     draw_strip,
 )
-from cspine_bench.evaluate.page.images import GRAY_RULE, Picture, show, stretch, to_picture
+from cspine_bench.evaluate.page.images import GRAY_RULE, Picture, show
 from cspine_bench.evaluate.page.records import DetectorView, FidelityPictures, ParameterValues, Pixels
 from cspine_bench.evaluate.page.render import render_page
-from cspine_bench.evaluate.page.svg import draw_rows
-from cspine_bench.evaluate.page.tables import Untaken, build_table, list_missing, summarise_readings
+from cspine_bench.evaluate.page.svg import draw_rows, label_number
+from cspine_bench.evaluate.page.tables import (
+    Untaken,
+    build_property_rows,
+    build_table,
+    list_missing,
+    summarise_readings,
+)
 from cspine_bench.evaluate.page.wording import describe_conditions, read_against_floor, show_figure, title_of
 from cspine_bench.results import Figure, Result
 
@@ -40,9 +46,10 @@ _NEVER: Final = (
     "whether the images are fit for diagnosis: they are not.",
 )
 _CONTENTS: Final = (
-    ("distribution", "Distributions"), ("ladder", "Ladder"), ("subgroups", "Subgroups"), ("anatomy", "Anatomy"),
-    ("quality", "Image quality"), ("detectability", "Detectability"), ("samples", "Samples"),
-    ("measured", "What was measured"), ("not-shown", "What was not"), ("again", "Do it again"),
+    ("measured", "What was measured"), ("distribution", "Distributions"), ("ladder", "Ladder"),
+    ("subgroups", "Subgroups"), ("anatomy", "Anatomy"), ("quality", "Image quality"),
+    ("detectability", "Detectability"), ("samples", "Samples"), ("not-shown", "What was not measured"),
+    ("again", "Do it again"),
 )  # fmt: skip
 _SHEET_PX: Final = 192
 
@@ -75,10 +82,11 @@ def build_fidelity_page(result: Result, pictures: FidelityPictures, *, real_pixe
         "strips": [(figure, draw_strip(figure)) for figure in main],
         "gray_rule": GRAY_RULE,
         "never": _NEVER,
+        "notes": pictures.notes,
     }
     values |= _show_ladder(ladder, main, pictures, real_pixels)
     values |= _show_subgroups(subgroups, main)
-    values |= _show_properties(untaken, pictures)
+    values |= _show_properties(untaken, pictures, real_pixels)
     values |= _show_detector(untaken, pictures.detector, real_pixels)
     values["sheets"] = _show_sheets(pictures, real_pixels)
     values["others"] = untaken.rest
@@ -140,8 +148,8 @@ def _show_subgroups(figures: Sequence[Figure], main: Sequence[Figure]) -> dict[s
     with_interval = sum(figure.interval is not None for figure in figures)
     caution = (
         f"{len(figures)} subgroup figures stand here. Their intervals are not corrected for their number: of "
-        f"{with_interval} intervals of 95 %, about {max(1, round(0.05 * with_interval))} would miss by chance alone, so "
-        "one group that stands out is a reason to look, not a finding."
+        f"{with_interval} intervals of 95 %, about {max(1, round(0.05 * with_interval))} would miss by chance alone, "
+        "so one group that stands out is a reason to look, not a finding."
     )
     table = build_table(figures, lambda one: one.subgroup) if figures else None
     return {"subgroups": table, "subgroup_plots": plots, "subgroup_caution": caution}
@@ -153,14 +161,22 @@ def _list_row(figure: Figure) -> tuple[float, float | None, float | None, str]:
     return figure.value, low, high, "synthetic"
 
 
-def _show_properties(untaken: Untaken, pictures: FidelityPictures) -> dict[str, Any]:
+def _show_properties(untaken: Untaken, pictures: FidelityPictures, real_pixels: bool) -> dict[str, Any]:
     """Anatomy and image quality."""
-    anatomy = untaken.take(lambda one: one.name in ("anatomy_wasserstein_distance", "implausible_share"))
-    quality = untaken.take(lambda one: one.name == "quality_wasserstein_distance")
+    implausible = untaken.take(lambda one: one.name == "implausible_share")
+    anatomy = untaken.take(lambda one: one.name.startswith("anatomy_"))
+    quality = untaken.take(lambda one: one.name.startswith("quality_"))
+    anatomy_rows, other_anatomy = build_property_rows(anatomy, "anatomy", "parameter")
+    quality_rows, other_quality = build_property_rows(quality, "quality", "property")
     return {
         "anatomy": anatomy,
+        "anatomy_rows": anatomy_rows,
+        "other_anatomy": [*implausible, *other_anatomy],
         "anatomy_plots": _draw_properties(pictures.anatomy, anatomy, "parameter"),
+        "odd_spines": [spine for spine in pictures.implausible if real_pixels or spine.role != "real"],
         "quality": quality,
+        "quality_rows": quality_rows,
+        "other_quality": other_quality,
         "quality_plots": _draw_properties(pictures.quality, quality, "property"),
         "spectra": None if pictures.spectra is None else draw_spectra(pictures.spectra),
     }
@@ -188,36 +204,38 @@ def _draw_properties(
 
 def _show_detector(untaken: Untaken, detector: DetectorView | None, real_pixels: bool) -> dict[str, Any]:
     figures = untaken.take(lambda one: one.name == "detectability_auroc" and not one.subgroup)
-    rows = []
-    for figure in figures:
-        name = " ".join(value for key, value in figure.condition.items() if value) or "as they are"
-        rows.append((name, *_list_row(figure)))
     floor = next((one.floor for one in figures if one.floor is not None), None)
     plot = None
     if figures:
+        rows = [(_name_detector(figure.condition), *_list_row(figure)) for figure in figures]
         ends = [end for figure in figures for end in _list_ends(figure)]
         plot = draw_rows(
             "AUROC of real against synthetic, as they are and after each transmission", rows,
             limits=(min(0.4, *ends), 1.0), reference=0.5, band=None if floor is None else (floor.low, floor.high),
-            left=140,
+            left=165,
         )  # fmt: skip
-    heat = None
-    behind: Picture | None = None
-    if detector is not None and detector.importance is not None and real_pixels:
-        behind = show(detector.mean_image, "mean of the radiographs", side_px=256)
-        width, height = (behind.width, behind.height) if behind is not None else (256, 256)
-        over = to_picture(stretch(detector.importance), "map of what the classifier looks at")
-        heat = draw_map(behind, over, width=width, height=height)
-    bands = () if detector is None else detector.frequencies
+    detector = detector or DetectorView()
+    behind = show(detector.mean_real if real_pixels else None, "mean of the real radiographs")
+    behind = behind or show(detector.mean_synthetic, "mean of the synthetic radiographs")
+    bands = [(f"{label_number(band.low)} to {label_number(band.high)}", band) for band in detector.bands]
+    power = [(name, band.auroc.value, band.auroc.low, band.auroc.high, "synthetic") for name, band in bands]
     return {
         "detectability": figures,
         "detectability_plot": plot,
         "detectability_floor": floor is not None,
         "detector": detector,
-        "frequencies": draw_bars("Importance of spatial frequencies", bands) if bands else None,
-        "heat": heat,
-        "heat_on_mean": behind is not None,
+        "band_power": draw_rows("AUROC of the power in each band", power, reference=0.5) if power else None,
+        "band_reliance": draw_bars("Reliance on each band", [(name, band.reliance) for name, band in bands])
+        if bands
+        else None,
+        "heat": None if detector.change is None else draw_map(behind, detector.change, detector.significant),
+        "behind": behind,
     }
+
+
+def _name_detector(condition: dict[str, str]) -> str:
+    name = " ".join(value for key, value in condition.items() if key != "trained")
+    return f"{name}, retrained" if "trained" in condition else name or "as they are"
 
 
 def _show_sheets(

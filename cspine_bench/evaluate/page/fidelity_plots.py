@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from cspine_bench.evaluate.page.images import Picture
 from cspine_bench.evaluate.page.records import ParameterValues, Spectra, Values
@@ -63,14 +64,15 @@ def draw_ladder(
         values: all that the vertical axis must hold, the same for all panels of a figure.
     """
     name = title_of(steps[0][1].name)
-    panel = Panel(f"{name} against the strength of {degradation}", height=176, top=26, bottom=36)
+    panel = Panel(f"{name} against the strength of {degradation}", height=170, width=260, left=40, top=26, bottom=26)
     log = _wants_log(values)
     y = fit_scale(values, *panel.y_range, log=log, zero=not log)
     x = Scale(-0.35, len(steps) + 0.35, *panel.x_range)
     if synthetic is not None:
         ends = synthetic.interval or Interval(low=synthetic.value, high=synthetic.value, method="none")
         panel.band(panel.x_range[0], y(ends.low), panel.x_range[1], y(ends.high), "synthetic-band")
-    panel.draw_y(y, degradation, count=4)
+    panel.draw_y(y, count=4)
+    panel.text(4, 16, degradation, style="name")
     panel.line(*(panel.x_range[0], panel.y_range[0], panel.x_range[1], panel.y_range[0]), "axis")
     if synthetic is not None:
         panel.line(panel.x_range[0], y(synthetic.value), panel.x_range[1], y(synthetic.value), "synthetic-line")
@@ -154,16 +156,21 @@ def draw_bars(label: str, bars: Sequence[tuple[str, float]], *, title: str = "")
     return panel.render()
 
 
-def draw_map(image: Picture | None, importance: Picture, *, width: int, height: int) -> Markup:
-    """A map in colour over the mean image: the stronger the colour, the more it matters."""
-    behind = (
-        ""
-        if image is None
-        else f'<image href="{image.uri}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
-    )
+def draw_map(behind: Picture | None, change: Values, significant: NDArray[np.bool_] | None) -> Markup:
+    """A map over a mean image: the stronger the colour of a cell, the more it matters; outlined beyond chance."""
+    width, height = (256, 256) if behind is None else (behind.width, behind.height)
+    rows, columns = change.shape
+    largest = max(float(np.nanmax(change)), 1e-12)
+    marks = [] if behind is None else [f'<image href="{behind.uri}" width="{width}" height="{height}"/>']
+    for row, column in np.ndindex(rows, columns):
+        x, y = column * width / columns, row * height / rows
+        place = f'x="{x:.1f}" y="{y:.1f}" width="{width / columns:.1f}" height="{height / rows:.1f}"'
+        strength = max(0.0, float(np.nan_to_num(change[row, column]))) / largest
+        if strength > 0:
+            marks.append(f'<rect class="heat" {place} fill-opacity="{0.75 * strength:.2f}"/>')
+        if significant is not None and significant[row, column]:
+            marks.append(f'<rect class="beyond-chance" {place}/>')
+    label = "Map of what the classifier looks at"
     return Markup(
-        f'<svg class="overlay" viewBox="0 0 {width} {height}" role="img" aria-label="{importance.alt}">{behind}'
-        f'<mask id="importance"><image href="{importance.uri}" width="{width}" height="{height}" '
-        f'preserveAspectRatio="none"/></mask>'
-        f'<rect class="heat" width="{width}" height="{height}" mask="url(#importance)"/></svg>'
-    )  # fmt: skip
+        f'<svg class="overlay" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{"".join(marks)}</svg>'
+    )

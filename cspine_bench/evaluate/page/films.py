@@ -70,6 +70,7 @@ def hide_real_ids(
             ),
             ranking=tuple(replace(pair, train_id=name(pair.train_id)) for pair in pictures.ranking),
             not_measured=tuple(NotMeasured(rename(part.what), rename(part.why)) for part in pictures.not_measured),
+            notes={place: tuple(map(rename, sentences)) for place, sentences in pictures.notes.items()},
             warnings=tuple(map(rename, pictures.warnings)),
             command=rename(pictures.command),
         ),

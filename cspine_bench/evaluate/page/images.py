@@ -1,15 +1,14 @@
 """Radiographs as pictures inside a page: small, on one gray scale, laid on each other, and subtracted."""
 
 import base64
-import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cspine_bench.evaluate.page.records import Move, Pixels
+from cspine_bench.evaluate.page.records import Pixels, Values
 from cspine_bench.imaging.png import encode_png
 
 SIDE_PX: Final = 256
@@ -75,13 +74,14 @@ def show(image: Pixels | None, alt: str, *, side_px: int = SIDE_PX) -> Picture |
     return None if image is None else to_picture(to_gray(image, side_px=side_px), alt)
 
 
-def lay_on(image: Gray, shape: tuple[int, int], move: Move | None, map_side_px: int) -> Gray:
+def lay_on(image: Gray, shape: tuple[int, int], move: Values | None, map_side_px: int) -> Gray:
     """An image moved back to where its reference lies.
 
     Args:
         image: float32 (height, width).
         shape: of the reference, (height, width) px.
-        move: that was made of the reference; None: it is only brought to the reference's size.
+        move: float (2, 3), from places of the reference to those of the image: see `Pair`; None: it is only brought to
+            the reference's size.
         map_side_px: side of the maps that the move's shift is in px of.
 
     Returns:
@@ -92,11 +92,8 @@ def lay_on(image: Gray, shape: tuple[int, int], move: Move | None, map_side_px: 
     height, width = shape
     rows, columns = np.meshgrid(_place(height), _place(width), indexing="ij")
     if move is not None:
-        columns = -columns if move.flip else columns
-        angle = math.radians(move.rotation_deg)
-        cosine, sine = move.scale * math.cos(angle), move.scale * math.sin(angle)
-        down, right = (shift / map_side_px for shift in move.shift_px)
-        rows, columns = cosine * rows - sine * columns + down, sine * rows + cosine * columns + right
+        # Maps are square whatever the image is, so shares of the sides move as their pixels do.
+        rows, columns = (row[0] * rows + row[1] * columns + row[2] / map_side_px for row in move.astype(np.float64))
     places = [(along + 0.5) * length - 0.5 for along, length in zip((rows, columns), image.shape, strict=True)]
     moved: Gray = ndimage.map_coordinates(image, places, np.float32, order=1, mode="nearest")
     return moved
@@ -128,15 +125,9 @@ def subtract(image: Gray, reference: Gray) -> tuple[Gray, float]:
 
 
 def difference_of(
-    image: Pixels, reference: Pixels, move: Move | None, map_side_px: int, *, side_px: int = SIDE_PX
+    image: Pixels, reference: Pixels, move: Values | None, map_side_px: int, *, side_px: int = SIDE_PX
 ) -> tuple[Gray, float]:
     """`subtract` of two radiographs, the first moved back onto the second, at `side_px`."""
     target = to_gray(reference, side_px=side_px)
     height, width = target.shape
     return subtract(lay_on(to_gray(image, side_px=side_px), (height, width), move, map_side_px), target)
-
-
-def stretch(values: NDArray[Any]) -> Gray:
-    """A map of 0 or more with its greatest value as 1; all 0 where there is nothing."""
-    positive = np.nan_to_num(np.asarray(values, np.float32)).clip(0)
-    return np.asarray(positive / max(float(positive.max()), 1e-12), np.float32)

@@ -37,9 +37,9 @@ _NEVER: Final = (
     "that the release is private: this evaluation says how hard it looked, with what power, and what it found.",
 )
 _CONTENTS: Final = (
-    ("power", "Power"), ("bound", "Bound"), ("calibration", "Calibration"), ("pairs", "Pairs"),
-    ("membership", "Membership"), ("duplicates", "Duplicates"), ("ranking", "Paper’s procedure"),
-    ("measured", "What was measured"), ("not-shown", "What was not"), ("again", "Do it again"),
+    ("measured", "What was measured"), ("power", "Power"), ("bound", "Bound"), ("calibration", "Calibration"),
+    ("pairs", "Pairs"), ("membership", "Membership"), ("duplicates", "Duplicates"), ("ranking", "Paper’s procedure"),
+    ("not-shown", "What was not measured"), ("again", "Do it again"),
 )  # fmt: skip
 _OUTCOMES: Final = {
     "copies": ("alarm", "Copies found"),
@@ -105,6 +105,7 @@ def build_memorization_page(
         "contradictions": _find_contradictions(result, pairs, pictures),
         "gray_rule": GRAY_RULE,
         "never": _NEVER,
+        "notes": pictures.notes,
         "suspicious_p_value": SUSPICIOUS_P_VALUE,
         "difference_range": f"{DIFFERENCE_RANGE:.0%}".replace("%", " %"),
         "pairs": [_show_pair(pair, number, withheld) for number, pair in enumerate(pairs, start=1)],
@@ -139,13 +140,9 @@ def _find_contradictions(result: Result, pairs: Sequence[Pair], pictures: Memori
 def _show_pair(pair: Pair, number: int, withheld: frozenset[str]) -> ShownPair:
     difference, rest = None, ""
     if pair.train is not None:
-        left, share = difference_of(pair.synthetic, pair.train, pair.variant, pair.map_side_px, side_px=_SMALL_PX)
+        left, share = difference_of(pair.synthetic, pair.train, pair.move, pair.map_side_px, side_px=_SMALL_PX)
         difference, rest = to_picture(left, "training film less the synthetic image laid on it"), format_share(share)
-    move = "not known"
-    if pair.variant is not None:
-        shift = tuple(one / pair.map_side_px for one in pair.variant.shift_px)
-        one = pair.variant
-        move = describe_move(one.flip, one.rotation_deg, one.scale, (shift[0], shift[1]))
+    move = "moved in a way not known" if pair.move is None else describe_move(pair.move, pair.map_side_px)
     if pair.region:
         move = f"{move}; part: {pair.region}"
     hidden = pair.sample_id in withheld
@@ -203,12 +200,12 @@ def _show_bound(untaken: Untaken, result: Result) -> dict[str, Any]:
     if rate is not None and rate.interval is None:
         words = f"The result gives the share of copies as {format_share(rate.value)}, without an interval: no bound."
     elif rate is not None and rate.interval is not None:
-        total = rate.n_available.get("synthetic") or rate.n_used.get("synthetic")
-        images = f", or {rate.interval.high * total:,.1f} of {total:,}," if total else ""
+        total = rate.n_used.get("synthetic") or rate.n_available.get("synthetic")
+        images = f" ({rate.interval.high * total:,.1f} of {total:,})" if total else ""
         words = (
-            f"At most {format_share(rate.interval.high)} of the synthetic images{images} are copies of a training film, at "
-            f"{100 * rate.interval.level:g} % confidence ({rate.interval.method}), if the search finds copies that "
-            "a generator makes as often as those that were planted."
+            f"At {100 * rate.interval.level:g} % confidence, at most {format_share(rate.interval.high)} of the synthetic "
+            f"images{images} are copies of a training film ({rate.interval.method}), if the search finds copies that a "
+            "generator makes as often as those that were planted."
         )
         if rate.interval.low > 0:
             words += f" At least {format_share(rate.interval.low)} are."
@@ -231,13 +228,14 @@ def _show_calibration(untaken: Untaken, pictures: MemorizationPictures) -> dict[
 def _show_attacks(untaken: Untaken, pictures: MemorizationPictures) -> dict[str, Any]:
     membership = untaken.take(lambda one: one.name in ("membership_auroc", "membership_tpr"))
     curves = []
-    for curve in pictures.roc_curves:
-        key = (curve.attack, curve.space)
+    for attack in pictures.attacks:
         points = [
-            figure for figure in membership
-            if "fpr" in figure.condition and (figure.condition.get("attack"), figure.condition.get("space", "")) == key
-        ]  # fmt: skip
-        curves.append((curve, draw_roc(curve, points)))
+            figure
+            for figure in membership
+            if "fpr" in figure.condition
+            and (figure.condition.get("attack"), figure.condition.get("space", "")) == (attack.attack, attack.space)
+        ]
+        curves.append((attack, draw_roc(attack, points)))
     pairs = [
         (pair, show(pair.first, pair.first_id, side_px=_THUMB_PX), show(pair.second, pair.second_id, side_px=_THUMB_PX))
         for pair in pictures.duplicates

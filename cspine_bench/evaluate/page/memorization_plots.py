@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from markupsafe import Markup
 
-from cspine_bench.evaluate.page.records import RocCurve, Scores, Values
+from cspine_bench.evaluate.page.records import AttackScores, Scores, Values
 from cspine_bench.evaluate.page.svg import Panel, Scale, fit_scale
 from cspine_bench.results import Figure
 
@@ -53,22 +53,25 @@ def draw_scores(scores: Scores) -> Markup:
     return panel.render()
 
 
-def draw_roc(curve: RocCurve, points: Sequence[Figure]) -> Markup:
+def draw_roc(attack: AttackScores, points: Sequence[Figure]) -> Markup:
     """Hits against false alarms on logarithmic axes, with the intervals of the operating points."""
-    panel = Panel(
-        f"Hits against false alarms of the attack {curve.attack} {curve.space}".strip(), height=260, left=48, top=24
+    label = f"Hits against false alarms of the attack {attack.attack} {attack.space}"
+    panel = Panel(label.strip(), height=260, left=48, top=24)
+    thresholds = np.unique(np.concatenate([attack.members, attack.others]))[::-1]
+    false, true = (
+        1 - np.searchsorted(np.sort(side), thresholds, side="left") / len(side)
+        for side in (attack.others, attack.members)
     )
-    smallest = [
-        float(value) for side in (curve.false_positive_rate, curve.true_positive_rate) for value in side if value > 0
-    ]
-    low = max(1e-5, min([0.01, *smallest]))
+    low = min(0.01, 0.7 / max(len(attack.members), len(attack.others)))
     x, y = Scale(low, 1, *panel.x_range, log=True), Scale(low, 1, *panel.y_range, log=True)
-    panel.draw_y(y, "training films recognised")
-    panel.draw_x(x, "false alarms: films held out")
+    panel.draw_y(y, "share of training films recognised")
+    panel.draw_x(x, "false alarms: share of films held out")
     panel.path([(x(low), y(low)), (x(1), y(1))], "reference")
-    kept = np.unique(np.linspace(0, len(curve.false_positive_rate) - 1, _MOST_POINTS).astype(int))
-    places = [(float(curve.false_positive_rate[k]), float(curve.true_positive_rate[k])) for k in kept]
-    panel.path([(x(false), y(true)) for false, true in places], "curve synthetic")
+    kept = np.unique(np.geomspace(1, len(thresholds), _MOST_POINTS).astype(int)) - 1
+    corners = [(x(low), y(low))]
+    for place in kept:
+        corners += [(corners[-1][0], y(float(true[place]))), (x(float(false[place])), y(float(true[place])))]
+    panel.path(corners, "curve synthetic")
     for figure in points:
         place = x(float(figure.condition["fpr"]))
         if figure.interval is not None:

@@ -3,11 +3,15 @@
 Every part may be missing; the page then says in a sentence that it was not given.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cspine_bench.metrics.copying import SIDE_PX
+from cspine_bench.metrics.intervals import Estimate
 
 Pixels = NDArray[Any]
 """uint8 or uint16 (height, width), or float (height, width) for a map."""
@@ -17,17 +21,30 @@ SUSPICIOUS_P_VALUE: Final = 0.01
 """Synthetic images at or below it are withheld from a page without real pixels: a copy shows the film."""
 
 
-class Move(Protocol):
-    """How a reference was moved to make an image, as `Variant` and `Registration` of the metrics say."""
+class BandLike(Protocol):
+    """A band of spatial frequencies: its edges, how well it alone tells the sides apart, how much rests on it."""
 
     @property
-    def flip(self) -> bool: ...
+    def low(self) -> float: ...
     @property
-    def rotation_deg(self) -> float: ...
+    def high(self) -> float: ...
     @property
-    def scale(self) -> float: ...
+    def auroc(self) -> Estimate: ...
     @property
-    def shift_px(self) -> tuple[float, float]: ...
+    def reliance(self) -> float: ...
+
+
+class FactLike(Protocol):
+    """What the making of images leaves: medians of both sides, and how well it alone tells them apart."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def real(self) -> float: ...
+    @property
+    def synthetic(self) -> float: ...
+    @property
+    def auroc(self) -> Estimate: ...
 
 
 @dataclass(frozen=True)
@@ -79,19 +96,36 @@ class ParameterValues:
 
 @dataclass(frozen=True)
 class DetectorView:
-    """What the classifier that tells real from synthetic looks at.
+    """What the classifiers that tell real from synthetic look at.
 
     Attributes:
-        mean_image: float or uint8 (height, width), mean of real and synthetic radiographs; None: not given.
-        importance: float (rows, columns), 0 or more, over the whole image; None: not given.
-        frequencies: (name of a band, importance) from low to high.
-        importance_name: what the importance is, in words.
+        mean_real: float or uint8 (height, width), mean of real radiographs; None: not given.
+        mean_synthetic: likewise.
+        change: float (rows, columns) over the whole image; above 0 where what is there gives the sides away.
+        significant: bool (rows, columns), cells beyond chance; None: not tested.
+        p_value: of the largest cell.
+        num_images: of each side that the map is averaged over.
+        bands: of spatial frequencies, from low to high.
+        facts: of the making of the images, on both sides.
     """
 
-    mean_image: Pixels | None = field(default=None, repr=False)
-    importance: Values | None = field(default=None, repr=False)
-    frequencies: tuple[tuple[str, float], ...] = ()
-    importance_name: str = "fall of the AUROC where this part is hidden"
+    mean_real: Pixels | None = field(default=None, repr=False)
+    mean_synthetic: Pixels | None = field(default=None, repr=False)
+    change: Values | None = field(default=None, repr=False)
+    significant: NDArray[np.bool_] | None = field(default=None, repr=False)
+    p_value: float | None = None
+    num_images: int | None = None
+    bands: tuple[BandLike, ...] = ()
+    facts: tuple[FactLike, ...] = ()
+
+
+@dataclass(frozen=True)
+class OddSpine:
+    """A spine that cannot be, or hardly: of which side, which, and why."""
+
+    role: str
+    sample_id: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -123,9 +157,11 @@ class FidelityPictures:
         spectra: of image quality.
         anatomy: alignment parameters, in the order in which they are shown.
         quality: properties of single images, likewise.
-        detector: what the classifier looks at.
+        detector: what the classifiers look at.
+        implausible: spines that cannot be, or hardly.
         suppressed: subgroups that were too small.
         not_measured: parts left out.
+        notes: sentences by section of the page: the words after # in its address.
         warnings: what a reader of every figure should know of the images.
         command: that makes this result again.
         citation: of the toolkit and the data.
@@ -138,8 +174,10 @@ class FidelityPictures:
     anatomy: tuple[ParameterValues, ...] = ()
     quality: tuple[ParameterValues, ...] = ()
     detector: DetectorView | None = None
+    implausible: tuple[OddSpine, ...] = ()
     suppressed: tuple[SuppressedGroup, ...] = ()
     not_measured: tuple[NotMeasured, ...] = ()
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     command: str = ""
     citation: str = ""
@@ -161,10 +199,11 @@ class Pair:
         p_value: one-sided conformal.
         q_value: after Benjamini and Hochberg.
         tail_p_value: from a fitted tail, where the conformal one is at its floor; None: none.
-        variant: how the training film was moved to make the image; shifts in px of maps of side `map_side_px`.
+        move: float (2, 3), from (row, column, 1) px of the film's map, counted from its centre, to those of the
+            image's, as `metrics.registration.build_moves` gives it; None: not known.
         confirmed: by registration; None: not tried.
         listed: at the false discovery rate of the result.
-        map_side_px: see `variant`.
+        map_side_px: side of these maps.
         region: of the film that was compared, in words; "": the whole.
     """
 
@@ -179,10 +218,10 @@ class Pair:
     p_value: float
     q_value: float | None = None
     tail_p_value: float | None = None
-    variant: Move | None = None
+    move: Values | None = field(default=None, repr=False)
     confirmed: bool | None = None
     listed: bool = False
-    map_side_px: int = 64
+    map_side_px: int = SIDE_PX
     region: str = ""
 
     @property
@@ -214,20 +253,20 @@ class PlantedExample:
 
 
 @dataclass(frozen=True)
-class RocCurve:
-    """Hits against false alarms of one attack.
+class AttackScores:
+    """What one attack makes of films that were trained on, and of films that were not.
 
     Attributes:
         attack: as in the condition of its figures.
         space: likewise; "": none.
-        false_positive_rate: float (k,), rising, 0..1.
-        true_positive_rate: float (k,), likewise.
+        members: float (N,), scores of training films, high for a member.
+        others: float (M,), of films held out.
     """
 
     attack: str
     space: str
-    false_positive_rate: Values = field(repr=False)
-    true_positive_rate: Values = field(repr=False)
+    members: Values = field(repr=False)
+    others: Values = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -289,11 +328,12 @@ class MemorizationPictures:
         p_values: float (n,), of all synthetic images; None: not given.
         scores: per space.
         planted: examples of planted copies.
-        roc_curves: of membership inference.
+        attacks: of membership inference.
         duplicates: most alike pairs.
         ranking: the paper's own procedure.
         ranking_encoder: encoder of that ranking, in words.
         not_measured: parts left out.
+        notes: sentences by section of the page: the words after # in its address.
         warnings: what a reader of every figure should know of the images.
         command: that makes this result again.
         citation: of the toolkit and the data.
@@ -304,11 +344,12 @@ class MemorizationPictures:
     p_values: Values | None = field(default=None, repr=False)
     scores: tuple[Scores, ...] = ()
     planted: tuple[PlantedExample, ...] = ()
-    roc_curves: tuple[RocCurve, ...] = ()
+    attacks: tuple[AttackScores, ...] = ()
     duplicates: tuple[DuplicatePair, ...] = ()
     ranking: tuple[RankedPair, ...] = ()
     ranking_encoder: str = ""
     not_measured: tuple[NotMeasured, ...] = ()
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     command: str = ""
     citation: str = ""

@@ -15,6 +15,7 @@ from cspine_bench.evaluate.page.wording import (
     format_number,
     format_share,
     list_methods,
+    number_notes,
     read_against_floor,
     show_figure,
     title_of,
@@ -51,7 +52,7 @@ def render_page(name: str, values: dict[str, Any]) -> bytes:
     environment.filters |= filters
     functions: dict[str, Any] = {
         "shown": show_figure, "reading": read_against_floor, "used": count_used, "title_of": title_of,
-        "describe": describe, "methods": list_methods, "setting": describe_setting,
+        "describe": describe, "methods": list_methods, "footnotes": number_notes, "setting": describe_setting,
     }  # fmt: skip
     environment.globals |= functions
     style = environment.get_template("style.css.j2").render()

@@ -81,6 +81,40 @@ def _kind_of(key: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     return ("degradation", values["degradation"]) if "degradation" in values else tuple(values)
 
 
+@dataclass(frozen=True)
+class PropertyRow:
+    """One quantity of single images: its distance with the floor, and how mean and spread differ."""
+
+    label: str
+    distance: Figure | None
+    difference: Figure | None
+    spread: Figure | None
+
+
+def build_property_rows(figures: Sequence[Figure], prefix: str, key: str) -> tuple[list[PropertyRow], list[Figure]]:
+    """Figures of one quantity beside each other.
+
+    Args:
+        figures: `PREFIX_wasserstein_distance`, `PREFIX_mean_difference` and `PREFIX_spread_ratio`, among others.
+        prefix: `anatomy` or `quality`.
+        key: of the condition that names the quantity; figures with any other condition go to the rest.
+
+    Returns:
+        A row for each quantity, and the figures that none of them holds.
+    """
+    kinds = ("wasserstein_distance", "mean_difference", "spread_ratio")
+    found: dict[str, dict[str, Figure]] = {}
+    rest = []
+    for figure in figures:
+        kind = figure.name.removeprefix(f"{prefix}_")
+        if kind in kinds and set(figure.condition) == {key} and kind not in found.get(figure.condition[key], {}):
+            found.setdefault(figure.condition[key], {})[kind] = figure
+        else:
+            rest.append(figure)
+    rows = [PropertyRow(name.replace("_", " "), *(one.get(kind) for kind in kinds)) for name, one in found.items()]
+    return rows, rest
+
+
 def describe_key(values: dict[str, str]) -> str:
     """A condition or subgroup as the name of a row: "blur, sigma 0.4 % of the side"; "sex: female"."""
     if "degradation" in values:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cspine_bench.results import Figure
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -29,11 +32,15 @@ MEASURES: Final[dict[str, tuple[str, str]]] = {
         "Anatomy, Wasserstein distance",
         "Mean shift that turns one distribution into the other.",
     ),
+    "anatomy_mean_difference": ("Anatomy, mean difference", "Mean of the synthetic less that of the real ones."),
+    "anatomy_spread_ratio": ("Anatomy, ratio of spreads", "Standard deviation of the synthetic over the real."),
     "implausible_share": ("Implausible spines", "Share of spines outside the anatomical limits."),
     "quality_wasserstein_distance": (
         "Image quality, Wasserstein distance",
         "Mean shift that turns one distribution into the other.",
     ),
+    "quality_mean_difference": ("Image quality, mean difference", "Mean of the synthetic less that of the real ones."),
+    "quality_spread_ratio": ("Image quality, ratio of spreads", "Standard deviation of the synthetic over the real."),
     "detectability_auroc": (
         "Detectability, AUROC",
         "How well a cross-fitted classifier tells real from synthetic; 0.5 is chance.",
@@ -79,7 +86,7 @@ def describe(name: str) -> str:
     return MEASURES[name][1] if name in MEASURES else ""
 
 
-_SPEAKING: Final = ("parameter", "property", "side", "transform", "transmission", "strength", "attack")
+_SPEAKING: Final = ("parameter", "property", "side", "transform", "transmission", "strength", "attack", "detector")
 """Conditions whose values say what they are of."""
 
 
@@ -210,6 +217,16 @@ def list_methods(figures: Sequence[Figure]) -> list[str]:
     return list(dict.fromkeys(ways + floors))
 
 
+_LONG_NOTE: Final = 70
+
+
+def number_notes(figures: Sequence[Figure]) -> dict[str, int]:
+    """Notes that stand below a table instead of in its rows, with their numbers: long ones, and those of many rows."""
+    notes = [figure.note for figure in figures if figure.note]
+    below = [note for note in dict.fromkeys(notes) if len(note) > _LONG_NOTE or notes.count(note) > 1]
+    return {note: number for number, note in enumerate(below, start=1)}
+
+
 def describe_setting(value: Any) -> str:
     """A setting of a result on one line."""
     if value is None:
@@ -223,16 +240,25 @@ def describe_setting(value: Any) -> str:
     return str(value)
 
 
-def describe_move(flip: bool, rotation_deg: float, scale: float, shift: tuple[float, float]) -> str:
-    """A move in words; `shift` in shares of the height and width."""
-    parts = ["mirrored"] if flip else []
-    if abs(rotation_deg) > 0.05:
-        parts.append(f"turned by {format_number(rotation_deg)}°")
-    if abs(scale - 1) > 0.001:
-        parts.append(f"scaled by {scale:.3f}")
-    for along, (towards, back), side in zip(
-        shift, (("down", "up"), ("right", "left")), ("height", "width"), strict=True
+def describe_move(move: NDArray[np.floating], map_side_px: int) -> str:
+    """A move, as `Pair` holds it, in words."""
+    linear = move[:, :2].astype(np.float64)
+    parts = []
+    if np.linalg.det(linear) < 0:
+        parts.append("mirrored")
+        linear = linear * (1, -1)
+    angle = math.degrees(math.atan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1]))
+    scale = math.sqrt(abs(float(np.linalg.det(linear))))
+    longest, shortest = np.linalg.svd(linear, compute_uv=False)
+    if abs(angle) >= 0.1:
+        parts.append(f"turned by {angle:.1f}°".replace("-", MINUS))
+    if abs(scale - 1) >= 0.005:
+        parts.append(f"scaled by {scale:.2f}")
+    if longest > 1.01 * shortest:
+        parts.append(f"drawn {100 * (longest / shortest - 1):.0f} % longer one way than the other")
+    for along, (ahead, back, side) in zip(
+        move[:, 2] / map_side_px, (("down", "up", "height"), ("right", "left", "width")), strict=True
     ):
-        if abs(along) > 1e-4:
-            parts.append(f"shifted {towards if along > 0 else back} by {100 * abs(along):.1f} % of the {side}")
-    return ", ".join(parts) or "as it is"
+        if abs(along) >= 0.0005:
+            parts.append(f"shifted {ahead if along > 0 else back} by {100 * abs(along):.1f} % of the {side}")
+    return ", ".join(parts) or "left as it is"

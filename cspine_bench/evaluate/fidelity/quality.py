@@ -180,7 +180,8 @@ def _list_warnings(
         spelled = "; ".join(f"{role}: {_spell_sizes(found)}" for role, found in sizes.items())
         warnings.append(
             f"images differ in size ({spelled}), and are measured at their own: noise, sharpness, blocking and "
-            "periodic peaks go from pixel to pixel, and differ by the size alone; frequencies are in cycles per image height"
+            "periodic peaks go from pixel to pixel, and differ by the size alone; frequencies are in cycles per image "
+            "height"
         )
     depths = [
         sorted({depth for preflight in side.preflights for depth in preflight.bit_depths}) for side in (real, synthetic)

@@ -24,7 +24,7 @@ from cspine_bench.dataset.workers import ShardJob, set_environment
 from cspine_bench.errors import CspineBenchError, DataError, MissingExtraError
 
 _WRITER_NAME: Final = "ray-writer"
-_NUM_RETRIES: Final = 5
+NUM_RETRIES: Final = 5
 _LOOK_EVERY_S: Final = 0.5
 _TIME_TO_END_S: Final = 1.0
 _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -91,9 +91,9 @@ def make_shards_on_ray(
     with connect(cluster.address):
         import ray
 
-        _check_resources(cluster)
+        check_resources(cluster)
         task = ray.remote(_make_on_node).options(
-            num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus, max_retries=_NUM_RETRIES, retry_exceptions=False
+            num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus, max_retries=NUM_RETRIES, retry_exceptions=False
         )
         shared = ray.put((source, job, turn))
         waiting = list(reversed(shards))
@@ -109,10 +109,11 @@ def make_shards_on_ray(
                     on_rows(entry.num_rows + len(entry.rejected))
                     yield entry
         finally:
-            _end_tasks(list(pending))
+            end_tasks(list(pending))
 
 
-def _end_tasks(references: list[Any]) -> None:
+def end_tasks(references: list[Any]) -> None:
+    """End tasks that nobody waits for any more; they may be through."""
     import ray
 
     if not references:
@@ -132,7 +133,7 @@ def _fetch(reference: Any, shard: ShardPlan, job: ShardJob) -> ShardEntry:
         made = ray.get(reference)
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError) as error:
         raise DataError(
-            f"{job.folder / shard.path}: the workers that made this shard died {_NUM_RETRIES + 1} times (killed, or "
+            f"{job.folder / shard.path}: the workers that made this shard died {NUM_RETRIES + 1} times (killed, or "
             "out of memory); run the same command again, with smaller shards or more memory for a task: it goes on "
             "where it stopped"
         ) from error
@@ -209,7 +210,12 @@ def connect(address: str | None) -> Iterator[None]:
             ray.shutdown()
 
 
-def _check_resources(cluster: RayCluster) -> None:
+def check_resources(cluster: RayCluster) -> None:
+    """Stop where no node of the cluster that this process is connected to has what one task needs.
+
+    Raises:
+        DataError: says what the nodes have.
+    """
     import ray
 
     # A task that fits no node would wait for ever.

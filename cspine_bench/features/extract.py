@@ -6,14 +6,8 @@ under a lock, so that several runs on one dataset share the work. A run that was
 worker.
 """
 
-import multiprocessing
-import os
-import pickle
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,19 +15,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.dataset.lock import tie_worker_to_writer
+from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
-from cspine_bench.dataset.workers import set_environment
 from cspine_bench.errors import DataError
+from cspine_bench.features.block import BlockJob, Film, check_claim
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.store import DamagedShard, FeatureStore
-from cspine_bench.imaging.png import compute_pixel_sha256, decode_png
+from cspine_bench.features.workers import Answer, Workers, start_workers
 from cspine_bench.provenance import sha256_bytes
 from cspine_bench.schema import Record, Split
 
 BLOCK_ROWS: Final = 128
+_BLOCK_BYTES: Final = 1 << 26
+"""Of files: a block of large films is shorter."""
+_MOST_DAMAGED: Final = 3
 _COLUMNS: Final = ("sample_id", "group_id", "image", "pixel_sha256")
-_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 OnProgress = Callable[[int, int], None]
 
@@ -69,6 +65,7 @@ def encode_dataset(
     *,
     split: Split | None = None,
     num_workers: int = 1,
+    ray: RayCluster | None = None,
     allow_blank: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Features:
@@ -81,30 +78,42 @@ def encode_dataset(
         split: one split, or None for all.
         num_workers: processes that decode and encode; with 1 everything happens in this one. They are spawned, so a
             script that asks for more needs the usual `if __name__ == "__main__":` guard.
+        ray: encode in tasks of a Ray cluster instead. Its nodes need this package in the same version; this process
+            reads the dataset and writes the store, so they need to see neither.
         allow_blank: take images of a single gray level too, which are no radiographs.
         on_progress: told the rows that are done, and all rows.
 
     Raises:
         DataError: an image cannot be decoded, is blank, or its pixels are not those that its record claims; names the
-            sample. Or a shard of the dataset cannot be read, the disk is full, or a worker died.
-        ValueError: the store is of another encoder, there is no such split, or `num_workers` is below 1.
+            sample. Or a shard of the dataset cannot be read, the store cannot be written, its disk is full or loses
+            what is written, or a worker died.
+        MissingExtraError: Ray is asked for and not installed.
+        ValueError: the store is of another encoder, there is no such split, or `num_workers` is below 1, or above 1
+            together with `ray`.
     """
     if num_workers < 1:
         raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+    if ray is not None and num_workers > 1:
+        raise ValueError(f"num_workers={num_workers} and ray: encode in worker processes or in a cluster, not in both")
     folder = dataset if isinstance(dataset, DatasetFolder) else open_dataset(dataset)
     kept = store if isinstance(store, FeatureStore) else FeatureStore(store, encoder)
     if not kept.is_of(encoder):
         raise ValueError(f"{kept.folder} holds features of another encoder than {encoder.name}")
     total = sum(count for name, count in folder.splits.items() if split in (None, name))
-    while True:
-        job = _Job(encoder, allow_blank)
+    job = BlockJob(encoder, allow_blank)
+    for attempt in range(1, _MOST_DAMAGED + 1):
         try:
-            with _start_workers(job, num_workers) as executor:
-                rows = _Run(folder, split, kept, job, executor, num_workers, total, on_progress).fill()
+            with start_workers(job, num_workers, ray) as workers:
+                rows = _Run(folder, split, kept, job, workers, total, on_progress).fill()
             values = kept.gather([row.pixels for row in rows])
-        except DamagedShard:
-            continue  # It was set aside: encode its rows again.
-        break
+            break
+        except DamagedShard as error:
+            # It was set aside: encode its rows again.
+            if attempt == _MOST_DAMAGED:
+                raise DataError(
+                    f"{error}; this happened {attempt} times now, so look at the disk that holds {kept.folder}, or "
+                    "name another folder"
+                ) from error
     return Features(
         sample_ids=tuple(row.sample_id for row in rows),
         pixel_sha256=tuple(row.pixels for row in rows),
@@ -123,87 +132,13 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Film:
-    """An image that is new to the store."""
-
-    sample_id: str
-    data: bytes
-    file_sha256: str
-    claimed: str
-    known: bool
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """Hashes and features of new images; and hashes of those whose pixels have features already."""
-
-    pixels: list[str]
-    files: list[str]
-    features: NDArray[np.float32]
-    known_pixels: list[str]
-    known_files: list[str]
-    blank: set[str]
-
-
-@dataclass(frozen=True)
 class _Pending:
     """A block that is being encoded, and the claim on it."""
 
     number: int
     block: list[Record]
-    future: Future[_Encoded]
+    answer: Answer
     claim: ExitStack
-
-
-@dataclass(frozen=True)
-class _Job:
-    encoder: Encoder
-    allow_blank: bool
-
-    def refuse_blank(self, sample_id: str) -> None:
-        """Called where an image of a single gray level is met."""
-        if not self.allow_blank:
-            raise DataError(
-                f"sample {sample_id}: all pixels have one gray level; a blank image is no radiograph: leave it out, or "
-                "find out what made it"
-            )
-
-    def encode(self, films: Sequence[_Film]) -> _Encoded:
-        """Decode images, hold their pixels against what is claimed, and encode those that are new."""
-        new: dict[str, tuple[_Film, NDArray[Any]]] = {}
-        known_pixels, known_files = [], []
-        blank = set()
-        for film in films:
-            image = decode_png(film.data, where=f"sample {film.sample_id}: image")
-            pixels = compute_pixel_sha256(image)
-            _check_claim(film.sample_id, film.claimed, pixels)
-            if image.min() == image.max():
-                self.refuse_blank(film.sample_id)
-                blank.add(pixels)
-            if film.known:
-                known_pixels.append(pixels)
-                known_files.append(film.file_sha256)
-            else:
-                new[film.file_sha256] = (film, image)
-        images = [image for _, image in new.values()]
-        features = np.empty((len(images), self.encoder.dimension), np.float32)
-        alike: dict[tuple[Any, ...], list[int]] = {}
-        for number, image in enumerate(images):
-            alike.setdefault((image.shape, image.dtype.name), []).append(number)
-        for numbers in alike.values():
-            stack = np.stack([images[number] for number in numbers])
-            features[numbers] = self.encoder.encode(stack, allow_blank=self.allow_blank)
-        return _Encoded(
-            [film.claimed for film, _ in new.values()], list(new), features, known_pixels, known_files, blank
-        )
-
-
-def _check_claim(sample_id: str, claimed: str, found: str) -> None:
-    if claimed != found:
-        raise DataError(
-            f"sample {sample_id}: its pixels have the hash {found}, its record claims {claimed}; the image or the "
-            "record was changed: run `cspine-bench dataset verify` on the folder, and make it again"
-        )
 
 
 @dataclass
@@ -213,9 +148,8 @@ class _Run:
     folder: DatasetFolder
     split: Split | None
     store: FeatureStore
-    job: _Job
-    executor: Executor | None
-    num_workers: int
+    job: BlockJob
+    workers: Workers
     total: int
     on_progress: OnProgress | None
     done: int = 0
@@ -234,7 +168,7 @@ class _Run:
                     self._finish_oldest(pending, rows)
         finally:
             for left in pending:
-                left.future.cancel()
+                left.answer.cancel()
                 left.claim.close()
         return [row for number in sorted(rows) for row in rows[number]]
 
@@ -244,7 +178,7 @@ class _Run:
         found = self._look_up(block)
         if found is None:
             # Never wait for somebody who may be waiting for what is held here.
-            while pending and (wait or len(pending) >= 2 * self.num_workers):
+            while pending and (wait or len(pending) >= self.workers.at_once):
                 self._finish_oldest(pending, rows)
             claim = ExitStack()
             try:
@@ -260,28 +194,18 @@ class _Run:
             rows[number] = found
             self._tell(len(found))
 
-    def _submit(self, block: Sequence[Record]) -> Future[_Encoded]:
+    def _submit(self, block: Sequence[Record]) -> Answer:
         films = {}
         for record in block:
             file_sha256 = sha256_bytes(record.image)
             if self.store.find_pixels(file_sha256) is None:
                 known = record.pixel_sha256 in self.store
-                films[file_sha256] = _Film(record.sample_id, record.image, file_sha256, record.pixel_sha256, known)
-        if self.executor is not None:
-            return self.executor.submit(_encode_in_worker, list(films.values()))
-        future: Future[_Encoded] = Future()
-        future.set_result(self.job.encode(list(films.values())))
-        return future
+                films[file_sha256] = Film(record.sample_id, record.image, file_sha256, record.pixel_sha256, known)
+        return self.workers.submit(list(films.values()))
 
     def _finish_oldest(self, pending: list[_Pending], rows: dict[int, list[_Row]]) -> None:
         oldest = pending[0]
-        try:
-            encoded = oldest.future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                f"{self.folder.path}: a worker process died (killed, or out of memory); run the same command again, "
-                "with fewer workers if memory is short: it goes on where it stopped"
-            ) from error
+        encoded = oldest.answer.result()
         if encoded.known_pixels:
             # Pixels that are known from another file: their features need not be encoded again.
             features = self.store.gather(encoded.known_pixels)
@@ -303,11 +227,13 @@ class _Run:
 
     def _iter_blocks(self) -> Iterator[list[Record]]:
         block: list[Record] = []
+        num_bytes = 0
         for record in self.folder.iter_records(self.split, _COLUMNS):
             block.append(record)
-            if len(block) == BLOCK_ROWS:
+            num_bytes += len(record.image)
+            if len(block) == BLOCK_ROWS or num_bytes >= _BLOCK_BYTES:
                 yield block
-                block = []
+                block, num_bytes = [], 0
         if block:
             yield block
 
@@ -318,7 +244,7 @@ class _Run:
             pixels = self.store.find_pixels(sha256_bytes(record.image))
             if pixels is None or pixels not in self.store:
                 return None
-            _check_claim(record.sample_id, record.pixel_sha256, pixels)
+            check_claim(record.sample_id, record.pixel_sha256, pixels)
             if self.store.is_blank(pixels):
                 self.job.refuse_blank(record.sample_id)
             rows.append(_Row(record.sample_id, record.group_id, pixels))
@@ -327,44 +253,3 @@ class _Run:
 
 def _name_block(block: Sequence[Record]) -> str:
     return sha256_bytes("".join(record.pixel_sha256 for record in block).encode())
-
-
-_jobs: list[_Job] = []
-"""In a worker process: what it was started with, once."""
-
-
-@contextmanager
-def _start_workers(job: _Job, num_workers: int) -> Iterator[Executor | None]:
-    """Processes of one thread each, that end with this one, however it ends; none where one is enough."""
-    if num_workers == 1:
-        yield None
-        return
-    before = set(multiprocessing.active_children())
-    # Read by numpy and torch when a worker imports them, so it must be in the environment that the workers inherit.
-    with set_environment(dict.fromkeys(_THREAD_VARIABLES, "1")):
-        executor = ProcessPoolExecutor(
-            num_workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(pickle.dumps(job), os.getpid()),
-        )
-        finished = False
-        try:
-            yield executor
-            finished = True
-        finally:
-            if not finished:
-                for process in set(multiprocessing.active_children()) - before:
-                    process.kill()
-            executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker(pickled_job: bytes, parent_pid: int) -> None:
-    # Ctrl-C reaches the whole process group; the parent alone answers it, and ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tie_worker_to_writer([], parent_pid)
-    _jobs.append(pickle.loads(pickled_job))
-
-
-def _encode_in_worker(films: Sequence[_Film]) -> _Encoded:
-    return _jobs[0].encode(films)

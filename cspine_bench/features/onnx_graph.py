@@ -77,12 +77,16 @@ def _translate(step: Step) -> tuple[str, dict[str, int | Sequence[int]]]:
     kernel, stride, padding = step.arguments[:3]
     settings = {"kernel_shape": kernel, "strides": stride or kernel, "pads": [*padding, *padding]}
     if step.kind == "aten::max_pool2d":
-        dilation, ceil_mode = step.arguments[3:]
-        return "MaxPool", settings | {"dilations": dilation, "ceil_mode": int(ceil_mode)}
-    ceil_mode, count_padding, divisor = step.arguments[3:]
-    if divisor is not None:
-        raise NotUnderstood("an average pool with a divisor of its own")
-    return "AveragePool", settings | {"ceil_mode": int(ceil_mode), "count_include_pad": int(count_padding)}
+        dilation, rounds_up = step.arguments[3:]
+        operation, more = "MaxPool", {"dilations": dilation}
+    else:
+        rounds_up, counts_padding, divisor = step.arguments[3:]
+        if divisor is not None:
+            raise NotUnderstood("an average pool with a divisor of its own")
+        operation, more = "AveragePool", {"count_include_pad": int(counts_padding)}
+    if rounds_up:
+        raise NotUnderstood("a pool whose size is rounded up, which torch and ONNX do by different rules")
+    return operation, settings | more
 
 
 def _vary(value: int) -> bytes:

@@ -7,12 +7,14 @@ FOLDER/NAME-HASH/               one encoder: its name, and the first digits of `
 
 A shard is one file that is put in place whole: a header with hashes, two hashes for each row (of its pixels, and of the
 PNG file that they were decoded from), and the rows as float32, which are mapped into memory. Nothing is ever changed,
-so any number of processes may read and add at the same time. A shard that is damaged is set aside, and encoded again.
+so any number of processes may read and add at the same time. A shard that is damaged is set aside, and encoded again;
+one of another format is left to the version that knows it. A store that cannot be written serves what it holds.
 
 The hash of the PNG file is what makes a second run quick and still sure: bytes that are known need not be decoded again
 to know their pixels, and a hash that somebody else wrote down is never believed.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -35,7 +37,8 @@ from cspine_bench.errors import DataError
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.provenance import canonical_json
 
-_MAGIC: Final = b"cspine-bench features 1\n"
+_KIND: Final = b"cspine-bench features "
+_MAGIC: Final = _KIND + b"1\n"
 _LENGTHS: Final = struct.Struct("<32sQ")
 _HASH_BYTES: Final = 32
 _ALIGNMENT: Final = 64
@@ -43,11 +46,17 @@ _BLOCK_ROWS: Final = 256
 _ANONYMOUS_ABOVE_BYTES: Final = 1 << 28
 """Gathered features that are larger lie in a file without a name and are mapped, so that they need no memory."""
 
+_CANNOT_WRITE: Final = frozenset((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST))
+
 _log = logging.getLogger(__name__)
 
 
 class DamagedShard(Exception):
     """A shard's bytes are not those that were written. It has been set aside: encode its rows again."""
+
+
+class _OtherFormat(Exception):
+    """A shard that another version of this package has written."""
 
 
 def find_default_folder() -> Path:
@@ -80,12 +89,12 @@ class FeatureStore:
     """All features of one encoder in a folder.
 
     Args:
-        folder: of the store; None: `find_default_folder()`. Made if it is not there. Its file system needs locks.
+        folder: of the store; None: `find_default_folder()`. Made if it is not there. Its file system needs locks. One
+            that cannot be written will do as long as it holds everything that is asked for.
         encoder: whose features these are.
 
     Raises:
-        DataError: the folder holds something else under this encoder's name.
-        OSError: it cannot be written.
+        DataError: the folder holds something else under this encoder's name, or cannot be made.
     """
 
     def __init__(self, folder: Path | None, encoder: Encoder) -> None:
@@ -97,9 +106,11 @@ class FeatureStore:
         self._places: dict[str, tuple[Path, int]] = {}
         self._pixels_of_file: dict[str, str] = {}
         self._blank: set[str] = set()
-        for folder_name in ("shards", "claims"):
-            (self.folder / folder_name).mkdir(parents=True, exist_ok=True)
-        self._describe(encoder)
+        self._other_formats: set[Path] = set()
+        with _explain_unwritable(self.folder):
+            for folder_name in ("shards", "claims"):
+                (self.folder / folder_name).mkdir(parents=True, exist_ok=True)
+            self._describe(encoder)
         self.refresh()
 
     def _describe(self, encoder: Encoder) -> None:
@@ -117,12 +128,16 @@ class FeatureStore:
     def refresh(self) -> None:
         """Take up what other processes have added; set damaged shards aside."""
         for path in sorted((self.folder / "shards").glob("*.features")):
-            if path in self._shards:
+            if path in self._shards or path in self._other_formats:
                 continue
             try:
                 shard = _open_shard(path, self._encoder_sha256, self.dimension)
             except FileNotFoundError:
                 continue  # set aside by another process just now
+            except _OtherFormat as error:
+                _log.warning("%s is left as it is: %s", path, error)
+                self._other_formats.add(path)
+                continue
             except (DamagedShard, ValueError, KeyError, TypeError, struct.error) as error:
                 self._set_aside(path, str(error))
                 continue
@@ -189,14 +204,15 @@ class FeatureStore:
         path = self.folder / "shards" / f"{hashlib.sha256(data).hexdigest()}.features"
         temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
         try:
-            with explain_full_disk(path, lambda: len(data)):
+            with _explain_unwritable(self.folder), explain_full_disk(path, lambda: len(data)):
                 with temporary.open("wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
                 move_into_place(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         self.refresh()
 
     def gather(self, pixel_sha256: Sequence[str]) -> NDArray[np.float32]:
@@ -240,11 +256,12 @@ class FeatureStore:
             Whether it is held.
 
         Raises:
-            DataError: the file system has no locks.
+            DataError: the file system has no locks, or the store cannot be written.
         """
         path = self.folder / "claims" / f"{name}.lock"
         while True:
-            lock = FileLock(path)
+            with _explain_unwritable(self.folder), explain_full_disk(path, lambda: 0):
+                lock = FileLock(path)
             try:
                 held = lock.take(wait=wait)
                 if held and not lock.is_current():
@@ -260,13 +277,26 @@ class FeatureStore:
 
     def _set_aside(self, path: Path, why: str) -> None:
         _log.warning("%s is damaged (%s); set aside as *.damaged, its rows are encoded again", path, why)
-        with suppress(FileNotFoundError):  # set aside by another process just now
+        with _explain_unwritable(self.folder), suppress(FileNotFoundError):  # set aside by another process just now
             path.rename(path.with_suffix(".damaged"))
         self._shards.pop(path, None)
         self._places.clear()
         self._pixels_of_file.clear()
         for shard in self._shards.values():
             self._index(shard)
+
+
+@contextmanager
+def _explain_unwritable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        raise DataError(
+            f"{folder}: cannot be written ({os.strerror(error.errno).lower()}), and not everything that is asked for "
+            "is there; name another folder for features, or make this one writable"
+        ) from error
 
 
 def _build_shard(
@@ -297,7 +327,10 @@ def _build_shard(
 def _open_shard(path: Path, encoder_sha256: str, dimension: int) -> _Shard:
     """A shard with its rows mapped."""
     with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
+        magic = file.read(len(_MAGIC))
+        if magic != _MAGIC and magic.startswith(_KIND) and magic[len(_KIND) :].strip().isdigit():
+            raise _OtherFormat(f"its format is {magic[len(_KIND) :].strip().decode()}, this version writes format 1")
+        if magic != _MAGIC:
             raise DamagedShard("not a shard of features")
         digest, length = _LENGTHS.unpack(file.read(_LENGTHS.size))
         header = file.read(min(length, path.stat().st_size))
@@ -323,11 +356,17 @@ def _open_shard(path: Path, encoder_sha256: str, dimension: int) -> _Shard:
 
 
 def _allocate(shape: tuple[int, int], folder: Path) -> NDArray[np.float32]:
-    if shape[0] * shape[1] * 4 <= _ANONYMOUS_ABOVE_BYTES:
+    if shape[0] * shape[1] * 4 <= _ANONYMOUS_ABOVE_BYTES or not hasattr(os, "posix_fallocate"):
         return np.empty(shape, np.float32)
     path = folder / f"gathered.{uuid.uuid4().hex}.tmp"
     try:
-        mapped = np.memmap(path, np.float32, "w+", shape=shape)
+        with path.open("xb") as file:
+            # Asked for now: a disk that is found full in the middle of a map ends the process.
+            os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * 4)
+        return np.memmap(path, np.float32, "r+", shape=shape)
+    except OSError as error:
+        _log.info("%s: %s features are kept in memory (%s)", folder, shape, error.strerror)
+        return np.empty(shape, np.float32)
     finally:
-        path.unlink(missing_ok=True)  # the map keeps the bytes until it is gone, however this process ends
-    return mapped
+        with suppress(OSError):
+            path.unlink(missing_ok=True)  # the map keeps the bytes until it is gone, however this process ends

@@ -153,16 +153,17 @@ def test_norms_without_weights_are_folded_too(tmp_path: Path) -> None:
 class Pooled(torch.nn.Module):
     """Every setting of convolutions and pools that a graph can hold, and a ReLU and a sum of branches in odd places."""
 
-    def __init__(self) -> None:
+    def __init__(self, rounds_up: bool = False) -> None:
         super().__init__()
+        self.rounds_up = rounds_up
         self.first = torch.nn.Conv2d(3, 8, (5, 3), stride=(2, 1), padding=(1, 2), dilation=(1, 2), bias=False)
         self.groups = torch.nn.Conv2d(8, 8, 3, padding=1, groups=4)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         first = self.first(images)
-        large = torch.nn.functional.max_pool2d(first, 3, 2, 1, ceil_mode=True)
+        large = torch.nn.functional.max_pool2d(first, 3, 2, 1, ceil_mode=self.rounds_up)
         small = torch.nn.functional.avg_pool2d(torch.relu(self.groups(first)), 3, 2, 1, count_include_pad=True)
-        even = torch.nn.functional.avg_pool2d(first, 3, 2, 1, ceil_mode=True, count_include_pad=False)
+        even = torch.nn.functional.avg_pool2d(first, 3, 2, 1, count_include_pad=False)
         return torch.relu(torch.cat([large, torch.relu(large), small, even], 1)).mean([2, 3])
 
 
@@ -177,6 +178,9 @@ def test_the_model_for_the_runtime_is_that_of_the_graph(tmp_path: Path) -> None:
         assert expected.shape == (3, 32)
         assert torch.allclose(network(gray), expected, rtol=1e-4, atol=1e-5)
         assert torch.allclose(network(gray[:1]), expected[:1], rtol=1e-4, atol=1e-5)
+    layers = load_archive(str(save_layers(tmp_path / "up.pt", Pooled(rounds_up=True).eval()))).layers
+    with pytest.raises(NotUnderstood, match="rounded up"):
+        spell_onnx(rebuild_gray(layers), channels=1, sides=(26, 30))
 
 
 def test_what_is_not_the_archive_is_refused(tmp_path: Path) -> None:

@@ -27,11 +27,10 @@ SHARES = {"precision": 0.81, "recall": 0.62, "density": 0.88, "coverage": 0.74}
 
 
 @dataclass(frozen=True)
-class Band:
-    low: float
-    high: float
+class Clue:
+    name: str
     auroc: Estimate
-    reliance: float
+    contribution: float
 
 
 @dataclass(frozen=True)
@@ -243,8 +242,8 @@ def build_fidelity_pictures(real: list[NDArray[np.generic]], synthetic: list[NDA
             significant=change > 0.8,
             p_value=0.004,
             num_images=40,
-            bands=tuple(
-                Band(low, 2 * low, Estimate(area, area - 0.06, area + 0.06), area - 0.5)
+            clues=tuple(
+                Clue(f"{low} to {2 * low} cycles/px", Estimate(area, area - 0.06, area + 0.06), area - 0.5)
                 for low, area in ((0.03, 0.52), (0.06, 0.55), (0.12, 0.64), (0.25, 0.71))
             ),
             facts=(Fact("gray_levels", 251.0, 230.0, Estimate(0.61, 0.5, 0.7)),),

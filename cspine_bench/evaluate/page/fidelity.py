@@ -18,7 +18,7 @@ from cspine_bench.evaluate.page.fidelity_plots import (
 from cspine_bench.evaluate.page.images import GRAY_RULE, Picture, show
 from cspine_bench.evaluate.page.records import DetectorView, FidelityPictures, ParameterValues, Pixels
 from cspine_bench.evaluate.page.render import render_page
-from cspine_bench.evaluate.page.svg import draw_rows, label_number
+from cspine_bench.evaluate.page.svg import draw_rows
 from cspine_bench.evaluate.page.tables import (
     Untaken,
     build_property_rows,
@@ -217,17 +217,15 @@ def _show_detector(untaken: Untaken, detector: DetectorView | None, real_pixels:
     detector = detector or DetectorView()
     behind = show(detector.mean_real if real_pixels else None, "mean of the real radiographs")
     behind = behind or show(detector.mean_synthetic, "mean of the synthetic radiographs")
-    bands = [(f"{label_number(band.low)} to {label_number(band.high)}", band) for band in detector.bands]
-    power = [(name, band.auroc.value, band.auroc.low, band.auroc.high, "synthetic") for name, band in bands]
+    alone = [(one.name, one.auroc.value, one.auroc.low, one.auroc.high, "synthetic") for one in detector.clues]
+    shares = [(one.name, one.contribution) for one in detector.clues]
     return {
         "detectability": figures,
         "detectability_plot": plot,
         "detectability_floor": floor is not None,
         "detector": detector,
-        "band_power": draw_rows("AUROC of the power in each band", power, reference=0.5) if power else None,
-        "band_reliance": draw_bars("Reliance on each band", [(name, band.reliance) for name, band in bands])
-        if bands
-        else None,
+        "clues_alone": draw_rows("AUROC of each clue alone", alone, reference=0.5, left=150) if alone else None,
+        "clue_shares": draw_bars("What each clue contributes", shares, left=150) if shares else None,
         "heat": None if detector.change is None else draw_map(behind, detector.change, detector.significant),
         "behind": behind,
     }

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cspine_bench.evaluate.page.images import Picture
 from cspine_bench.evaluate.page.records import ParameterValues, Spectra, Values
-from cspine_bench.evaluate.page.svg import Panel, Scale, fit_scale
+from cspine_bench.evaluate.page.svg import Panel, Scale, fit_scale, fit_text
 from cspine_bench.evaluate.page.wording import title_of
 from cspine_bench.results import Figure, Interval
 
@@ -144,14 +144,14 @@ def _trace(places: Values, values: Values, x: Scale, y: Scale) -> list[tuple[flo
     return [(x(float(place)), y(float(value))) for place, value in zip(places, values, strict=True)]
 
 
-def draw_bars(label: str, bars: Sequence[tuple[str, float]], *, title: str = "") -> Markup:
+def draw_bars(label: str, bars: Sequence[tuple[str, float]], *, title: str = "", left: float = 120) -> Markup:
     """A bar per name."""
-    panel = Panel(label, height=52 + 22 * len(bars), left=120, bottom=42 if title else 28)
+    panel = Panel(label, height=52 + 22 * len(bars), left=left, bottom=42 if title else 28)
     scale = fit_scale([value for _, value in bars], *panel.x_range, zero=True)
     panel.draw_x(scale, title, count=4)
     for number, (name, value) in enumerate(bars):
         y = panel.y_range[1] + 14 + 22 * number
-        panel.text(112, y + 4, name[:18], anchor="end", style="name")
+        panel.text(left - 8, y + 4, fit_text(name, left - 8), anchor="end", style="name")
         panel.band(scale(0), y - 7, scale(value), y + 7, "bar synthetic")
     return panel.render()
 

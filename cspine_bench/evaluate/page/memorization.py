@@ -203,8 +203,8 @@ def _show_bound(untaken: Untaken, result: Result) -> dict[str, Any]:
         total = rate.n_used.get("synthetic") or rate.n_available.get("synthetic")
         images = f" ({rate.interval.high * total:,.1f} of {total:,})" if total else ""
         words = (
-            f"At {100 * rate.interval.level:g} % confidence, at most {format_share(rate.interval.high)} of the synthetic "
-            f"images{images} are copies of a training film ({rate.interval.method}), if the search finds copies that a "
+            f"At {100 * rate.interval.level:g} % confidence, at most {format_share(rate.interval.high)} of the "
+            f"synthetic images{images} are copies of a training film ({rate.interval.method}), if the search finds copies that a "
             "generator makes as often as those that were planted."
         )
         if rate.interval.low > 0:

@@ -21,17 +21,15 @@ SUSPICIOUS_P_VALUE: Final = 0.01
 """Synthetic images at or below it are withheld from a page without real pixels: a copy shows the film."""
 
 
-class BandLike(Protocol):
-    """A band of spatial frequencies: its edges, how well it alone tells the sides apart, how much rests on it."""
+class ClueLike(Protocol):
+    """A group of statistics: how well its best one alone tells the sides apart, and how much rests on the group."""
 
     @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
+    def name(self) -> str: ...
     @property
     def auroc(self) -> Estimate: ...
     @property
-    def reliance(self) -> float: ...
+    def contribution(self) -> float: ...
 
 
 class FactLike(Protocol):
@@ -105,7 +103,7 @@ class DetectorView:
         significant: bool (rows, columns), cells beyond chance; None: not tested.
         p_value: of the largest cell.
         num_images: of each side that the map is averaged over.
-        bands: of spatial frequencies, from low to high.
+        clues: what the detector of statistics rests on: bands of spatial frequencies, from low to high, and others.
         facts: of the making of the images, on both sides.
     """
 
@@ -115,7 +113,7 @@ class DetectorView:
     significant: NDArray[np.bool_] | None = field(default=None, repr=False)
     p_value: float | None = None
     num_images: int | None = None
-    bands: tuple[BandLike, ...] = ()
+    clues: tuple[ClueLike, ...] = ()
     facts: tuple[FactLike, ...] = ()
 
 

@@ -48,19 +48,22 @@ class MatchedShare:
     undecided: float
 
 
-def compute_distance_ratios(*, distances: NDArray[Any]) -> Floats:
+def compute_distance_ratios(*, distances: NDArray[Any], counted: NDArray[np.bool_] | None = None) -> Floats:
     """How much nearer the nearest reference of each image is than its usual near ones: small for a copy.
 
     A typical image is near to many references and has a ratio around 1; one that is near to a single reference, less.
 
     Args:
         distances: float (n, k), 0 or more, rising along each row, to the k nearest references; k >= 2, commonly 50.
+        counted: bool (n, k), which of them the mean is over, the first of each row among them; None: all. Other films
+            of the nearest one's patient, and its duplicates, hide a copy where they are counted.
 
     Returns:
         float64 (n,), distances[:, 0] over their mean; 1 where all are 0. 0..1.
 
     Raises:
-        ValueError: not (n, k) with k >= 2, a value is negative or not finite, or a row does not rise.
+        ValueError: not (n, k) with k >= 2, a value is negative or not finite, a row does not rise, or a nearest one is
+            not counted.
 
     Source: Carlini et al. 2023 (2301.13188), their distance relative to the nearest references, without its factor.
     """
@@ -69,7 +72,12 @@ def compute_distance_ratios(*, distances: NDArray[Any]) -> Floats:
     values = distances.astype(np.float64)
     if not np.isfinite(values).all() or (values < 0).any() or (np.diff(values, axis=1) < 0).any():
         raise ValueError("distances must be finite, 0 or more, and rise along each row")
-    mean = values.mean(axis=1)
+    if counted is None:
+        mean = values.mean(axis=1)
+    elif counted.shape != values.shape or not counted[:, 0].all():
+        raise ValueError(f"counted must be {values.shape} with the nearest of each row, got {counted.shape}")
+    else:
+        mean = np.where(counted, values, 0).sum(axis=1) / counted.sum(axis=1)
     return np.asarray(np.where(mean > 0, values[:, 0] / np.where(mean > 0, mean, 1), 1.0))
 
 

@@ -35,7 +35,7 @@ class Variant:
     flip: bool = False
     rotation_deg: float = 0.0
     scale: float = 1.0
-    shift_px: tuple[int, int] = (0, 0)
+    shift_px: tuple[float, float] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def search_near_copies(
         )
     if not 1 <= count <= available:
         raise ValueError(f"count must be 1 to {available}, the references to compare with; got {count}")
-    rows, columns = _list_window(height, width, region or Region(), margin_px)
-    moves = [_build_move(variant, rows, columns, height, width) for variant in variants]
+    rows, columns = list_window(height, width, region or Region(), margin_px)
+    moves = [build_resampling(variant, rows, columns, height, width) for variant in variants]
     similarity = np.empty((len(images), count), np.float32)
     index, which = np.empty((len(images), count), np.int64), np.empty((len(images), count), np.int64)
     for start in range(0, len(images), _BLOCK_IMAGES):
@@ -140,7 +140,7 @@ def search_near_copies(
         parts = []
         for first in range(0, len(references), _BLOCK_REFERENCES):
             window = references[first : first + _BLOCK_REFERENCES][:, rows[:, None], columns]
-            best, variant = _compare(flat, moves, _normalise_columns(window.reshape(len(window), -1).T))
+            best, variant = _compare(flat, moves, normalise_columns(window.reshape(len(window), -1).T))
             if skip_same_row:
                 image, reference = _find_same(start, first, best.shape)
                 best[image, reference] = -1
@@ -151,9 +151,7 @@ def search_near_copies(
     return NearCopies(similarity, index, which)
 
 
-def _list_window(
-    height: int, width: int, region: Region, margin_px: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def list_window(height: int, width: int, region: Region, margin_px: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows and columns of the reference that are compared."""
     rows = np.arange(max(margin_px, round(region.top * height)), min(height - margin_px, round(region.bottom * height)))
     columns = np.arange(max(margin_px, round(region.left * width)), min(width - margin_px, round(region.right * width)))
@@ -162,7 +160,9 @@ def _list_window(
     return rows, columns
 
 
-def _build_move(variant: Variant, rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> Any:
+def build_resampling(
+    variant: Variant, rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int
+) -> Any:
     """Sparse float32 (window px, map px): samples an image, linearly, where the reference's window went."""
     from scipy import sparse
 
@@ -188,7 +188,7 @@ def _build_move(variant: Variant, rows: NDArray[np.int64], columns: NDArray[np.i
     return move
 
 
-def _normalise_columns(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalise_columns(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Columns of mean 0 and length 1; those of one gray level of 0."""
     pixels = pixels - pixels.mean(axis=0)
     length = np.sqrt(np.einsum("ij,ij->j", pixels, pixels))
@@ -205,7 +205,7 @@ def _compare(
     best = np.full((flat.shape[1], window.shape[1]), -1, np.float32)
     which = np.zeros(best.shape, np.int32)
     for number, move in enumerate(moves):
-        moved = np.ascontiguousarray(_normalise_columns(move @ flat).T)
+        moved = np.ascontiguousarray(normalise_columns(move @ flat).T)
         for start in range(0, window.shape[1], _TILE):
             tile = slice(start, start + _TILE)
             found = moved @ window[:, tile]

@@ -23,6 +23,7 @@ def build_figure(
     condition: Mapping[str, str] | None = None,
     floor: Floor | None = None,
     note: str = "",
+    level: float = CONFIDENCE,
 ) -> Figure:
     """A figure.
 
@@ -38,10 +39,11 @@ def build_figure(
         condition: how it was measured.
         floor: what real images score against real ones.
         note: one sentence that a reader needs.
+        level: what the estimate's ends cover.
     """
     interval = None
     if isinstance(estimate, Estimate):
-        interval = Interval(low=estimate.low, high=estimate.high, level=CONFIDENCE, method=method)
+        interval = Interval(low=estimate.low, high=estimate.high, level=level, method=method)
     return Figure(
         name=name,
         value=estimate.value if isinstance(estimate, Estimate) else estimate,

@@ -157,7 +157,8 @@ def jackknife_frechet(*, real: NDArray[Any], synthetic: NDArray[Any], labels: La
     Args:
         real: float (n, d); what is left without a group must be 2 rows.
         synthetic: float (m, d), likewise.
-        labels: int64 (n,) and (m,), group of each row, 0, 1, ..., as many on both sides; None: leave out none.
+        labels: int64 (n,) and (m,), group of each row, 0, 1, ...; a group may have rows in one set alone. None: leave
+            out none.
 
     Raises:
         ValueError: as `frechet_distance`, or groups that leave too few rows.
@@ -189,8 +190,7 @@ def jackknife_trend(
         ValueError: as `frechet_distance`, or a part of fewer than 2 rows, with or without a group.
     """
     check_shapes(real=real, synthetic=synthetic, least_rows=LEAST_ROWS)
-    if labels is not None and (num_groups := int(labels[0].max()) + 1) != int(labels[1].max()) + 1:
-        raise ValueError(f"both sets must be dealt into as many groups, got {num_groups} and {labels[1].max() + 1}")
+    num_groups = 0 if labels is None else 1 + int(max(label.max() for label in labels))
     trend = []
     for number in range(1, most_parts + 1):
         distances = []
@@ -199,7 +199,7 @@ def jackknife_trend(
                 _iter_clouds(
                     rows if number == 1 or parts is None else rows[chosen := parts[side] % number == part],
                     None if labels is None else labels[side] if number == 1 or parts is None else labels[side][chosen],
-                    0 if labels is None else num_groups,
+                    num_groups,
                 )
                 for side, rows in enumerate((real, synthetic))
             ]

@@ -142,7 +142,7 @@ def jackknife_kernels(
     Args:
         real: float (n, d); what is left without a group must be 2 rows.
         synthetic: float (m, d), likewise.
-        labels: int64 (n,) and (m,), group of each row, 0, 1, ..., as many on both sides; None: leave out none.
+        labels: see `cspine_bench.metrics.frechet.jackknife_frechet`.
         with_cmmd: no row may be zeros then.
 
     Returns:

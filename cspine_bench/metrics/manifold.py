@@ -188,7 +188,7 @@ def jackknife_manifold(
     Args:
         real: float (n, d); what is left without a group must be more than `num_neighbours`.
         synthetic: float (m, d), likewise.
-        labels: int64 (n,) and (m,), group of each row, 0, 1, ..., as many on both sides; None: leave out none.
+        labels: see `cspine_bench.metrics.frechet.jackknife_frechet`.
         num_neighbours: k.
 
     Returns:

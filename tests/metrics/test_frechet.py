@@ -51,7 +51,7 @@ def test_leaving_out_a_group_is_measuring_without_it(n: int, m: int) -> None:
     """Off the sums of all rows, or of the rows that are left: also where only what is left is fewer than features."""
     draw = np.random.default_rng(n)
     real, synthetic = draw_features(n, 25, 1) + 30, draw_features(m, 25, 2) + 30
-    labels = draw.permutation(n) % 5, draw.integers(1, 6, m) % 5
+    labels = draw.permutation(n) % 5, draw.integers(0, 4, m)  # of the last group there is none
     parts = draw.permutation(n), draw.permutation(m)
 
     def measure(kept: list[NDArray[np.bool_]], number: int) -> float:
@@ -120,8 +120,6 @@ def test_what_has_no_distance_is_refused() -> None:
     labels = np.array([0, 0, 0, 0, 1]), np.array([0, 1, 0, 1, 0])
     with pytest.raises(ValueError, match="5 rows leave 1 without their largest group"):
         jackknife_frechet(real=good, synthetic=good, labels=labels)
-    with pytest.raises(ValueError, match="dealt into as many groups, got 2 and 5"):
-        jackknife_frechet(real=good, synthetic=good, labels=(labels[1], np.arange(5)))
     with pytest.raises(ValueError, match=r"must be \(n, d\) and \(m, d\)"):
         frechet_distance(real=good, synthetic=good[:, :2])
     with pytest.raises(ValueError, match="synthetic has 1 feature vectors, at least 2"):

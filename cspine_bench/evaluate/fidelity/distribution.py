@@ -1,0 +1,193 @@
+"""How close the features of synthetic radiographs are to those of real ones, each figure with interval and floor."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cspine_bench.evaluate.fidelity.distances import (
+    CMMD,
+    DIRECTIONS,
+    DISTANCES,
+    ENDS,
+    FRECHET,
+    KERNEL,
+    LIMIT,
+    Distances,
+    NotMeasured,
+    Vectors,
+    measure_distances,
+)
+from cspine_bench.evaluate.fidelity.floors import measure_floors
+from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
+from cspine_bench.evaluate.figures import JACKKNIFE, build_figure
+from cspine_bench.metrics.frechet import extrapolate
+from cspine_bench.results import Figure
+from cspine_bench.seeding import numpy_generator
+
+OnProgress = Callable[[int, int], None]
+
+NOTES: Final = {
+    FRECHET: "Too large in small samples: it compares at equal counts only, as with its floor, and not across papers.",
+    LIMIT: "Extrapolated to endless samples by a line through the distances of 1, 2 and 3 parts.",
+    KERNEL: "Unbiased at any counts: about 0 for sets of one distribution, and then below 0 half of the time.",
+    CMMD: "With the features of {encoder}; the published figure is of CLIP embeddings, and does not compare.",
+    "precision": "Depends on the counts, so it is read against its floor at the floor's counts.",
+    "recall": "Depends on the counts, so it is read against its floor at the floor's counts.",
+    "density": "Not bounded by 1: real images that crowd together raise it.",
+    "coverage": "Rises with the number of synthetic images for each real one, so it is read at the floor's counts.",
+}
+FEW_ROWS: Final = "Fewer images than features: most of its value comes from that."
+BENT: Final = (
+    "The distances of 1, 2 and 3 parts do not lie on a line (without the smallest parts the limit is {other:.4g}), so "
+    "it is not to be relied on."
+)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What was measured of all samples.
+
+    Attributes:
+        figures: with their floors.
+        not_measured: which figures there are not, and why.
+        floor_draws: float64 (K,), by name: the figure between the real halves of each deal.
+        matched_draws: float64 (K,), by name: the figure of synthetic against real at those counts.
+        trend: Fréchet distances of 1, 2 and 3 parts, which the limit rests on; empty where it was not measured.
+    """
+
+    figures: tuple[Figure, ...]
+    not_measured: tuple[NotMeasured, ...]
+    floor_draws: dict[str, NDArray[np.float64]] = field(repr=False)
+    matched_draws: dict[str, NDArray[np.float64]] = field(repr=False)
+    trend: tuple[float, ...] = ()
+
+
+def measure_distribution(
+    *,
+    real: NDArray[np.float32],
+    synthetic: NDArray[np.float32],
+    real_groups: Sequence[str],
+    synthetic_groups: Sequence[str],
+    recipe: FidelityRecipe,
+    seed: int,
+    available: Mapping[str, int],
+    on_progress: OnProgress | None = None,
+) -> Distribution:
+    """Measure every figure of `DISTANCES`, its interval and its floor.
+
+    Args:
+        real: float32 (n, d), features of real radiographs.
+        synthetic: float32 (m, d), of synthetic ones.
+        real_groups: (n,), patient of each.
+        synthetic_groups: (m,), anatomy of each.
+        recipe: names the encoder, the number of neighbours, and how many deals a floor has.
+        seed: decides every draw.
+        available: images that there were, by role (`real`, `synthetic`).
+        on_progress: told steps done and all steps; one for the figures, one for each deal of the floors.
+
+    Returns:
+        What could be measured, and why the rest was not. An interval is for the figure's average at these counts.
+
+    Raises:
+        DataError: a feature is NaN or infinity.
+        ValueError: shapes do not fit.
+
+    Source: see the functions of `cspine_bench.metrics`, and `cspine_bench.evaluate.fidelity.floors`.
+    """
+    sides = Vectors(real, tuple(real_groups)), Vectors(synthetic, tuple(synthetic_groups))
+    for role, side in zip(("real", "synthetic"), sides, strict=True):
+        side.require_finite(role)
+    total, done = 1 + recipe.num_floors, 0
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress(done, total)
+
+    found = measure_distances(
+        *sides,
+        names=DISTANCES,
+        num_neighbours=recipe.num_neighbours,
+        generator=numpy_generator(seed, "evaluate.distribution.groups"),
+    )
+    tell()
+    floors = measure_floors(
+        *sides,
+        names=tuple(found.figures),
+        num_neighbours=recipe.num_neighbours,
+        num_floors=recipe.num_floors,
+        seed=seed,
+        on_draw=tell,
+    )
+    figures = [
+        build_distance(
+            name,
+            found,
+            used={"real": len(real), "synthetic": len(synthetic)},
+            available=available,
+            floor=floors.floors.get(name),
+            notes=(*_explain(name, found, recipe.encoder, sides), floors.reasons.get(name, "")),
+        )
+        for name in found.figures
+    ]
+    return Distribution(
+        figures=tuple(figures),
+        not_measured=tuple(NotMeasured(name, found.reasons[name]) for name in DISTANCES if name in found.reasons),
+        floor_draws=floors.draws,
+        matched_draws=floors.matched,
+        trend=tuple(distance.value for distance in found.trend),
+    )
+
+
+def build_distance(
+    name: str,
+    found: Distances,
+    *,
+    used: Mapping[str, int],
+    available: Mapping[str, int],
+    notes: Sequence[str] = (),
+    **more: Any,
+) -> Figure:
+    """A figure of a measured distance, with its interval where it can have one.
+
+    Args:
+        name: of `DISTANCES`.
+        found: what was measured.
+        used: images that it rests on, by role.
+        available: images that there were.
+        notes: sentences, some of them perhaps "".
+        more: see `build_figure`; `level` of the interval too.
+    """
+    figure = found.figures[name]
+    least, most = ENDS.get(name, (-np.inf, np.inf))
+    level = {"confidence": more["level"]} if "level" in more else {}
+    told = [_sentence(note) for note in (*notes, found.no_interval.get(name, "")) if note]
+    return build_figure(
+        name,
+        figure.estimate(least=least, most=most, **level) if len(figure.left_out) else figure.value,
+        direction=DIRECTIONS[name],
+        used=used,
+        available=available,
+        method=JACKKNIFE,
+        note=" ".join(told),
+        **more,
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _explain(name: str, found: Distances, encoder: str, sides: tuple[Vectors, Vectors]) -> list[str]:
+    notes = [NOTES[name].format(encoder=encoder)]
+    if name == FRECHET and min(map(len, sides)) <= sides[0].features.shape[1]:
+        notes.append(FEW_ROWS)
+    if name == LIMIT and len(found.figures[name].left_out):
+        interval, other = found.figures[name].estimate(), extrapolate(found.trend[:-1]).value
+        if not interval.low <= other <= interval.high:
+            notes.append(BENT.format(other=other))
+    return notes

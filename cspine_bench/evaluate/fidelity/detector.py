@@ -13,14 +13,13 @@ the sum is taken: no more than the variance of a single test on half of the imag
 """
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, special, stats
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -136,19 +135,39 @@ def deal_folds(
     return np.asarray(fold_of[unit])
 
 
-def fit_linear(features: Floats, synthetic: NDArray[np.bool_], strength: float) -> Linear:
-    """Logistic regression on features brought to mean 0 and deviation 1, which are folded into its weights."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+def fit_linear(
+    features: Floats, synthetic: NDArray[np.bool_], strengths: tuple[float, ...] = STRENGTHS
+) -> tuple[Linear, ...]:
+    """Logistic regression on features brought to mean 0 and deviation 1, which are then folded into its weights.
 
+    Args:
+        features: float64 (n, d).
+        synthetic: (n,), side; of both some.
+        strengths: inverse regularisations, rising: `C` of scikit-learn's `LogisticRegression`, whose weights these are.
+
+    Returns:
+        A classifier for each strength.
+    """
     mean, scale = features.mean(axis=0), features.std(axis=0)
     scale[scale <= 1e-9 * (1 + np.abs(mean))] = 1.0
-    with warnings.catch_warnings():
-        # One that stopped early is tested on images that it has not seen like any other.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=strength, max_iter=500).fit((features - mean) / scale, synthetic)
-    weights = np.asarray(model.coef_[0] / scale, np.float64)
-    return Linear(weights, float(model.intercept_[0] - mean @ weights))
+    standard = (features - mean) / scale
+    sign = np.where(synthetic, 1.0, -1.0)
+    at = np.zeros(features.shape[1] + 1)
+    found = []
+    for strength in strengths:
+        pull = 1 / (strength * len(sign))
+
+        def measure(point: Floats, pull: float = pull) -> tuple[float, Floats]:
+            margin = sign * (standard @ point[:-1] + point[-1])
+            slope = -sign * special.expit(-margin) / len(sign)
+            gradient = np.append(slope @ standard + pull * point[:-1], slope.sum())
+            return float(np.logaddexp(0, -margin).mean() + pull / 2 * point[:-1] @ point[:-1]), gradient
+
+        # One that stops early is tested on images that it has not seen like any other.
+        at = optimize.minimize(measure, at, jac=True, method="L-BFGS-B", options={"gtol": 1e-4, "maxiter": 500}).x
+        weights = at[:-1] / scale
+        found.append(Linear(weights, float(at[-1] - mean @ weights)))
+    return tuple(found)
 
 
 def cross_fit(
@@ -178,7 +197,7 @@ def cross_fit(
         areas = {}
         for view, values in data.items():
             strength, areas[view] = _choose_strength(values[train], synthetic[train], inner)
-            classifiers[view].append(fit_linear(values[train], synthetic[train], strength))
+            classifiers[view] += fit_linear(values[train], synthetic[train], (strength,))
             scores[view][fold == number] = classifiers[view][-1].score(values[fold == number])
         chosen.append(max(areas, key=lambda view: areas[view]))
     return CrossFit(fold, scores, {view: tuple(each) for view, each in classifiers.items()}, tuple(chosen))
@@ -192,16 +211,14 @@ def _check_folds(fold: Integers, synthetic: NDArray[np.bool_], count: int) -> No
 
 def _choose_strength(values: Floats, synthetic: NDArray[np.bool_], inner: Integers) -> tuple[float, float]:
     """The regularisation with the largest area in inner folds, and that area."""
-    best, highest = STRENGTHS[0], -1.0
-    for strength in STRENGTHS:
-        scores = np.empty(len(values))
-        for number in range(NUM_INNER_FOLDS):
-            there = inner == number
-            scores[there] = fit_linear(values[~there], synthetic[~there], strength).score(values[there])
-        area = fold_area(scores, synthetic, inner)
-        if area > highest + 1e-12:
-            best, highest = strength, area
-    return best, highest
+    scores = np.empty((len(STRENGTHS), len(values)))
+    for number in range(NUM_INNER_FOLDS):
+        there = inner == number
+        classifiers = fit_linear(values[~there], synthetic[~there])
+        scores[:, there] = [classifier.score(values[there]) for classifier in classifiers]
+    areas = [fold_area(each, synthetic, inner) for each in scores]
+    best = int(np.argmax(areas))
+    return STRENGTHS[best], areas[best]
 
 
 def fold_area(scores: Floats, synthetic: NDArray[np.bool_], fold: Integers) -> float:

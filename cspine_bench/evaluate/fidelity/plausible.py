@@ -220,11 +220,10 @@ class _ShapeModel:
 def _build_figures(side: _Spines) -> list[Figure]:
     groups = np.unique(np.array(side.images.group_ids, dtype=object)[side.rows].astype(str))
     independent = len(groups) / len(side.rows)
-    broken = {rule: np.any([check.bad for check in side.checks if check.rule == rule], axis=0) for rule in RULES}
+    asked = [rule for rule in RULES if any(check.rule == rule for check in side.checks)]
+    broken = {rule: np.any([check.bad for check in side.checks if check.rule == rule], axis=0) for rule in asked}
     figures = []
     for rule, bad in {"": np.any(list(broken.values()), axis=0), **broken}.items():
-        if rule and not any(check.rule == rule for check in side.checks):
-            continue
         share = clopper_pearson_interval(successes=bad.sum() * independent, total=len(groups))
         figures.append(
             build_figure(
@@ -236,18 +235,17 @@ def _build_figures(side: _Spines) -> list[Figure]:
                 method=CLOPPER_PEARSON,
                 unit="share",
                 condition={"side": side.images.role} | ({"rule": rule} if rule else {}),
-                note=_describe_share(rule, side),
+                note=_describe_share(rule, asked),
             )
         )
     return figures
 
 
-def _describe_share(rule: str, side: _Spines) -> str:
+def _describe_share(rule: str, asked: list[str]) -> str:
     if rule == "shape":
         return f"{RULES[rule]} About {100 * BEYOND:.0f} % of honest spines are beyond, by its making."
     if rule:
         return RULES[rule]
-    asked = [name for name in RULES if any(check.rule == name for check in side.checks)]
     return f"Breaks one of the rules {', '.join(asked)}; a spine that breaks none may still be impossible."
 
 

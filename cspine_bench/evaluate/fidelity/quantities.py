@@ -24,11 +24,13 @@ NUM_DEALS: Final = 200
 
 FLOOR_METHOD: Final = f"{NUM_DEALS} random pairs of disjoint sets of real radiographs, no group in both"
 
+_VALUES_AT_ONCE: Final = 1 << 19
 _NUM_MATCHED: Final = 50
 """Of these deals, as many also meet a synthetic set: for a mean, which needs fewer than ends do."""
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float32]
+Known = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -118,31 +120,44 @@ def compare_quantities(
     Returns:
         What was compared, by name; why the others were not.
     """
-    compared, reasons = {}, {}
+    reasons: dict[str, str] = {}
+    compared: dict[str, Compared] = {}
     deals = _Deals(sides, seed=seed, stream=stream)
-    for index, name in enumerate(real):
-        values = real[name], synthetic[name]
-        known = np.isfinite(values[0]), np.isfinite(values[1])
-        counts = [len(np.unique(groups[rows])) for groups, rows in zip(_both(sides), known, strict=True)]
+    for number, (known, names) in enumerate(_bundle(real, synthetic)):
+        groups = [np.unique(side[rows], return_inverse=True)[1] for side, rows in zip(_both(sides), known, strict=True)]
+        counts = [len(np.unique(group)) for group in groups]
         if min(counts) < LEAST_GROUPS:
-            reasons[name] = (
-                f"known of {counts[0]:,} real and {counts[1]:,} synthetic patients or anatomies; "
-                f"{LEAST_GROUPS} of each are the least"
-            )
+            reason = f"known of {counts[0]:,} real and {counts[1]:,} synthetic patients or anatomies"
+            reasons |= dict.fromkeys(names, f"{reason}; {LEAST_GROUPS} of each are the least")
             continue
-        generator = numpy_generator(seed, f"{stream}.jackknife", index)
-        estimates = _estimate(values, known, sides, generator)
-        compared[name] = Compared(
-            name=name,
-            unit=units[name],
-            distance=estimates[0],
-            mean_difference=estimates[1],
-            spread_ratio=estimates[2],
-            floor=deals.measure_floor(values, known),
-            used={"real": int(known[0].sum()), "synthetic": int(known[1].sum())},
-            available={"real": len(values[0]), "synthetic": len(values[1])},
-        )
-    return compared, reasons
+        values = [
+            np.column_stack([side[name][rows] for name in names])
+            for side, rows in zip((real, synthetic), known, strict=True)
+        ]
+        generator = numpy_generator(seed, f"{stream}.jackknife", number)
+        for index, (name, estimates) in enumerate(zip(names, _estimate(values, groups, generator), strict=True)):
+            compared[name] = Compared(
+                name,
+                units[name],
+                *estimates,
+                floor=deals.measure_floor(values[0][:, index], values[1][:, index], known),
+                used={"real": len(values[0]), "synthetic": len(values[1])},
+                available={"real": len(known[0]), "synthetic": len(known[1])},
+            )
+    return {name: compared[name] for name in real if name in compared}, reasons
+
+
+def _bundle(real: Mapping[str, Floats], synthetic: Mapping[str, Floats]) -> list[tuple[Known, list[str]]]:
+    """Names of quantities that are known of the same images, not too many at a time."""
+    bundles: dict[bytes, tuple[Known, list[str]]] = {}
+    for name in real:
+        known = np.isfinite(real[name]), np.isfinite(synthetic[name])
+        bundles.setdefault(known[0].tobytes() + known[1].tobytes(), (known, []))[1].append(name)
+    result = []
+    for known, names in bundles.values():
+        width = max(1, _VALUES_AT_ONCE // (len(known[0]) + len(known[1])))
+        result += [(known, names[start : start + width]) for start in range(0, len(names), width)]
+    return result
 
 
 def find_differences(
@@ -217,29 +232,45 @@ def _both(sides: Sides) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _estimate(
-    values: tuple[Floats, Floats],
-    known: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    sides: Sides,
-    generator: np.random.Generator,
-) -> tuple[Estimate, Estimate, Estimate | None]:
-    """Distance, difference of means, and ratio of spreads, each with its jackknife over groups."""
-    real, synthetic = (side[rows] for side, rows in zip(values, known, strict=True))
-    groups = [np.unique(side[rows], return_inverse=True)[1] for side, rows in zip(_both(sides), known, strict=True)]
+    values: Sequence[Floats], groups: Sequence[NDArray[np.int64]], generator: np.random.Generator
+) -> list[tuple[Estimate, Estimate, Estimate | None]]:
+    """Distance, difference of means, and ratio of spreads of each column, with a jackknife over groups."""
     counts = [int(group.max()) + 1 for group in groups]
-    pooled = np.concatenate([real, synthetic])
-    varies = bool(real.std() > 0)
+    pooled = np.concatenate(values)
+    # Sorted once: 20 replicates of each of many quantities are the work here.
+    order = np.argsort(pooled, axis=0, kind="stable")
+    pooled = np.take_along_axis(pooled, order, axis=0)
+    gaps = np.diff(pooled, axis=0)
+    is_real = order < len(groups[0])
+    member = np.concatenate([groups[0], counts[0] + groups[1]])[order]
+    centred = pooled - pooled.mean(axis=0)
 
     def measure(rows: Sequence[NDArray[np.int64]]) -> list[float]:
-        first, second = (np.isin(group, kept) for group, kept in zip(groups, rows, strict=True))
-        weights = np.concatenate([first / first.sum(), -(second / second.sum())])
-        distance = float(weighted_distances(values=pooled, weights=weights[None])[0])
-        spreads = [float(real[first].std()), float(synthetic[second].std())]
-        ratio = spreads[1] / spreads[0] if spreads[0] > 0 else 1.0
-        return [distance, float(synthetic[second].mean() - real[first].mean()), ratio]
+        kept = np.zeros(sum(counts))
+        kept[rows[0]] = 1
+        kept[counts[0] + rows[1]] = 1
+        weights = kept[member]
+        sets = [weights * is_real, weights * ~is_real]
+        first, second = (one / one.sum(axis=0) for one in sets)
+        means = [(one * centred).sum(axis=0) for one in (first, second)]
+        spreads = [
+            np.sqrt((one * (centred - mean) ** 2).sum(axis=0)) for one, mean in zip((first, second), means, strict=True)
+        ]
+        distances = (np.abs(np.cumsum(first - second, axis=0)[:-1]) * gaps).sum(axis=0)
+        ratios = spreads[1] / np.where(spreads[0] > 0, spreads[0], np.inf)
+        return [*distances.tolist(), *(means[1] - means[0]).tolist(), *ratios.tolist()]
 
-    distance, difference, ratio = jackknife_intervals(measure, counts=counts, generator=generator)
-    floored = [Estimate(found.value, max(0.0, found.low), found.high) for found in (distance, ratio)]
-    return floored[0], difference, floored[1] if varies else None
+    found = jackknife_intervals(measure, counts=counts, generator=generator)
+    width = pooled.shape[1]
+    varies = [bool(np.ptp(column) > 0) for column in values[0].T]
+    return [
+        (_at_least_0(found[column]), found[width + column], _at_least_0(found[2 * width + column]) if varied else None)
+        for column, varied in enumerate(varies)
+    ]
+
+
+def _at_least_0(found: Estimate) -> Estimate:
+    return Estimate(found.value, max(0.0, found.low), found.high)
 
 
 class _Deals:
@@ -251,13 +282,12 @@ class _Deals:
         self._stream = stream
         self._made: dict[bytes, tuple[Weights, Weights, tuple[int, int]]] = {}
 
-    def measure_floor(self, values: tuple[Floats, Floats], known: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> Floor:
+    def measure_floor(self, real: Floats, synthetic: Floats, known: Known) -> Floor:
         key = known[0].tobytes() + known[1].tobytes()
         if key not in self._made:
             # One at a time: the weights of 200 deals are the largest thing here.
             self._made = {key: self._deal(known)}
         apart, across, sizes = self._made[key]
-        real, synthetic = values[0][known[0]], values[1][known[1]]
         found = weighted_distances(values=real, weights=apart)
         matched = weighted_distances(values=np.concatenate([real, synthetic]), weights=across)
         low, high = np.quantile(found, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
@@ -271,7 +301,7 @@ class _Deals:
             matched=float(matched.mean()),
         )
 
-    def _deal(self, known: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> tuple[Weights, Weights, tuple[int, int]]:
+    def _deal(self, known: Known) -> tuple[Weights, Weights, tuple[int, int]]:
         """Weights of two real sets, and of the first of them with a synthetic set of its size; typical sizes."""
         real, synthetic = (
             np.unique(side[rows], return_inverse=True)[1] for side, rows in zip(_both(self._sides), known, strict=True)

@@ -26,6 +26,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "cspine_bench").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == ours
     assert "cspine_bench/py.typed" in names
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "cspine_bench").rglob("*.j2")} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"cspine_bench"}
 

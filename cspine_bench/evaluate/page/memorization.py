@@ -204,8 +204,8 @@ def _show_bound(untaken: Untaken, result: Result) -> dict[str, Any]:
         images = f" ({rate.interval.high * total:,.1f} of {total:,})" if total else ""
         words = (
             f"At {100 * rate.interval.level:g} % confidence, at most {format_share(rate.interval.high)} of the "
-            f"synthetic images{images} are copies of a training film ({rate.interval.method}), if the search finds copies that a "
-            "generator makes as often as those that were planted."
+            f"synthetic images{images} are copies of a training film ({rate.interval.method}), "
+            "if the search finds copies that a generator makes as often as those that were planted."
         )
         if rate.interval.low > 0:
             words += f" At least {format_share(rate.interval.low)} are."

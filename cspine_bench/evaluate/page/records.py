@@ -22,7 +22,7 @@ SUSPICIOUS_P_VALUE: Final = 0.01
 
 
 class ClueLike(Protocol):
-    """A group of statistics: how well its best one alone tells the sides apart, and how much rests on the group."""
+    """A statistic of images: how well it alone tells the sides apart, and how much of the detector rests on it."""
 
     @property
     def name(self) -> str: ...

@@ -1,6 +1,7 @@
 """Pages from templates: one file that asks for nothing, with a policy that lets it ask for nothing."""
 
 import base64
+import functools
 import hashlib
 from importlib import resources
 from typing import Any
@@ -34,6 +35,16 @@ def render_page(name: str, values: dict[str, Any]) -> bytes:
     Raises:
         jinja2.UndefinedError: the template names something that `values` does not hold.
     """
+    environment = _open_environment()
+    style = environment.get_template("style.css.j2").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    text: str = environment.get_template(name).render(values, style=Markup(style), style_digest=digest)
+    # A name may hold half of a surrogate pair, which no encoding has.
+    return text.encode(errors="replace")
+
+
+@functools.cache
+def _open_environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
@@ -49,17 +60,19 @@ def render_page(name: str, values: dict[str, Any]) -> bytes:
         "share": format_share,
         "conditions": describe_conditions,
     }
-    environment.filters |= filters
     functions: dict[str, Any] = {
-        "shown": show_figure, "reading": read_against_floor, "used": count_used, "title_of": title_of,
-        "describe": describe, "methods": list_methods, "footnotes": number_notes, "setting": describe_setting,
-    }  # fmt: skip
+        "shown": show_figure,
+        "reading": read_against_floor,
+        "used": count_used,
+        "title_of": title_of,
+        "describe": describe,
+        "methods": list_methods,
+        "footnotes": number_notes,
+        "setting": describe_setting,
+    }
+    environment.filters |= filters
     environment.globals |= functions
-    style = environment.get_template("style.css.j2").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    text = environment.get_template(name).render(values, style=Markup(style), style_digest=digest)
-    # A name may hold half of a surrogate pair, which no encoding has.
-    return text.encode(errors="replace")
+    return environment
 
 
 def read_template(name: str) -> str:

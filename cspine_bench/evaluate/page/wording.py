@@ -90,10 +90,13 @@ _SPEAKING: Final = ("parameter", "property", "side", "transform", "transmission"
 """Conditions whose values say what they are of."""
 
 
+_CONDITIONS: Final = {"fpr": "false positive rate"}
+
+
 def describe_conditions(values: dict[str, str]) -> str:
     """A subgroup or a condition on one line: "sex: female"; "all" for none."""
     parts = [
-        value.replace("_", " ") if name in _SPEAKING else f"{name.replace('_', ' ')}: {value}"
+        value.replace("_", " ") if name in _SPEAKING else f"{_CONDITIONS.get(name, name).replace('_', ' ')}: {value}"
         for name, value in values.items()
     ]
     return ", ".join(parts) or "all"

@@ -1,0 +1,346 @@
+"""Pages of an evaluation: complete, self-contained, and without a real pixel where none may be shown."""
+
+import base64
+import hashlib
+import io
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from memorization_example import (
+    build_memorization_figures,
+    build_memorization_pictures,
+    build_memorization_result,
+    build_pairs,
+)
+from page_example import build_fidelity_figures, build_fidelity_pictures, build_fidelity_result, draw_films, near
+
+from cspine_bench.evaluate.figures import build_figure
+from cspine_bench.evaluate.page.fidelity import build_fidelity_page
+from cspine_bench.evaluate.page.images import difference_of, to_gray
+from cspine_bench.evaluate.page.memorization import build_memorization_page
+from cspine_bench.evaluate.page.records import FidelityPictures, MemorizationPictures, NotMeasured
+from cspine_bench.evaluate.page.wording import format_number, read_against_floor, show_figure
+from cspine_bench.metrics.copying import compute_similarity, remove_low_frequencies
+from cspine_bench.metrics.near_copies import Variant, search_near_copies
+from cspine_bench.metrics.registration import build_moves
+from cspine_bench.results import Floor
+
+Films = list[NDArray[np.generic]]
+HOSTILE = '"><script>alert(1)</script></svg>\ud800'
+
+
+class Elements(HTMLParser):
+    """The elements of a page with their attributes, its text, and the text of its style sheet."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.text, self.style, self._open = "", "", ""
+        self.feed(page.decode())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attributes}))
+        self._open = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open == "style":
+            self.style += data
+        else:
+            self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.fixture(scope="module")
+def films() -> tuple[Films, Films, Films]:
+    """Training films, films held out, and synthetic images that are copies of none."""
+    return draw_films(8, 1), draw_films(6, 2), draw_films(10, 3)
+
+
+@pytest.fixture(scope="module")
+def pages(films: tuple[Films, Films, Films]) -> dict[str, bytes]:
+    train, holdout, synthetic = films
+    pictures = build_fidelity_pictures(train, synthetic)
+    pairs = build_pairs(train, holdout, synthetic, num_copies=2)
+    memorization = build_memorization_result(figures=build_memorization_figures(num_copies=2))
+    found = build_memorization_pictures(train, synthetic, outcome="copies")
+    return {
+        "fidelity": build_fidelity_page(build_fidelity_result(), pictures),
+        "fidelity without films": build_fidelity_page(build_fidelity_result(), pictures, real_pixels=False),
+        "fidelity of nothing": build_fidelity_page(build_fidelity_result(figures=(), verdict=""), FidelityPictures()),
+        "memorization": build_memorization_page(memorization, pairs, found),
+        "memorization without films": build_memorization_page(
+            memorization, pairs, found, real_pixels=False, real_ids=False
+        ),
+        "memorization of nothing": build_memorization_page(
+            build_memorization_result(figures=(), verdict="", encoder=None, seed=None), [], MemorizationPictures()
+        ),
+    }
+
+
+def decode_images(page: bytes) -> Films:
+    found = re.findall(rb"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
+    return [np.array(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]
+
+
+def measure_likeness(images: Films, films: Films) -> NDArray[np.float32]:
+    """Largest correlation of each image with a film, mirrored or not, as both would be seen at 64 px."""
+    views = [(to_gray(one, side_px=64) * 255).astype(np.uint8) for one in (*images, *films)]
+    maps = remove_low_frequencies(np.stack([*views, *(view[:, ::-1] for view in views[: len(images)])]))
+    references = maps[len(images) : len(views)]
+    found = compute_similarity(images=np.delete(maps, np.s_[len(images) : len(views)], axis=0), references=references)
+    return found.max(axis=1).reshape(2, -1).max(axis=0)
+
+
+@pytest.mark.parametrize("name", ["fidelity", "memorization"])
+def test_every_figure_is_on_its_page(pages: dict[str, bytes], name: str) -> None:
+    figures = build_fidelity_figures() if name == "fidelity" else build_memorization_figures(num_copies=2)
+    text = Elements(pages[name]).text
+    for figure in figures:
+        shown = show_figure(figure)
+        assert shown.value in text and shown.interval in text, figure
+
+
+def test_a_figure_that_no_section_knows_is_shown_too() -> None:
+    count = {"synthetic": 5}
+    odd = build_figure(
+        "liver_distance", near(98.76, 1), direction="lower", used=count, available=count, method="m",
+        subgroup={"sex": "female"}, condition={"planet": "mars"}, note="odd",
+    )  # fmt: skip
+    for page in (
+        build_fidelity_page(build_fidelity_result(figures=(odd,)), FidelityPictures()),
+        build_memorization_page(build_memorization_result(figures=(odd,)), [], MemorizationPictures()),
+    ):
+        text = Elements(page).text
+        assert all(words in text for words in ("liver distance", "98.8", "sex: female; planet: mars", "odd"))
+
+
+def test_what_is_missing_is_said(pages: dict[str, bytes]) -> None:
+    fidelity, memorization = (Elements(pages[f"{name} of nothing"]).text for name in ("fidelity", "memorization"))
+    assert fidelity.count("Not shown:") == 6 and memorization.count("Not shown:") == 6
+    assert fidelity.count("gives no reason") == 6 and memorization.count("gives no reason") == 6
+    for text in (fidelity, memorization):
+        assert "The result states no verdict." in text
+    assert "The result holds no bound" in memorization
+
+
+def test_reasons_for_missing_parts_are_given() -> None:
+    figures = [one for one in build_fidelity_figures() if "anatomy" not in one.name and one.name != "cmmd_distance"]
+    why = (NotMeasured("anatomy", "no landmarks on the synthetic side"), NotMeasured("speed", "nobody asked"))
+    page = build_fidelity_page(build_fidelity_result(figures=tuple(figures)), FidelityPictures(not_measured=why))
+    text = Elements(page).text
+    assert "Anatomy: no landmarks on the synthetic side" in text and "speed: nobody asked" in text
+    assert "CMMD: the result holds no such figure, and gives no reason" in text
+
+
+def test_a_figure_without_interval_is_named() -> None:
+    used = {"real": 4}
+    bare = build_figure("recall", 0.5, direction="higher", used=used, available=used, note="too few images")
+    text = Elements(build_fidelity_page(build_fidelity_result(figures=(bare,)), FidelityPictures())).text
+    assert "Figures without an interval: Recall (too few images)." in text and "no interval" in text
+
+
+def test_pages_ask_for_nothing(pages: dict[str, bytes]) -> None:
+    for name, page in pages.items():
+        elements = Elements(page)
+        digest = base64.b64encode(hashlib.sha256(elements.style.encode()).digest()).decode()
+        [policy] = [one["content"] for one in elements.of("meta") if one.get("http-equiv") == "Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; img-src data:; ") and f"'sha256-{digest}'" in policy, name
+        assert not {"script", "link", "iframe", "object", "base", "form"} & {tag for tag, _ in elements.found}, name
+        assert "url(" not in elements.style and "@import" not in elements.style
+        for _, attributes in elements.found:
+            assert not [key for key in attributes if key.startswith("on") or key == "style"], name
+            for key in ("src", "href", "xlink:href"):
+                assert attributes.get(key, "#").startswith(("#", "data:image/png;base64,")), name
+
+
+def test_pages_can_be_read_without_eyes_or_mouse(pages: dict[str, bytes]) -> None:
+    for name, page in pages.items():
+        elements = Elements(page)
+        assert all(one.get("alt") for one in elements.of("img")), name
+        assert all(one.get("aria-label") or one.get("aria-hidden") for one in elements.of("svg")), name
+        assert all(one.get("scope") in ("row", "col") for one in elements.of("th")), name
+        assert all(one.get("tabindex") == "0" and one["aria-label"] for one in elements.of("div") if one.get("role"))
+        levels = [int(tag[1]) for tag, _ in elements.found if re.fullmatch(r"h\d", tag)]
+        assert levels[0] == 1 and levels.count(1) == 1
+        assert all(after <= before + 1 for before, after in pairwise(levels)), name
+        ids = [one["id"] for _, one in elements.found if "id" in one]
+        assert len(ids) == len(set(ids)), name
+        assert {one["href"][1:] for one in elements.of("a")} <= set(ids), name
+
+
+def test_hostile_words_stay_words(films: tuple[Films, Films, Films]) -> None:
+    train, holdout, synthetic = films
+    named = [replace(one, sample_id=HOSTILE, train_id=HOSTILE) for one in build_pairs(train, holdout, synthetic[:2])]
+    figures = tuple(one.model_copy(update={"note": HOSTILE}) for one in build_memorization_figures())
+    memorization = build_memorization_page(
+        build_memorization_result(figures=figures, verdict=HOSTILE), named,
+        replace(build_memorization_pictures(train, synthetic), command=HOSTILE, warnings=(HOSTILE,)),
+    )  # fmt: skip
+    pictures = build_fidelity_pictures(train, synthetic)
+    fidelity = build_fidelity_page(
+        build_fidelity_result(device=HOSTILE),
+        replace(
+            pictures,
+            synthetic=((HOSTILE, synthetic[0]),),
+            anatomy=tuple(replace(one, name=HOSTILE, unit=HOSTILE) for one in pictures.anatomy),
+        ),
+    )
+    for page in (memorization, fidelity):
+        elements = Elements(page)
+        assert not elements.of("script") and "<script>alert(1)</script>" in elements.text
+
+
+def test_same_inputs_same_bytes(films: tuple[Films, Films, Films], pages: dict[str, bytes]) -> None:
+    train, holdout, synthetic = films
+    pairs = build_pairs(train, holdout, synthetic, num_copies=2)
+    again = build_memorization_page(
+        build_memorization_result(figures=build_memorization_figures(num_copies=2)), pairs[::-1],
+        build_memorization_pictures(train, synthetic, outcome="copies"),
+    )  # fmt: skip
+    assert again == pages["memorization"], "nor does the order of the pairs matter"
+    assert build_fidelity_page(build_fidelity_result(), build_fidelity_pictures(train, synthetic)) == pages["fidelity"]
+
+
+def test_without_films_no_picture_shows_one(films: tuple[Films, Films, Films], pages: dict[str, bytes]) -> None:
+    train, holdout, _ = films
+    real = train + holdout
+    for name in ("fidelity", "memorization"):
+        # The check itself: it sees the films where they are shown.
+        assert (measure_likeness(decode_images(pages[name]), real) > 0.9).sum() >= 8
+        hidden = decode_images(pages[f"{name} without films"])
+        assert len(hidden) >= 8 and measure_likeness(hidden, real).max() < 0.6
+
+
+def test_without_films_suspected_copies_are_withheld(films: tuple[Films, Films, Films]) -> None:
+    train, holdout, synthetic = films
+    # Not listed, not confirmed, but near: neither a sample, nor a duplicate may show it.
+    pairs = [
+        replace(one, listed=False, confirmed=None) for one in build_pairs(train, holdout, synthetic[:1], num_copies=1)
+    ]
+    pictures = build_memorization_pictures(train, synthetic)
+    copy = replace(pictures.duplicates[0], first_id=pairs[0].sample_id, first=pairs[0].synthetic)
+    page = build_memorization_page(
+        build_memorization_result(), pairs, replace(pictures, duplicates=(copy,)), real_pixels=False
+    )
+    assert decode_images(page) == []
+    assert "withheld: may show a training film" in Elements(page).text
+
+
+def test_real_ids_can_be_hidden(films: tuple[Films, Films, Films]) -> None:
+    train, holdout, synthetic = films
+    pairs = build_pairs(train, holdout, synthetic, num_copies=1)
+    figures = tuple(
+        one.model_copy(update={"note": "see train-0000, not train-00001"}) for one in build_memorization_figures()
+    )
+    result = build_memorization_result(figures=figures, verdict="synthetic-00000 is train-0000.")
+    pictures = replace(build_memorization_pictures(train, synthetic), notes={"pairs": ("holdout-0001 is odd",)})
+    page = build_memorization_page(result, pairs, pictures, real_ids=False)
+    text = Elements(page).text
+    assert not re.search(rb"train-\d{4}(?!\d)|holdout-\d{4}", page)
+    assert "synthetic-00000 is training film 1." in text and "train-00001" in text and "held-out film 2 is odd" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"outcome": "none"}, "no copy was found, but the result counts 2"),
+        ({"outcome": "none"}, "2 pairs below are confirmed copies"),
+        ({"outcome": "none", "gate": False}, "a gate below was missed"),
+    ],
+)
+def test_a_verdict_against_its_figures_is_called_out(
+    films: tuple[Films, Films, Films], changes: dict[str, object], words: str
+) -> None:
+    train, holdout, synthetic = films
+    pictures = build_memorization_pictures(train, synthetic, outcome=changes["outcome"])
+    if "gate" in changes:
+        pictures = replace(pictures, gates=(replace(pictures.gates[0], passed=False),))
+    pairs = build_pairs(train, holdout, synthetic, num_copies=2)
+    figures = build_memorization_figures(num_copies=2)
+    assert words in Elements(build_memorization_page(build_memorization_result(figures=figures), pairs, pictures)).text
+
+
+def test_the_bound_is_told_in_images() -> None:
+    page = build_memorization_page(build_memorization_result(), [], MemorizationPictures())
+    # 0 of 96 by Clopper-Pearson: 1 - 0.025^(1/96) = 3.77 %, over a recall of 0.9: 4.19 %, 4.0 images.
+    assert "at most 4.19 % of the synthetic images (4.0 of 96)" in Elements(page).text
+
+
+@pytest.mark.parametrize(
+    ("change", "limit"),
+    [
+        (lambda film: np.roll(film[:, ::-1], (3, -2), (0, 1)), 0.25),
+        (lambda film: np.invert(film), 0.02),
+        (lambda film: np.rot90(film, 2), 0.02),
+    ],
+)
+def test_a_copy_is_laid_back_on_its_film(
+    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], limit: float
+) -> None:
+    film = draw_films(1, 9)[0]
+    copy = np.ascontiguousarray(change(film))
+    shifts = {(True, 0): (3, -2)}
+    variants = [
+        Variant(flip, turn, 1.0, shifts.get((flip, turn), (0, 0))) for flip in (False, True) for turn in (0, 180)
+    ]
+    maps = remove_low_frequencies(np.stack([copy, film]))
+    found = search_near_copies(images=maps[:1], references=maps[1:], variants=variants)
+    move = build_moves([variants[found.variant[0, 0]]])[0]
+    assert difference_of(copy, film, move, 64)[1] < limit
+    assert difference_of(copy, draw_films(1, 10)[0], move, 64)[1] > 0.3
+
+
+def test_gray_levels_of_pictures() -> None:
+    np.testing.assert_allclose(to_gray(np.array([[0, 51], [102, 255]], np.uint8)), [[0, 0.2], [0.4, 1]], rtol=1e-6)
+    deep = np.linspace(1000, 3000, 10_000).round().astype(np.uint16).reshape(100, 100)
+    gray = to_gray(deep)
+    assert gray[0, 0] == 0 and gray[-1, -1] == 1 and gray[50, 0] == pytest.approx(0.5, abs=0.01)
+    assert to_gray(np.full((300, 600), 7, np.uint16)).shape == (128, 256)
+    with pytest.raises(ValueError, match=r"\(height, width\)"):
+        to_gray(np.zeros((2, 2, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "text"),
+    [(24.1234, 5.2, "24.1"), (0.00312, 0.0006, "0.00312"), (-0.5, None, "−0.500"), (0, None, "0"),
+     (12_345.6, 400, "12,346"), (3.2e-6, None, "3.20 × 10⁻⁶"), (0.123456, None, "0.123")],
+)  # fmt: skip
+def test_numbers_as_people_read_them(value: float, width: float | None, text: str) -> None:
+    assert format_number(value, width=width) == text
+
+
+@pytest.mark.parametrize(
+    ("direction", "value", "kind"),
+    [("lower", 3.0, "beyond"), ("lower", 1.5, "within"), ("lower", 0.5, "better"), ("higher", 0.5, "beyond"),
+     ("higher", 3.0, "better"), ("none", 3.0, "none")],
+)  # fmt: skip
+def test_a_figure_is_read_at_the_floors_n(direction: str, value: float, kind: str) -> None:
+    floor = Floor(value=1.5, low=1, high=2, method="m", n_used=(5, 5), matched=value)
+    used = {"real": 5}
+    figure = build_figure("x", 99.0, direction=direction, used=used, available=used, floor=floor)  # type: ignore[arg-type]
+    assert read_against_floor(figure).kind == kind
+
+
+def test_fifty_pairs_stay_small() -> None:
+    noise = [np.random.default_rng(seed).integers(0, 256, (256, 256), np.uint8) for seed in range(3)]
+    pairs = build_pairs(noise[:1], noise[1:2], noise[2:] * 50)
+    page = build_memorization_page(build_memorization_result(), pairs, MemorizationPictures())
+    assert page.count(b"data:image/png") == 200
+    assert len(page) < 15_000_000, "of noise, which nothing compresses"

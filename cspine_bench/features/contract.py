@@ -5,8 +5,10 @@
 | `unreadable` | error | no gray PNG of 8 or 16 bits (colour is refused here), or damaged |
 | `wrong-hash` | error | the pixels are not those that the record claims |
 | `blank` | error | one gray level; no radiograph |
+| `too-small` | error | a side of fewer than 16 px; no radiograph, and an encoder would make one of it |
 | `all-identical` | error | every image has the same pixels: what reading 16 bits as 8 makes of different films |
 | `narrow-range` | error | 16 bits of which no image uses more than an eighth of the scale: 12 bits or so, not spread |
+| `narrow-images` | warning | some of the 16-bit images use no more than a sixteenth of the scale, others do |
 | `identical` | warning | some images have the same pixels; their weight in every figure is doubled |
 | `mixed-depth` | warning | 8 and 16 bits: brought to one scale by `DEPTH_RULE` |
 | `mixed-sizes` | warning | images of different sizes: an encoder brings them to one, and the resampling leaves traces |
@@ -28,6 +30,9 @@ from cspine_bench.schema import Split
 
 NARROW_SHARE: Final = 1 / 8
 """16 bits that hold 12 use a sixteenth of the scale, 13 an eighth; films that were spread use nearly all of it."""
+
+_NARROW_IMAGE: Final = 1 / 16
+LEAST_SIDE_PX: Final = 16
 
 _LISTED: Final = 10
 
@@ -97,7 +102,8 @@ def inspect_images(dataset: DatasetFolder | Path | str, *, split: Split | None =
     depths: Counter[int] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
     samples_of: dict[str, list[str]] = {}
-    faults: dict[str, list[str]] = {"unreadable": [], "wrong-hash": [], "blank": []}
+    faults: dict[str, list[str]] = {code: [] for code in _FAULTS}
+    narrow: list[str] = []
     highest = {8: 0, 16: 0}
     for record in folder.iter_records(split, ("sample_id", "image", "pixel_sha256")):
         try:
@@ -115,14 +121,17 @@ def inspect_images(dataset: DatasetFolder | Path | str, *, split: Split | None =
             faults["wrong-hash"].append(record.sample_id)
         if lowest == brightest:
             faults["blank"].append(record.sample_id)
+        if min(image.shape) < LEAST_SIDE_PX:
+            faults["too-small"].append(record.sample_id)
+        if depth == 16 and lowest < brightest < _NARROW_IMAGE * 65536:
+            narrow.append(record.sample_id)
     num_images = depths.total() + len(faults["unreadable"])
     issues = [
         *_spell_faults(faults, num_images),
         *_find_identical(samples_of, num_images),
-        *_find_mixtures(depths, sizes, highest),
+        *_find_mixtures(depths, sizes, highest, narrow),
     ]
-    order = ["unreadable", "wrong-hash", "blank", "all-identical", "narrow-range", "identical", "mixed-depth"]
-    issues.sort(key=lambda issue: order.index(issue.code) if issue.code in order else len(order))
+    issues.sort(key=lambda issue: _ORDER.index(issue.code))
     return Preflight(
         num_images=num_images,
         num_distinct=len(samples_of),
@@ -141,7 +150,11 @@ _FAULTS: Final = {
     "unreadable": "cannot be read as gray PNG of 8 or 16 bits; run `cspine-bench dataset verify`, and make them again",
     "wrong-hash": "have other pixels than their records claim; run `cspine-bench dataset verify`, and make them again",
     "blank": "have a single gray level, so hold no radiograph; leave them out, or find out what made them",
+    "too-small": f"have a side of fewer than {LEAST_SIDE_PX} px, so hold no radiograph; leave them out",
 }
+_ORDER: Final = (
+    *_FAULTS, "all-identical", "narrow-range", "narrow-images", "identical", "mixed-depth", "mixed-sizes",
+)  # fmt: skip
 
 
 def _spell_faults(faults: dict[str, list[str]], num_images: int) -> list[ContractIssue]:
@@ -168,7 +181,7 @@ def _find_identical(samples_of: dict[str, list[str]], num_images: int) -> list[C
 
 
 def _find_mixtures(
-    depths: Counter[int], sizes: Counter[tuple[int, int]], highest: dict[int, int]
+    depths: Counter[int], sizes: Counter[tuple[int, int]], highest: dict[int, int], narrow: Sequence[str]
 ) -> list[ContractIssue]:
     issues = []
     if depths[16] and highest[16] < NARROW_SHARE * 65536:
@@ -180,6 +193,12 @@ def _find_mixtures(
                 "bits (12 bits: times 16), or these images are black beside others",
             )
         )
+    elif narrow:
+        message = (
+            f"{len(narrow)} of {depths[16]} images of 16 bits ({_list(narrow)}) use no more than a sixteenth of the "
+            "scale, others do; if they hold 12 bits, spread them (times 16), or they are black beside the others"
+        )
+        issues.append(ContractIssue("narrow-images", "warning", message, tuple(narrow)))
     if len(depths) > 1:
         counts = " and ".join(f"{count} images of {depth} bits" for depth, count in sorted(depths.items()))
         issues.append(ContractIssue("mixed-depth", "warning", f"{counts}; {DEPTH_RULE}"))

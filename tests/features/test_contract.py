@@ -1,5 +1,6 @@
 """Every code of the contract has a dataset that earns it, and a clean dataset earns none."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from toy_encoder import make_encoder
 from toy_source import ToySource
 
 from cspine_bench.dataset.read import open_dataset
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.errors import DataError
-from cspine_bench.features import contract
+from cspine_bench.features import block, contract, extract
 from cspine_bench.features.contract import compare_images, inspect_images
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.extract import encode_dataset
@@ -46,10 +48,12 @@ def draw_films(count: int = 8, *, highest: int = 65535, lowest: int = 0, seed: i
     return [draw.integers(lowest, highest, (24, 24)).astype(np.uint16) for _ in range(count)]
 
 
-def encode_colour(folder: Path) -> bytes:
-    path = folder / "colour.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 24, 3)).astype(np.uint8)).save(path)
-    return path.read_bytes()
+def encode_by_pillow(mode: str, file_format: str = "PNG") -> bytes:
+    """A noisy image of a mode of Pillow's."""
+    noise = np.random.default_rng(0).integers(0, 255, (24, 24, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(file, file_format)
+    return file.getvalue()
 
 
 def make_dataset(code: str, folder: Path) -> Path:
@@ -57,11 +61,16 @@ def make_dataset(code: str, folder: Path) -> Path:
     match code:
         case "unreadable":
             folder.mkdir()
-            return edit(write(folder / "ds", films), "image", encode_colour(folder))
+            return edit(write(folder / "ds", films), "image", encode_by_pillow("RGB"))
         case "wrong-hash":
             return edit(write(folder, films), "pixel_sha256", "0" * 64)
         case "blank":
             films[2][:] = 1000
+        case "too-small":
+            films = [film[:15, :16] for film in films]
+        case "narrow-images":
+            films[4] //= 16
+            films[6] //= 16
         case "all-identical":
             films = [films[0]] * 8
         case "narrow-range":
@@ -93,13 +102,67 @@ def test_each_code_is_earned(code: str, tmp_path: Path) -> None:
     else:
         with pytest.raises(DataError, match=re.escape(f"ds: {issue.message}")):
             found.require_usable("ds")
-    count = {"unreadable": 1, "wrong-hash": 1, "blank": 1, "all-identical": 8, "identical": 2}
+    count = {
+        "unreadable": 1,
+        "wrong-hash": 1,
+        "blank": 1,
+        "too-small": 8,
+        "narrow-images": 2,
+        "all-identical": 8,
+        "identical": 2,
+    }
     assert len(issue.sample_ids) == count.get(code, 0)
     assert all(sample_id in issue.message for sample_id in issue.sample_ids[:3] if code != "all-identical")
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (encode_by_pillow("RGB"), "colour type 2 with 8 bits; only gray of 8 or 16 bits is allowed"),
+        (encode_by_pillow("RGBA"), "colour type 6 with 8 bits"),
+        (encode_by_pillow("LA"), "colour type 4 with 8 bits"),
+        (encode_by_pillow("P"), "colour type 3 with 8 bits"),
+        (encode_by_pillow("1"), "colour type 0 with 1 bits"),
+        (encode_by_pillow("L", "JPEG"), "not a PNG file"),
+        (encode_by_pillow("L")[:-30], "damaged PNG"),
+        (b"", r"not a PNG file \(0 bytes\)"),
+        (encode_by_pillow("L"), "its pixels have the hash .*, its record claims"),
+    ],
+    ids=["RGB", "RGBA", "gray and alpha", "palette", "one bit", "JPEG", "cut short", "empty", "another film"],
+)
+def test_what_is_no_gray_film_is_refused_by_name(data: bytes, message: str, encoder: Encoder, tmp_path: Path) -> None:
+    dataset = edit(write(tmp_path / "ds", draw_films(3)), "image", data)
+    (bad,) = (issue for issue in inspect_images(dataset).issues if issue.severity == "error")
+    with pytest.raises(DataError, match=rf"sample {bad.sample_ids[0]}: .*{message}"):
+        encode_dataset(dataset, encoder, tmp_path / "store")
+
+
+def test_films_of_all_sizes_and_depths_in_one_dataset_are_scaled(encoder: Encoder, tmp_path: Path) -> None:
+    films = [*draw_films(2), np.zeros((300, 18), np.uint16), np.zeros((17, 1200), np.uint8), draw_films(1)[0] // 257]
+    films[2][7], films[3][:, 9], films[4] = 65535, 255, films[4].astype(np.uint8)
+    dataset = write(tmp_path / "ds", films)
+    inspect_images(dataset).require_usable("ds")
+    found = encode_dataset(dataset, encoder, tmp_path / "store")
+    by_id = dict(zip(found.sample_ids, found.values, strict=True))
+    for index, film in enumerate(films):
+        alone = encoder.encode(film[None])[0]
+        assert np.linalg.norm(by_id[f"toy{index:08d}"] - alone) < 1e-5 * np.linalg.norm(alone)
+
+
+def test_large_films_are_encoded_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, counter = make_encoder()
+    dataset = write(tmp_path / "ds", [*draw_films(5), *(np.pad(film, 8, mode="reflect") for film in draw_films(3))])
+    expected = encode_dataset(dataset, encoder, tmp_path / "whole").values
+    monkeypatch.setattr(block, "_HELD_BYTES", 3000)
+    monkeypatch.setattr(extract, "_BLOCK_BYTES", 3000)
+    blocks: list[int] = []
+    found = encode_dataset(dataset, encoder, tmp_path / "parts", on_progress=lambda done, total: blocks.append(done))
+    assert np.array_equal(found.values, expected) and counter.num_encoded == 16
+    assert len(blocks) > 2 and blocks[-1] == 8
+
+
 def test_the_whole_table_is_tested() -> None:
-    assert len(CODES) == 8 and "unreadable" in CODES
+    assert len(CODES) == 10 and "unreadable" in CODES
 
 
 def test_two_sides_of_different_depth_or_size_are_named(tmp_path: Path) -> None:

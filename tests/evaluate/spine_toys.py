@@ -48,7 +48,16 @@ def open_toys(make_once: MakeOnce, count: int) -> Images:
     """Radiographs of two to a group, at 1 mm per pixel, facing left, with spines."""
 
     def fill(path: Path) -> None:
-        fields = {index: {"pixel_spacing_mm": 1.0} for index in range(count)}
+        plain = np.add.outer(np.arange(SIDE_PX), np.arange(SIDE_PX)) % 200
+        fields = {
+            index: {
+                "pixel_spacing_mm": 1.0,
+                "image": (plain + index % 50).astype(np.uint8),
+                "mask": None,
+                "mask_levels": None,
+            }
+            for index in range(count)
+        }
         write_dataset(ToySource(count, size=SIDE_PX, broken=fields), path, fractions=(1, 0, 0))
 
     images = open_images("real", make_once(f"evaluate-spines-{count}", fill))

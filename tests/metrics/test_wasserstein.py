@@ -5,7 +5,12 @@ import pytest
 from scipy import stats
 
 from cspine_bench.metrics import wasserstein
-from cspine_bench.metrics.wasserstein import wasserstein_distance, wasserstein_interval, weighted_distances
+from cspine_bench.metrics.wasserstein import (
+    permutation_p_values,
+    wasserstein_distance,
+    wasserstein_interval,
+    weighted_distances,
+)
 
 
 def test_by_hand() -> None:
@@ -60,3 +65,37 @@ def test_many_pairs_at_once_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -
     assert weighted_distances(values=values, weights=weights) == pytest.approx(expected)
     with pytest.raises(ValueError, match="needs finite values"):
         weighted_distances(values=values[:5], weights=weights)
+
+
+def test_a_difference_is_found_where_it_is_and_nowhere_else() -> None:
+    draw = np.random.default_rng(2)
+    real, synthetic = draw.normal(size=(60, 4)), draw.normal(size=(40, 4)) * [1, 1, 3, 1] + [0, 2, 0, 0]
+    real[:20, 3] = np.nan
+    found = permutation_p_values(real=real, synthetic=synthetic, generator=draw, num_permutations=199)
+    assert found[1:3].tolist() == [1 / 200, 1 / 200] and found[[0, 3]].min() > 0.05
+    same = permutation_p_values(real=real, synthetic=real[::-1], generator=draw, num_permutations=19)
+    assert same.tolist() == [1] * 4
+
+
+def test_p_values_are_corrected_for_their_number() -> None:
+    """Under equals, hardly more than a tenth of tests has any p-value of a tenth, however many there are."""
+    draw = np.random.default_rng(4)
+    smallest = [
+        permutation_p_values(
+            real=draw.normal(size=(12, 6)), synthetic=draw.normal(size=(15, 6)), generator=draw, num_permutations=39
+        ).min()
+        for _ in range(150)
+    ]
+    hits = int(np.sum(np.array(smallest) <= 0.1))
+    assert stats.binom.ppf(1e-4, 150, 0.1) <= hits <= stats.binom.isf(1e-4, 150, 0.1)
+
+
+def test_what_cannot_be_permuted_is_refused() -> None:
+    draw, good = np.random.default_rng(0), np.ones((4, 2))
+    with pytest.raises(ValueError, match=r"\(n, k\) and \(m, k\)"):
+        permutation_p_values(real=good, synthetic=good[:, :1], generator=draw)
+    with pytest.raises(ValueError, match="a value on both sides"):
+        permutation_p_values(real=good, synthetic=good * [1, np.nan], generator=draw)
+    # Known of two images alone: some permutations have both on one side, and count against the finding.
+    scarce = np.array([[0.0], [np.nan], [np.nan]])
+    assert permutation_p_values(real=scarce, synthetic=scarce + 1, generator=draw, num_permutations=50)[0] == 1

@@ -25,9 +25,6 @@ from cspine_bench.results import Figure
 Floats = NDArray[np.float64]
 OnProgress = Callable[[int, int], None]
 
-LEAST_SIDE_PX: Final = 8
-"""Smaller images have no frequencies to speak of."""
-
 DEFINITIONS: Final = {name: text for name, (_, text) in PROPERTIES.items()}
 """What each property is, in a line."""
 _UNITS: Final = {name: unit for name, (unit, _) in PROPERTIES.items()}
@@ -62,7 +59,7 @@ class Quality:
         edges: float64 (k + 1,), of the spectra's bands, cycles per image height.
         frequencies: float64 (k,), middle of each band, cycles per image height.
         height_px: of all images of both sides, so that frequencies over it are cycles per pixel; None: they differ.
-        spectra: by role; empty where images are too small.
+        spectra: by role.
         warnings: what a reader of every figure should know.
     """
 
@@ -103,10 +100,6 @@ def measure_quality(
         Each distance with the floor that two disjoint sets of real images have at equal numbers.
     """
     sizes = {images.role: _list_sizes(images) for images in (real, synthetic)}
-    smallest = min(min(size) for found in sizes.values() for size in found)
-    if smallest < LEAST_SIDE_PX:
-        reason = f"the smallest image has a side of {smallest} px; {LEAST_SIDE_PX} are the least"
-        return Quality((), {"image quality": reason}, {}, dict(_UNITS), {}, np.empty(0), np.empty(0), None, {}, ())
     heights = {height for found in sizes.values() for _, height in found}
     edges = build_band_edges(min(heights) / 2)
     kept, total, done = work or Work(None, {}), len(real) + len(synthetic), 0

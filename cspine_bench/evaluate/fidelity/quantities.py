@@ -310,8 +310,8 @@ class _Deals:
         apart = np.zeros((NUM_DEALS, len(real)), np.float32)
         across = np.zeros((_NUM_MATCHED, len(real) + len(synthetic)), np.float32)
         sizes = []
+        generator = numpy_generator(self._seed, f"{self._stream}.floor")
         for deal in range(NUM_DEALS):
-            generator = numpy_generator(self._seed, f"{self._stream}.floor", deal)
             first, second = _take(real, size, 2, generator)
             apart[deal] = first / first.sum() - second / second.sum()
             if deal < _NUM_MATCHED:

@@ -1,5 +1,6 @@
 """What the measures have in common: where they work, and how they say how far they are."""
 
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from cspine_bench.evaluate.outputs import Evidence, Outputs, Question
 from cspine_bench.evaluate.work import Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.registry import load_encoder
-from cspine_bench.results import EncoderUsed, Result
+from cspine_bench.provenance import find_clean_commit, package_version
+from cspine_bench.results import EncoderUsed, Figure, Result
 
 ShowStage = Callable[[str], AbstractContextManager[OnProgress | None]]
 """Called with what a stage does; gives a function of (done, total), or None where nobody looks."""
@@ -77,6 +79,50 @@ def describe_encoder(encoder: Encoder, *, bit_depth: int) -> EncoderUsed:
         resize=f"{encoder.resize.rule}; {encoder.input_size_px or 'own'} px",
         bit_depth=16 if bit_depth == 16 else 8,
     )
+
+
+def build_result(
+    question: Question,
+    *,
+    encoder: EncoderUsed | None,
+    figures: tuple[Figure, ...],
+    verdict: str,
+    device: str,
+    seconds: float,
+) -> Result:
+    """The result of a question, with the code that answered it."""
+    return Result(
+        measure=question.measure,
+        measure_version=question.measure_version,
+        inputs=question.inputs,
+        encoder=encoder,
+        settings=dict(question.settings),
+        figures=figures,
+        verdict=verdict,
+        seed=question.seed,
+        package_version=package_version(),
+        commit=find_clean_commit(),
+        device=device,
+        seconds=round(seconds, 2),
+    )
+
+
+def spell_command(question: Question) -> dict[str, str]:
+    """For a page: `command`, that answers the question again, and `citation`.
+
+    Folders are named as the result names them; settings that differ from the recipe's defaults are in the result.
+    """
+    sides = []
+    for item in question.inputs:
+        name, _, splits = item.name.partition(" (")
+        sides.append(f"--{item.role} {shlex.quote(name)}")
+        sides += [f"--{item.role}-split {split}" for split in splits.removesuffix(")").split(", ") if split]
+    words = ["cspine-bench", "evaluate", question.measure, *sides, f"--seed {question.seed}", "--out results"]
+    return {
+        "command": " ".join(words),
+        "citation": f"cspine-bench {package_version()}, CITATION.cff; method and data: arXiv 2510.22166, CSXA (Ran et "
+        "al. 2024, Scientific Data, s41597-024-03383-0)",
+    }
 
 
 def run_task(

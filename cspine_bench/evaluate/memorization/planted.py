@@ -1,6 +1,6 @@
 """The power of a search: copies of training films planted in it, changed in known ways, and how many it finds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ from cspine_bench.evaluate.memorization.recheck import register_rows
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import CopySearch, confirm, join_nearest, keep_search
 from cspine_bench.evaluate.memorization.transforms import TRANSFORMS, Transform
+from cspine_bench.evaluate.page.records import PlantedExample
 from cspine_bench.evaluate.work import Work
-from cspine_bench.metrics.copying import Maps
+from cspine_bench.metrics.copying import SIDE_PX, Maps
 from cspine_bench.metrics.intervals import Estimate, clopper_pearson_interval
 from cspine_bench.results import Figure
 from cspine_bench.seeding import numpy_generator
@@ -111,10 +112,37 @@ def find_planted_copies(
     return PlantedCopies(transforms, found, _build_figures(transforms, found))
 
 
-def _plant(
-    train: Images, synthetic: Images, copies: int, seed: int, transforms: tuple[Transform, ...]
-) -> tuple[Maps, NDArray[np.int64]]:
-    """Maps of the copies, and the rows of their films in training; a film at a time in memory."""
+def draw_examples(
+    planted: PlantedCopies, train: Images, synthetic: Images, *, recipe: MemorizationRecipe, seed: int
+) -> tuple[PlantedExample, ...]:
+    """The first copy by each transform beside its film, and whether it was confirmed; drawn again, by the same seed.
+
+    Args:
+        planted: what was found.
+        train: as they were planted from.
+        synthetic: as they were pasted into.
+        recipe: of the run.
+        seed: of the run.
+    """
+    wanted = range(0, len(planted.transforms) * recipe.planted, recipe.planted)
+    copies = {
+        number: (film, copy)
+        for number, film, copy in _iter_copies(train, synthetic, recipe.planted, seed, planted.transforms, set(wanted))
+    }
+    return tuple(
+        PlantedExample(transform.name, *copies[number], bool(planted.found[CONFIRMED][row, 0]))
+        for row, (transform, number) in enumerate(zip(planted.transforms, wanted, strict=True))
+    )
+
+
+def iter_copies(
+    train: Images, synthetic: Images, *, copies: int, seed: int, transforms: tuple[Transform, ...] = TRANSFORMS
+) -> Iterator[tuple[int, int, NDArray[Any], NDArray[np.uint8]]]:
+    """The copies that `find_planted_copies` plants, in the order of their films; a film at a time in memory.
+
+    Yields:
+        (number of the copy, row of its film in training, film, copy); number // copies is the transform's.
+    """
     draw = numpy_generator(seed, "evaluate.planted.films")
     sources = draw.integers(0, len(train), len(transforms) * copies)
     rows = draw.permutation(len(synthetic))[:_NUM_CANVASES].tolist()
@@ -123,13 +151,23 @@ def _plant(
     by_film: dict[int, list[int]] = {}
     for number, source in enumerate(sources.tolist()):
         by_film.setdefault(source, []).append(number)
-    maps: dict[int, Maps] = {}
     for row, (_, film) in enumerate(train.iter_images()):
         for number in by_film.get(row, ()):
             transform = transforms[number // copies]
             generator = numpy_generator(seed, f"evaluate.planted.{transform.name}", number % copies)
-            maps[number] = make_map(transform.apply(film, canvases[chosen[number]], generator))
-    return np.stack([maps[number] for number in range(len(sources))]), sources
+            yield number, row, film, transform.apply(film, canvases[chosen[number]], generator)
+
+
+def _plant(
+    train: Images, synthetic: Images, copies: int, seed: int, transforms: tuple[Transform, ...]
+) -> tuple[Maps, NDArray[np.int64]]:
+    """Maps of the copies, and the rows of their films in training."""
+    planted = {
+        number: (make_map(copy), row)
+        for number, row, _, copy in iter_copies(train, synthetic, copies=copies, seed=seed, transforms=transforms)
+    }
+    ordered = [planted[number] for number in range(len(planted))]
+    return np.stack([copied for copied, _ in ordered]), np.array([row for _, row in ordered], np.int64)
 
 
 def _build_figures(transforms: tuple[Transform, ...], found: dict[str, NDArray[np.bool_]]) -> tuple[Figure, ...]:

@@ -230,7 +230,7 @@ def test_without_films_no_picture_shows_one(films: tuple[Films, Films, Films], p
 
 def test_without_films_suspected_copies_are_withheld(films: tuple[Films, Films, Films]) -> None:
     train, holdout, synthetic = films
-    # Not listed, not confirmed, but near: neither a sample, nor a duplicate may show it.
+    # Not listed, not confirmed, but near: neither as a sample nor as a duplicate may it be shown.
     pairs = [
         replace(one, listed=False, confirmed=None) for one in build_pairs(train, holdout, synthetic[:1], num_copies=1)
     ]
@@ -241,6 +241,17 @@ def test_without_films_suspected_copies_are_withheld(films: tuple[Films, Films, 
     )
     assert decode_images(page) == []
     assert "withheld: may show a training film" in Elements(page).text
+
+
+@pytest.mark.parametrize("outcome", [None, "underpowered"])
+def test_without_films_a_search_that_could_not_tell_shows_nothing(
+    films: tuple[Films, Films, Films], outcome: str | None
+) -> None:
+    train, holdout, synthetic = films
+    pairs = build_pairs(train, holdout, synthetic)
+    pictures = build_memorization_pictures(train, synthetic, outcome=outcome)
+    page = build_memorization_page(build_memorization_result(), pairs, pictures, real_pixels=False)
+    assert decode_images(page) == [] and "this search could not have told" in Elements(page).text
 
 
 def test_real_ids_can_be_hidden(films: tuple[Films, Films, Films]) -> None:

@@ -52,6 +52,7 @@ _CONTENTS: Final = (
     ("again", "Do it again"),
 )  # fmt: skip
 _SHEET_PX: Final = 192
+_MOST_ODD: Final = 40
 
 
 def build_fidelity_page(result: Result, pictures: FidelityPictures, *, real_pixels: bool = True) -> bytes:
@@ -173,6 +174,7 @@ def _show_properties(untaken: Untaken, pictures: FidelityPictures, real_pixels: 
         "anatomy_rows": anatomy_rows,
         "other_anatomy": [*implausible, *other_anatomy],
         "anatomy_plots": _draw_properties(pictures.anatomy, anatomy, "parameter"),
+        "most_odd": _MOST_ODD,
         "odd_spines": [spine for spine in pictures.implausible if real_pixels or spine.role != "real"],
         "quality": quality,
         "quality_rows": quality_rows,

@@ -15,18 +15,21 @@ def hide_real_pixels(
 ) -> tuple[list[Pair], MemorizationPictures, frozenset[str]]:
     """Take away every image that is a real film, or may show one.
 
-    A suspected copy shows its film, so its own image goes too. A difference of two images gives one of them back from
-    the other; without the film there is nothing to draw it from.
+    A suspected copy shows its film, so its own image goes too; all images do where the search could not have told, and
+    those of which no pair says that they are honest. A difference of two images gives one of them back from the other;
+    without the film there is nothing to draw it from.
 
     Returns:
-        The pairs without films; the pictures likewise; and the sample ids of the synthetic images that must not be
-        shown.
+        The pairs without films; the pictures likewise; and the sample ids of the synthetic images of the pairs that
+        must not be shown.
     """
-    withheld = frozenset(pair.sample_id for pair in pairs if pair.suspicious)
+    told = pictures.outcome in ("copies", "none")
+    withheld = frozenset(pair.sample_id for pair in pairs if pair.suspicious or not told)
+    honest = {pair.sample_id for pair in pairs} - withheld
     kept = [replace(pair, train=None, holdout=None) for pair in pairs]
 
     def strip(pair: DuplicatePair) -> DuplicatePair:
-        shown = pair.kind == "release" and not {pair.first_id, pair.second_id} & withheld
+        shown = pair.kind == "release" and {pair.first_id, pair.second_id} <= honest
         return pair if shown else replace(pair, first=None, second=None)
 
     duplicates = tuple(map(strip, pictures.duplicates))

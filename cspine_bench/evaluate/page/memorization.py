@@ -79,7 +79,8 @@ def build_memorization_page(
         pairs: shown in the order of their p values, the most similar first among equals.
         pictures: what is shown beside them; a missing part becomes a sentence.
         real_pixels: False leaves out real films, planted copies, differences, and the synthetic images that may show a
-            film: those listed, confirmed, or of a p value of at most `SUSPICIOUS_P_VALUE`.
+            film: those listed, confirmed, or of a p value of at most `SUSPICIOUS_P_VALUE`; all of them unless the
+            outcome says that the search could have told.
         real_ids: False puts numbers in the place of real films' sample ids.
 
     Returns:

@@ -4,7 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cspine_bench.evaluate.page.records import NotMeasured
-from cspine_bench.evaluate.page.wording import count_used, describe_conditions, read_against_floor, title_of
+from cspine_bench.evaluate.page.wording import (
+    count_used,
+    describe_conditions,
+    list_methods,
+    read_against_floor,
+    title_of,
+)
 from cspine_bench.results import Figure
 
 
@@ -32,6 +38,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    methods: tuple[str, ...]
 
 
 class Untaken:
@@ -72,7 +79,7 @@ def build_table(figures: Sequence[Figure], key: Callable[[Figure], dict[str, str
         rule = number + 1 < len(keys) and _kind_of(keys[number + 1]) != _kind_of(line)
         rows.append(Row(describe_key(dict(line)), tuple(found.get(name) for name in names), used, rule))
     notes = dict.fromkeys(figure.note for figure in figures if figure.note)
-    return Table(tuple(map(title_of, names)), tuple(rows), tuple(notes))
+    return Table(tuple(map(title_of, names)), tuple(rows), tuple(notes), tuple(list_methods(figures)))
 
 
 def _kind_of(key: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

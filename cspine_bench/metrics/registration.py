@@ -13,7 +13,7 @@ from cspine_bench.metrics.near_copies import MARGIN_PX, Region, Variant, list_wi
 
 Moves = NDArray[np.float32]
 
-_BLOCK_PAIRS: Final = 64
+_BLOCK_PAIRS: Final = 32
 # Steps of Levenberg and Marquardt: the damping, what a good step divides it by, what a bad one multiplies it by.
 _DAMPING, _BOLDER, _WARIER = 1e-3, 5.0, 10.0
 # An image is neither squeezed to less than half nor drawn to more than twice its area.
@@ -43,6 +43,25 @@ def build_moves(variants: Sequence[Variant]) -> Moves:
         mirror = -1 if variant.flip else 1
         move[:] = (cosine, -sine * mirror, variant.shift_px[0]), (sine, cosine * mirror, variant.shift_px[1])
     return moves
+
+
+def describe_move(move: Moves) -> str:
+    """What was done to a reference, in words: "mirrored, turned by 4.9 deg, scaled by 1.02, shifted by (0.6, -1.4) px".
+
+    Args:
+        move: float (2, 3), one of `Registrations.moves`; shear and unequal sides are not told.
+    """
+    across, down, shift = move[:, 1].astype(float), move[:, 0].astype(float), move[:, 2].astype(float)
+    area = float(down[0] * across[1] - down[1] * across[0])
+    words = ["mirrored"] if area < 0 else []
+    angle = math.degrees(math.atan2(down[1], down[0]))
+    if abs(angle) >= 0.5:
+        words.append(f"turned by {angle:.1f} deg")
+    if abs(math.sqrt(abs(area)) - 1) >= 0.005:
+        words.append(f"scaled by {math.sqrt(abs(area)):.2f}")
+    if np.abs(shift).max() >= 0.25:
+        words.append(f"shifted by ({shift[0]:.1f}, {shift[1]:.1f}) px")
+    return ", ".join(words) or "as it was"
 
 
 def register_pairs(

@@ -19,8 +19,10 @@ _TAIL_SHARE: Final = 0.1
 # The scores that a tail begins with: at least LEAST_EXCEEDANCES, so more than the share where few were held out.
 _LARGEST_SHARE: Final = 0.25
 LEAST_SCORES: Final = round(LEAST_EXCEEDANCES / _LARGEST_SHARE)
-# Shapes from the exponential tail to one whose mean is not finite; scales about the mean excess.
-_SHAPES: Final = np.linspace(0, 1, 41)
+# Shapes from the exponential tail to one whose variance is not finite, by the prior of Martins and Stedinger cut off at
+# 0: nearest neighbours are maxima of many pairs, whose logarithms have exponential tails or lighter ones.
+_SHAPES: Final = np.linspace(0, 0.49, 50)
+_LOG_PRIOR: Final = 5 * np.log(0.5 - _SHAPES) + 8 * np.log(0.5 + _SHAPES)
 _SCALES: Final = np.exp(np.linspace(np.log(0.2), np.log(5), 81))
 
 
@@ -113,12 +115,12 @@ def _fit(ordered: Floats) -> tuple[float, int, Floats, float] | None:
 
 
 def _log_density(excess: Floats) -> Floats:
-    """Log likelihood of each (shape, scale)."""
+    """Log of prior and likelihood of each (shape, scale)."""
     scaled = excess[:, None] / _SCALES
     found = np.empty((len(_SHAPES), len(_SCALES)))
     for row, shape in enumerate(_SHAPES):
         tail = scaled if shape == 0 else (1 / shape + 1) * np.log1p(shape * scaled)
-        found[row] = -len(excess) * np.log(_SCALES) - tail.sum(axis=0)
+        found[row] = _LOG_PRIOR[row] - len(excess) * np.log(_SCALES) - tail.sum(axis=0)
     return found
 
 

@@ -20,10 +20,12 @@ from cspine_bench.results import Figure, Floor
 
 TWINS: Final = list_variants(max_shift_px=1)
 """Moves that every pair is tried under: mirrored or not, 9 shifts."""
-EXPECTED_FALSE: Final = 0.05
+EXPECTED_FALSE: Final = 0.01
 """Honest images that the threshold lets through, on average over releases like this one."""
 LEAST_HONEST: Final = 20
 
+# 1.645 times 1.26, the relative error of the distance of a Gumbel distribution's quartiles, times the square root of n.
+_SPREAD_MARGIN: Final = 2.07
 _NEAREST: Final = 5
 _BLOCK: Final = 1024
 _HIGHEST: Final = 0.999999
@@ -156,7 +158,8 @@ def find_threshold(honest: Floats, *, num_references: int, num_images: int, num_
 
     Fisher's z of the similarity of two films of different patients is taken for normal, and so that of the nearest of
     `num_references` for the largest of so many. Its mean and spread are those that give the quartiles seen, so a
-    quarter of the films may be anything, even copies. With more images compared, the threshold rises.
+    quarter of the films may be anything, even copies. The spread is the upper end of its one-sided 95 % interval, so
+    that few films do not make a low threshold. With more images compared, the threshold rises.
 
     Args:
         honest: float (k,), similarity of films to the nearest of another patient's.
@@ -176,7 +179,7 @@ def find_threshold(honest: Floats, *, num_references: int, num_images: int, num_
     quartiles = np.quantile(values, (0.25, 0.5, 0.75))
     # Quantile p of the largest of m is quantile p ** (1 / m) of one.
     expected = -stats.norm.ppf(-np.expm1(np.log([0.25, 0.5, 0.75]) / num_references))
-    spread = (quartiles[2] - quartiles[0]) / (expected[2] - expected[0])
+    spread = (quartiles[2] - quartiles[0]) / (expected[2] - expected[0]) * (1 + _SPREAD_MARGIN / np.sqrt(len(values)))
     if spread <= 0:
         return float("nan")
     tail = EXPECTED_FALSE / (num_images * num_compared)

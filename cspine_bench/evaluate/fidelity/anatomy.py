@@ -132,7 +132,7 @@ def measure_anatomy(real: Images, synthetic: Images, *, seed: int) -> Anatomy:
             f"the {len(compared) - len(primary)} parameters of the table are not corrected for their number"
         )
     return Anatomy(
-        figures=(*figures, *plausibility.figures),
+        figures=(*figures, *(_add_provenance(figure, provenance) for figure in plausibility.figures)),
         table=tuple(table),
         not_measured=_join_reasons(reasons, len(values[real.role])) | plausibility.not_measured,
         values=values,
@@ -147,6 +147,10 @@ def _note(one: Compared, provenance: str) -> str:
     length = f"In {RELATIVE}." if one.unit == "percent" and one.name != "CCI" else ""
     definition = DEFINITIONS[one.name]
     return " ".join(part for part in (definition, length, f"{provenance}." if provenance else "") if part)
+
+
+def _add_provenance(figure: Figure, provenance: str) -> Figure:
+    return figure.model_copy(update={"note": f"{figure.note} {provenance}."}) if provenance else figure
 
 
 def _join_reasons(reasons: dict[str, str], total: int) -> dict[str, str]:

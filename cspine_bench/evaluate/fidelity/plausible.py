@@ -112,17 +112,19 @@ def measure_plausibility(real: Images, synthetic: Images, *, seed: int) -> Plaus
         if not len(side.rows)
     }
     limit = _calibrate_shapes(sides, seed)
+    chance = 0.0
     if isinstance(limit, str):
         not_measured["rule shape"] = limit
     else:
+        checks, chance = limit
         sides = [
             _Spines(side.images, side.rows, side.points, (*side.checks, check))
-            for side, check in zip(sides, limit, strict=True)
+            for side, check in zip(sides, checks, strict=True)
         ]
     figures, rows = [], []
     for side in sides:
         if len(side.rows):
-            figures += _build_figures(side)
+            figures += _build_figures(side, chance)
             rows += _list_implausible(side)
     figures.sort(key=lambda figure: "rule" in figure.condition)
     return Plausibility(tuple(figures), tuple(rows), not_measured)
@@ -154,8 +156,8 @@ def _check_inside(images: Images, rows: NDArray[np.int64], points: Floats) -> Ch
     return Check("inside", "nearest edge of the image, px", margin, -0.5 - 1e-6)
 
 
-def _calibrate_shapes(sides: list[_Spines], seed: int) -> list[Check] | str:
-    """The check of both sides' shapes; or why there is none."""
+def _calibrate_shapes(sides: list[_Spines], seed: int) -> tuple[list[Check], float] | str:
+    """The check of both sides' shapes, and the chance of an honest one to fail it; or why there is none."""
     real = sides[0]
     groups = np.array(real.images.group_ids, dtype=object)[real.rows]
     sound = real.keeps_rules
@@ -180,7 +182,8 @@ def _calibrate_shapes(sides: list[_Spines], seed: int) -> list[Check] | str:
     rank = min(len(reached), math.ceil((1 - BEYOND) * (len(reached) + 1)))
     limit = float(np.nextafter(reached[rank - 1], np.inf))
     part = "distance from the mean real shape"
-    return [Check("shape", part, values, -math.inf, limit) for values in (held_out, np.median(distances[1], axis=0))]
+    both = (held_out, np.median(distances[1], axis=0))
+    return [Check("shape", part, values, -math.inf, limit) for values in both], 1 - rank / (len(reached) + 1)
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,7 @@ class _ShapeModel:
         return np.where(np.isfinite(squared), np.sqrt(squared), np.inf)
 
 
-def _build_figures(side: _Spines) -> list[Figure]:
+def _build_figures(side: _Spines, chance: float) -> list[Figure]:
     groups = np.unique(np.array(side.images.group_ids, dtype=object)[side.rows].astype(str))
     independent = len(groups) / len(side.rows)
     asked = [rule for rule in RULES if any(check.rule == rule for check in side.checks)]
@@ -235,15 +238,15 @@ def _build_figures(side: _Spines) -> list[Figure]:
                 method=CLOPPER_PEARSON,
                 unit="share",
                 condition={"side": side.images.role} | ({"rule": rule} if rule else {}),
-                note=_describe_share(rule, asked),
+                note=_describe_share(rule, asked, chance),
             )
         )
     return figures
 
 
-def _describe_share(rule: str, asked: list[str]) -> str:
+def _describe_share(rule: str, asked: list[str], chance: float) -> str:
     if rule == "shape":
-        return f"{RULES[rule]} About {100 * BEYOND:.0f} % of honest spines are beyond, by its making."
+        return f"{RULES[rule]} Of honest spines {100 * chance:.1f} % are beyond, by its making."
     if rule:
         return RULES[rule]
     return f"Breaks one of the rules {', '.join(asked)}; a spine that breaks none may still be impossible."

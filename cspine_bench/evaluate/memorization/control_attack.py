@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 NUM_FOLDS: Final = 5
 NUM_DEALINGS: Final = 200
@@ -145,7 +144,15 @@ def _score(folds: list[_Fold], is_member: NDArray[np.bool_]) -> tuple[Floats, fl
         spread = of_members.T @ of_members / len(of_members) + of_others.T @ of_others / len(of_others)
         slope = np.linalg.solve(spread / 2 + 1e-3 * np.eye(len(spread)), means[0] - means[1])
         found = fold.new @ slope
-        scores[fold.inside] = (stats.rankdata(found) - 0.5) / len(found)
+        scores[fold.inside] = _rank(found)
     num_members = int(is_member.sum())
-    ranks = stats.rankdata(scores)[is_member].sum() - num_members * (num_members + 1) / 2
+    # Mann and Whitney's statistic: pairs in order, ties one half.
+    ranks = (_rank(scores)[is_member] * len(scores)).sum() - num_members**2 / 2
     return scores, float(ranks / (num_members * (len(is_member) - num_members)))
+
+
+def _rank(values: Floats) -> Floats:
+    """Share of the values below each, ties one half: 0..1."""
+    ordered = np.sort(values)
+    below = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")
+    return np.asarray(below / (2 * len(values)))

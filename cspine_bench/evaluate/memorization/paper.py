@@ -103,7 +103,7 @@ def rank_pairs(
     index, cosine = _find_most_similar(_normalise(space.synthetic, "synthetic"), train)
     holdout_cosine = _find_most_similar(_normalise(space.holdout[compared], "holdout"), train)[1]
     ordered = np.sort(holdout_cosine)
-    share = 1 - np.searchsorted(ordered, cosine, side="left") / len(ordered)
+    share = (len(ordered) - np.searchsorted(ordered, cosine, side="left")) / len(ordered)
     pairs = tuple(
         RankedPair(rank, synthetic_ids[row], train_ids[index[row]], float(cosine[row]), float(share[row]))
         for rank, row in enumerate(np.argsort(-cosine, kind="stable")[:num_pairs].tolist(), start=1)

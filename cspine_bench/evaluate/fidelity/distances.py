@@ -192,9 +192,9 @@ def _find_obstacle(name: str, real: Vectors, synthetic: Vectors, parts: Labels, 
         smallest = min(int(np.bincount(part % MOST_PARTS, minlength=MOST_PARTS).min()) for part in parts)
         if smallest <= max(dimension, LEAST_ROWS):
             return (
-                f"{counts}; of fewer images than features (here {dimension}) in a third of a side the distance does "
-                f"not fall as the line that is extrapolated: at least {MOST_PARTS * (dimension + 1):,} are needed on "
-                "each side"
+                f"{counts}; where a third of a side has fewer images than there are features ({dimension:,}), the "
+                "distance does not fall along the line that is extrapolated: at least "
+                f"{MOST_PARTS * (dimension + 1):,} are needed on each side"
             )
     if name == CMMD and any(not side.features.any(axis=1).all() for side in (real, synthetic)):
         return "a feature vector is all zeros, and has no direction"

@@ -24,6 +24,7 @@ from cspine_bench.evaluate.fidelity.floors import measure_floors
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.figures import JACKKNIFE, build_figure
 from cspine_bench.metrics.frechet import extrapolate
+from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, clopper_pearson_interval
 from cspine_bench.results import Figure
 from cspine_bench.seeding import numpy_generator
 
@@ -39,6 +40,11 @@ NOTES: Final = {
     "density": "Not bounded by 1: real images that crowd together raise it.",
     "coverage": "Rises with the number of synthetic images for each real one, so it is read at the floor's counts.",
 }
+SCORED: Final = {"precision": 1, "recall": 0, "coverage": 0}
+"""Shares, and the side that they are shares of: 0 real, 1 synthetic."""
+ALL_OR_NONE: Final = (
+    "Clopper-Pearson over patients or anatomies, for a share of all or none, which no jackknife can widen"
+)
 FEW_ROWS: Final = "Fewer images than features: most of its value comes from that."
 BENT: Final = (
     "The distances of 1, 2 and 3 parts do not lie on a line (without the smallest parts the limit is {other:.4g}), so "
@@ -127,7 +133,7 @@ def measure_distribution(
         build_distance(
             name,
             found,
-            used={"real": len(real), "synthetic": len(synthetic)},
+            sides,
             available=available,
             floor=floors.floors.get(name),
             notes=(*_explain(name, found, recipe.encoder, sides), floors.reasons.get(name, "")),
@@ -146,9 +152,11 @@ def measure_distribution(
 def build_distance(
     name: str,
     found: Distances,
+    sides: tuple[Vectors, Vectors],
     *,
-    used: Mapping[str, int],
     available: Mapping[str, int],
+    used: Mapping[str, int] | None = None,
+    level: float = CONFIDENCE,
     notes: Sequence[str] = (),
     **more: Any,
 ) -> Figure:
@@ -157,25 +165,43 @@ def build_distance(
     Args:
         name: of `DISTANCES`.
         found: what was measured.
-        used: images that it rests on, by role.
-        available: images that there were.
+        sides: what it was measured of, real and synthetic.
+        available: images that there were, by role.
+        used: images that it rests on, by role; None: those of the sides.
+        level: of the interval.
         notes: sentences, some of them perhaps "".
-        more: see `build_figure`; `level` of the interval too.
+        more: see `build_figure`.
     """
-    figure = found.figures[name]
-    least, most = ENDS.get(name, (-np.inf, np.inf))
-    level = {"confidence": more["level"]} if "level" in more else {}
-    told = [_sentence(note) for note in (*notes, found.no_interval.get(name, "")) if note]
+    estimate, method, why = _estimate(name, found, sides, level)
+    told = [_sentence(note) for note in (*notes, why) if note]
     return build_figure(
         name,
-        figure.estimate(least=least, most=most, **level) if len(figure.left_out) else figure.value,
+        found.figures[name].value if estimate is None else estimate,
         direction=DIRECTIONS[name],
-        used=used,
+        used=used or {"real": len(sides[0]), "synthetic": len(sides[1])},
         available=available,
-        method=JACKKNIFE,
+        method=method,
+        level=level,
         note=" ".join(told),
         **more,
     )
+
+
+def _estimate(
+    name: str, found: Distances, sides: tuple[Vectors, Vectors], level: float
+) -> tuple[Estimate | None, str, str]:
+    """A figure's interval with its method; or none, and why."""
+    figure = found.figures[name]
+    if name in found.no_interval:
+        return None, "", found.no_interval[name]
+    if name in SCORED and figure.value in (0, 1) and np.ptp(figure.left_out) == 0:
+        trials = sides[SCORED[name]].num_groups
+        exact = clopper_pearson_interval(successes=figure.value * trials, total=trials, confidence=level)
+        return exact, ALL_OR_NONE, ""
+    if np.ptp(figure.left_out) == 0:
+        return None, "", "no interval: it is the same whatever is left out, and that says nothing of its error"
+    least, most = ENDS.get(name, (-np.inf, np.inf))
+    return figure.estimate(confidence=level, least=least, most=most), JACKKNIFE, ""
 
 
 def _sentence(text: str) -> str:

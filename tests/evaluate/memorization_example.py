@@ -215,7 +215,7 @@ def build_memorization_pictures(
         ),
         "duplicates": (
             DuplicatePair("release", "synthetic-00003", "synthetic-00017", 0.971, synthetic[3], synthetic[7]),
-            DuplicatePair("leak", "train-0007", "holdout-0002", 0.62, train[0], train[1]),
+            DuplicatePair("leak", "holdout-0002", "train-0007", 0.62, train[0], train[1]),
         ),
         "ranking": tuple(
             RankedPair(f"synthetic-{place:05d}", f"train-{place:04d}", 0.99 - 0.004 * place) for place in range(5)

@@ -30,9 +30,19 @@ from cspine_bench.evaluate.figures import build_figure
 from cspine_bench.evaluate.page.fidelity import build_fidelity_page
 from cspine_bench.evaluate.page.images import difference_of, to_gray
 from cspine_bench.evaluate.page.memorization import build_memorization_page
-from cspine_bench.evaluate.page.records import FidelityPictures, MemorizationPictures, NotMeasured
+from cspine_bench.evaluate.page.records import (
+    AttackScores,
+    DetectorView,
+    FidelityPictures,
+    MemorizationPictures,
+    NotMeasured,
+    ParameterValues,
+    Scores,
+    Spectra,
+)
 from cspine_bench.evaluate.page.wording import format_number, read_against_floor, show_figure
 from cspine_bench.metrics.copying import compute_similarity, remove_low_frequencies
+from cspine_bench.metrics.intervals import Estimate
 from cspine_bench.metrics.near_copies import Variant, search_near_copies
 from cspine_bench.metrics.registration import build_moves
 from cspine_bench.results import Floor
@@ -261,11 +271,18 @@ def test_real_ids_can_be_hidden(films: tuple[Films, Films, Films]) -> None:
         one.model_copy(update={"note": "see train-0000, not train-00001"}) for one in build_memorization_figures()
     )
     result = build_memorization_result(figures=figures, verdict="synthetic-00000 is train-0000.")
-    pictures = replace(build_memorization_pictures(train, synthetic), notes={"pairs": ("holdout-0001 is odd",)})
+    pictures = replace(
+        build_memorization_pictures(train, synthetic), notes={"pairs": ("holdout-0001 and a/b.1 are odd",)}
+    )
+    pictures = replace(pictures, holdout_ids=("holdout-0009", "a/b.1"))
     page = build_memorization_page(result, pairs, pictures, real_ids=False)
     text = Elements(page).text
     assert not re.search(rb"train-\d{4}(?!\d)|holdout-\d{4}", page)
-    assert "synthetic-00000 is training film 1." in text and "train-00001" in text and "held-out film 2 is odd" in text
+    assert (
+        "synthetic-00000 is training film 1." in text
+        and "train-00001" in text
+        and "held-out film 2 and held-out film 7 are odd" in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,6 +364,58 @@ def test_a_figure_is_read_at_the_floors_n(direction: str, value: float, kind: st
     used = {"real": 5}
     figure = build_figure("x", 99.0, direction=direction, used=used, available=used, floor=floor)  # type: ignore[arg-type]
     assert read_against_floor(figure).kind == kind
+
+
+def test_the_ladder_compares_at_its_own_number_of_images(films: tuple[Films, Films, Films]) -> None:
+    words = "rest on other numbers of images"
+    figures = build_fidelity_figures()
+    assert words in Elements(build_fidelity_page(build_fidelity_result(figures=figures), FidelityPictures())).text
+    count = {"real": 300, "synthetic": 300}
+    on_ladder = tuple(
+        build_figure(
+            name, near(0.5, 0.1), direction="lower", used=count, available=count, method="m",
+            condition={"degradation": "synthetic", "strength": ""},
+        )
+        for name in ("frechet_distance", "kernel_distance", "coverage")
+    )  # fmt: skip
+    page = build_fidelity_page(build_fidelity_result(figures=figures + on_ladder), FidelityPictures())
+    assert words not in Elements(page).text
+
+
+def test_a_search_without_recall_excludes_nothing() -> None:
+    used = {"synthetic": 96}
+    rate = build_figure(
+        "copy_rate", Estimate(0.01, 0.001, 1.0), direction="lower", used=used, available=used, method="m", unit="share"
+    )
+    page = build_memorization_page(build_memorization_result(figures=(rate,)), [], MemorizationPictures())
+    text = Elements(page).text
+    assert "No share of copies is excluded" in text and "At least 0.100 %" in text and "At most" not in text
+
+
+def test_odd_pictures_make_a_page() -> None:
+    dot, blank = np.full((1, 1), 3, np.uint8), np.zeros((3, 700), np.uint16)
+    nothing = np.array([])
+    odd = FidelityPictures(
+        real=(("dot", dot),),
+        synthetic=(("blank", blank),),
+        spectra=Spectra(np.zeros(1), np.ones(1), np.ones(1)),
+        anatomy=(ParameterValues("CCI", "percent", nothing, np.full(3, np.nan)),),
+        quality=(ParameterValues("sharpness", "", np.ones(3), np.ones(2)),),
+        detector=DetectorView(change=np.full((2, 2), np.nan)),
+    )
+    [pair] = build_pairs([dot], [blank], [blank])
+    flat = Scores("score", np.ones(2), np.ones(1), "low", 1.0)
+    found = MemorizationPictures(
+        scores=(flat,), p_values=nothing, attacks=(AttackScores("loss", "", nothing, nothing),)
+    )
+    for page in (
+        build_fidelity_page(build_fidelity_result(), odd),
+        build_memorization_page(build_memorization_result(), [replace(pair, move=None)], found),
+    ):
+        numbers = [
+            value for _, one in Elements(page).found for key, value in one.items() if key in ("x", "y", "d", "cx")
+        ]
+        assert numbers and not [value for value in numbers if "nan" in value or "inf" in value]
 
 
 def test_fifty_pairs_stay_small() -> None:

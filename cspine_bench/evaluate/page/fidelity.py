@@ -109,21 +109,24 @@ def _show_ladder(
     caution = ""
     for name in dict.fromkeys(figure.name for figure in figures):
         named = [figure for figure in figures if figure.name == name]
-        synthetic = of_synthetic.get(name)
-        untouched = next((one for one in named if one.condition["degradation"] == "none"), None)
+        by_kind = {one.condition["degradation"]: one for one in named}
+        # At the ladder's own number of images, where it is measured there.
+        untouched, synthetic = by_kind.get("none"), by_kind.get("synthetic", of_synthetic.get(name))
         values = [end for one in [*named, *([synthetic] if synthetic else [])] for end in _list_ends(one)]
-        kinds = dict.fromkeys(one.condition["degradation"] for one in named if one is not untouched)
+        kinds = dict.fromkeys(one.condition["degradation"] for one in named if one not in (untouched, synthetic))
+        if not kinds:
+            continue
         plots = []
         for kind in kinds:
             steps = [(one.condition.get("strength", ""), one) for one in named if one.condition["degradation"] == kind]
             plots.append(draw_ladder(kind, steps, untouched=untouched, synthetic=synthetic, values=values))
         panels.append((name, plots))
-        if synthetic is not None and set(synthetic.n_used.values()) != set(named[0].n_used.values()):
+        if synthetic is not None and "synthetic" not in by_kind and synthetic.n_used != named[0].n_used:
             caution = (
                 "Its figures rest on other numbers of images than those of the synthetic ones, and most depend on n."
             )
     shown = [
-        show(picture.image, f"{picture.degradation}, {picture.strength}".strip(", "), side_px=_SHEET_PX)
+        show(picture.image, _name_rung(picture.degradation, picture.strength), side_px=_SHEET_PX)
         for picture in (pictures.ladder if real_pixels else ())
     ]
     return {
@@ -132,6 +135,12 @@ def _show_ladder(
         "ladder_pictures": shown,
         "ladder_caution": caution,
     }
+
+
+def _name_rung(degradation: str, strength: str) -> str:
+    if degradation == "none":
+        return "as it is"
+    return f"{degradation}, {strength}" if strength else degradation
 
 
 def _list_ends(figure: Figure) -> list[float]:
@@ -146,11 +155,16 @@ def _show_subgroups(figures: Sequence[Figure], main: Sequence[Figure]) -> dict[s
         rows = [(describe_conditions(one.subgroup), *_list_row(one)) for one in figures if one.name == name]
         reference = of_all[name].value if name in of_all else None
         plots.append((name, draw_rows(f"{title_of(name)} by subgroup", rows, reference=reference)))
-    with_interval = sum(figure.interval is not None for figure in figures)
+    intervals = [figure.interval for figure in figures if figure.interval is not None]
+    levels = sorted({f"{100 * interval.level:.4g} %" for interval in intervals}, key=lambda one: float(one[:-2]))
+    missed = sum(1 - interval.level for interval in intervals)
+    ends = " to ".join(dict.fromkeys([*levels[:1], *levels[-1:]]))
     caution = (
-        f"{len(figures)} subgroup figures stand here. Their intervals are not corrected for their number: of "
-        f"{with_interval} intervals of 95 %, about {max(1, round(0.05 * with_interval))} would miss by chance alone, "
-        "so one group that stands out is a reason to look, not a finding."
+        f"{len(figures)} subgroup figures stand here, with intervals of {ends}. "
+        f"Of so many about {missed:.1f} would miss by chance alone, so one group that stands out is a reason to look, "
+        "not a finding."
+        if intervals
+        else "These figures have no intervals, so no difference between groups can be told from chance."
     )
     table = build_table(figures, lambda one: one.subgroup) if figures else None
     return {"subgroups": table, "subgroup_plots": plots, "subgroup_caution": caution}

@@ -119,10 +119,12 @@ def draw_histogram(values: ParameterValues, title: str) -> Markup:
     return panel.render()
 
 
-def draw_spectra(spectra: Spectra) -> Markup:
-    """Noise power of both sides on logarithmic axes, with what most radiographs lie between."""
+def draw_spectra(spectra: Spectra) -> Markup | None:
+    """Noise power of both sides on logarithmic axes, with what most radiographs lie between; None: nothing to draw."""
     panel = Panel("Power at each spatial frequency, real and synthetic", height=240, left=52, top=24)
     keep = (spectra.frequency > 0) & (spectra.real > 0) & (spectra.synthetic > 0)
+    if keep.sum() < 2:
+        return None
     frequency = spectra.frequency[keep]
     ranges = [None if side is None else side[:, keep] for side in (spectra.real_range, spectra.synthetic_range)]
     lines = [spectra.real[keep], spectra.synthetic[keep]]
@@ -130,7 +132,7 @@ def draw_spectra(spectra: Spectra) -> Markup:
     x = Scale(float(frequency.min()), float(frequency.max()), *panel.x_range, log=True)
     y = fit_scale([float(value) for value in values if value > 0], *panel.y_range, log=True)
     panel.draw_y(y, f"power, {spectra.unit}")
-    panel.draw_x(x, "spatial frequency, cycles per pixel")
+    panel.draw_x(x, f"spatial frequency, {spectra.frequency_unit}")
     for side, style in zip(ranges, ("area real", "area synthetic"), strict=True):
         if side is not None:
             low, high = (_trace(frequency, end, x, y) for end in side)
@@ -160,12 +162,13 @@ def draw_map(behind: Picture | None, change: Values, significant: NDArray[np.boo
     """A map over a mean image: the stronger the colour of a cell, the more it matters; outlined beyond chance."""
     width, height = (256, 256) if behind is None else (behind.width, behind.height)
     rows, columns = change.shape
-    largest = max(float(np.nanmax(change)), 1e-12)
+    change = np.nan_to_num(change)
+    largest = max(float(change.max()), 1e-12)
     marks = [] if behind is None else [f'<image href="{behind.uri}" width="{width}" height="{height}"/>']
     for row, column in np.ndindex(rows, columns):
         x, y = column * width / columns, row * height / rows
         place = f'x="{x:.1f}" y="{y:.1f}" width="{width / columns:.1f}" height="{height / rows:.1f}"'
-        strength = max(0.0, float(np.nan_to_num(change[row, column]))) / largest
+        strength = max(0.0, float(change[row, column])) / largest
         if strength > 0:
             marks.append(f'<rect class="heat" {place} fill-opacity="{0.75 * strength:.2f}"/>')
         if significant is not None and significant[row, column]:

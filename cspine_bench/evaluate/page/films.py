@@ -83,17 +83,25 @@ def hide_real_ids(
 def _number_films(pairs: Sequence[Pair], pictures: MemorizationPictures) -> dict[str, str]:
     """In the order in which they come on the page, so that a number says nothing of the id."""
     leaks = [pair for pair in pictures.duplicates if pair.kind == "leak"]
-    train = [pair.train_id for pair in pairs] + [pair.first_id for pair in leaks]
+    train = [pair.train_id for pair in pairs] + [pair.second_id for pair in leaks]
     train += [pair.train_id for pair in pictures.ranking]
-    holdout = [pair.holdout_id for pair in pairs if pair.holdout_id is not None] + [pair.second_id for pair in leaks]
-    names = {film: f"training film {number}" for number, film in enumerate(dict.fromkeys(train), start=1)}
-    others = [film for film in dict.fromkeys(holdout) if film not in names]
+    holdout = [pair.holdout_id for pair in pairs if pair.holdout_id is not None] + [pair.first_id for pair in leaks]
+    names = {
+        film: f"training film {number}"
+        for number, film in enumerate(dict.fromkeys([*train, *sorted(pictures.train_ids)]), start=1)
+    }
+    others = [film for film in dict.fromkeys([*holdout, *sorted(pictures.holdout_ids)]) if film not in names]
     return names | {film: f"held-out film {number}" for number, film in enumerate(others, start=1)}
 
 
 def _build_rename(names: dict[str, str]) -> Rename:
-    if not names:
-        return lambda text: text
-    longest_first = sorted(names, key=len, reverse=True)
-    pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, longest_first))})(?![\w-])")
-    return lambda text: pattern.sub(lambda found: names[found.group()], text)
+    """Replaces whole ids in a text: words by a look-up, which many films do not slow, and odd ids one by one."""
+    word = re.compile(r"[\w-]+")
+    odd = sorted((name for name in names if not word.fullmatch(name)), key=len, reverse=True)
+
+    def rename(text: str) -> str:
+        for name in odd:
+            text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", names[name], text) if name in text else text
+        return word.sub(lambda found: names.get(found.group(), found.group()), text)
+
+    return rename

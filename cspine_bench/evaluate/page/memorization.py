@@ -18,7 +18,7 @@ from cspine_bench.evaluate.page.records import SUSPICIOUS_P_VALUE, MemorizationP
 from cspine_bench.evaluate.page.render import render_page
 from cspine_bench.evaluate.page.svg import draw_rows
 from cspine_bench.evaluate.page.tables import Untaken, list_missing
-from cspine_bench.evaluate.page.wording import describe_move, format_share
+from cspine_bench.evaluate.page.wording import describe_conditions, describe_move, flatten_settings, format_share
 from cspine_bench.results import Figure, Result
 
 _SMALL_PX: Final = 192
@@ -30,6 +30,7 @@ _PARTS: Final = (
     ("membership", "Membership inference", ("membership_auroc", "membership_tpr")),
     ("duplicates", "Duplicates and leaks", ("duplicate_share", "leaked_share")),
 )
+_OF_CALIBRATION: Final = ("nearer_train_share", "alarm_share", "above_holdout_median_share")
 _NEVER: Final = (
     "whether a patient can be recognised in an image that is no copy of a film;",
     "whether other attacks, or a search under other transforms than those planted, would find more;",
@@ -76,7 +77,7 @@ def build_memorization_page(
     Args:
         result: of `evaluate memorization`. Every figure of it is on the page; unknown names stand in a table of their
             own.
-        pairs: shown in the order of their p values, the most similar first among equals.
+        pairs: shown confirmed copies first, then in the order of their p values.
         pictures: what is shown beside them; a missing part becomes a sentence.
         real_pixels: False leaves out real films, planted copies, differences, and the synthetic images that may show a
             film: those listed, confirmed, or of a p value of at most `SUSPICIOUS_P_VALUE`; all of them unless the
@@ -86,7 +87,7 @@ def build_memorization_page(
     Returns:
         UTF-8; the same result, pairs and pictures give the same bytes.
     """
-    pairs = sorted(pairs, key=lambda pair: (pair.p_value, -pair.similarity, pair.sample_id))
+    pairs = sorted(pairs, key=_rate_suspicion)
     withheld: frozenset[str] = frozenset()
     if not real_pixels:
         pairs, pictures, withheld = hide_real_pixels(pairs, pictures)
@@ -120,6 +121,11 @@ def build_memorization_page(
     expected = [*_PARTS, *([] if pictures.ranking else [("ranking", "The paper’s procedure", ("ranking",))])]
     values["missing"] = list_missing(present=result.figures, expected=expected, given=pictures.not_measured)
     return render_page("memorization.html.j2", values)
+
+
+def _rate_suspicion(pair: Pair) -> tuple[bool, float, float, float, str]:
+    tail = 1.0 if pair.tail_p_value is None else pair.tail_p_value
+    return (not pair.confirmed, pair.p_value, tail, -pair.similarity, pair.sample_id)
 
 
 def _find_contradictions(result: Result, pairs: Sequence[Pair], pictures: MemorizationPictures) -> list[str]:
@@ -167,16 +173,20 @@ def _list_row(name: str, figure: Figure) -> tuple[str, float, float | None, floa
 
 def _show_power(untaken: Untaken, result: Result, pictures: MemorizationPictures) -> dict[str, Any]:
     recall = untaken.take(lambda one: one.name == "planted_recall" and not one.subgroup)
-    least = result.settings.get("least_recall")
-    plot = None
-    if recall:
+    settings = flatten_settings(result.settings)
+    least = next((value for name, value in settings.items() if name.endswith("least recall")), None)
+    plots = []
+    for rule in dict.fromkeys(one.condition.get("rule", "") for one in recall):
         rows = [
-            _list_row(one.condition.get("transform", " ".join(one.condition.values())) or "all", one) for one in recall
+            _list_row(
+                describe_conditions({name: value for name, value in one.condition.items() if name != "rule"}), one
+            )
+            for one in recall
+            if one.condition.get("rule", "") == rule
         ]
         reference = float(least) if isinstance(least, int | float) else None
-        plot = draw_rows(
-            "Share of planted copies found, by transform", rows, limits=(0, 1), reference=reference, left=150
-        )
+        label = f"Share of planted copies found, by transform {rule}"
+        plots.append((rule, draw_rows(label, rows, limits=(0, 1), reference=reference, left=160)))
     examples = [
         (
             one,
@@ -187,7 +197,7 @@ def _show_power(untaken: Untaken, result: Result, pictures: MemorizationPictures
     ]
     return {
         "recall": recall,
-        "recall_plot": plot,
+        "recall_plots": plots,
         "least_recall": None if least is None else f"{float(least):g}",
         "planted_examples": examples,
         "detectable": untaken.take(lambda one: one.name == "detectable_rate"),
@@ -200,6 +210,10 @@ def _show_bound(untaken: Untaken, result: Result) -> dict[str, Any]:
     words = "The result holds no bound on the share of copies."
     if rate is not None and rate.interval is None:
         words = f"The result gives the share of copies as {format_share(rate.value)}, without an interval: no bound."
+    elif rate is not None and rate.interval is not None and rate.interval.high >= 1:
+        words = "No share of copies is excluded: the search has no recall to divide by."
+        if rate.interval.low > 0:
+            words += f" At least {format_share(rate.interval.low)} of the synthetic images are copies."
     elif rate is not None and rate.interval is not None:
         total = rate.n_used.get("synthetic") or rate.n_available.get("synthetic")
         images = f" ({rate.interval.high * total:,.1f} of {total:,})" if total else ""
@@ -219,7 +233,7 @@ def _show_calibration(untaken: Untaken, pictures: MemorizationPictures) -> dict[
     ]
     p_values = pictures.p_values
     return {
-        "nearer": untaken.take(lambda one: one.name == "nearer_train_share"),
+        "nearer": untaken.take(lambda one: one.name in _OF_CALIBRATION),
         "p_plot": None if p_values is None or len(p_values) == 0 else draw_p_values(p_values),
         "num_p_values": 0 if p_values is None else len(p_values),
         "score_plots": plots,
@@ -230,6 +244,8 @@ def _show_attacks(untaken: Untaken, pictures: MemorizationPictures) -> dict[str,
     membership = untaken.take(lambda one: one.name in ("membership_auroc", "membership_tpr"))
     curves = []
     for attack in pictures.attacks:
+        if not (len(attack.members) and len(attack.others)):
+            continue
         points = [
             figure
             for figure in membership

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from cspine_bench.evaluate.page.records import AttackScores, Scores, Values
-from cspine_bench.evaluate.page.svg import Panel, Scale, fit_scale
+from cspine_bench.evaluate.page.svg import Panel, Scale, fit_scale, fit_text
 from cspine_bench.results import Figure
 
 _MOST_POINTS: Final = 300
@@ -37,7 +37,7 @@ def draw_scores(scores: Scores) -> Markup:
     x = fit_scale([float(pooled.min()), float(pooled.max()), *more], *panel.x_range, room=0.02)
     y = Scale(0.5 / max(map(len, sides)), 1.0, *panel.y_range, log=True)
     panel.draw_y(y, f"share of images with a {'higher' if scores.suspicious == 'high' else 'lower'} score", count=4)
-    panel.draw_x(x, scores.name)
+    panel.draw_x(x, fit_text(scores.name, panel.width - panel.left))
     for ordered, style in zip(sides, ("curve synthetic", "curve holdout dashed"), strict=True):
         beyond = np.arange(1, len(ordered) + 1) / len(ordered)
         ranked = ordered[::-1] if scores.suspicious == "high" else ordered

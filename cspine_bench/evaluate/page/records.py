@@ -59,12 +59,13 @@ class Spectra:
     """Power at each spatial frequency, on both sides.
 
     Attributes:
-        frequency: float (k,), rising, cycles per pixel.
+        frequency: float (k,), rising.
         real: float (k,), median over the radiographs, above 0.
         synthetic: float (k,), likewise.
         real_range: float (2, k), what 90 % of the radiographs lie between; None: not given.
         synthetic_range: likewise.
         unit: of the power.
+        frequency_unit: of the frequencies.
     """
 
     frequency: Values = field(repr=False)
@@ -72,7 +73,8 @@ class Spectra:
     synthetic: Values = field(repr=False)
     real_range: Values | None = field(default=None, repr=False)
     synthetic_range: Values | None = field(default=None, repr=False)
-    unit: str = "relative to the image's variance"
+    unit: str = "relative to the image’s variance"
+    frequency_unit: str = "cycles per pixel"
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,7 @@ class DuplicatePair:
     """Two images that are alike, inside the release or between training films and those held out.
 
     Attributes:
-        kind: `release` (both synthetic) or `leak` (a training film and one held out).
+        kind: `release` (both synthetic) or `leak` (a film held out, and a training film).
         first_id: sample id.
         second_id: likewise.
         similarity: 0..1.
@@ -335,6 +337,8 @@ class MemorizationPictures:
         warnings: what a reader of every figure should know of the images.
         command: that makes this result again.
         citation: of the toolkit and the data.
+        train_ids: of all training films, so that they can be hidden in sentences too.
+        holdout_ids: of all films held out, likewise.
     """
 
     outcome: Outcome | None = None
@@ -351,3 +355,5 @@ class MemorizationPictures:
     warnings: tuple[str, ...] = ()
     command: str = ""
     citation: str = ""
+    train_ids: tuple[str, ...] = field(default=(), repr=False)
+    holdout_ids: tuple[str, ...] = field(default=(), repr=False)

@@ -13,12 +13,14 @@ from cspine_bench.evaluate.page.wording import (
     describe,
     describe_conditions,
     describe_setting,
+    flatten_settings,
     format_number,
     format_share,
     list_methods,
     number_notes,
     read_against_floor,
     show_figure,
+    split_sentence,
     title_of,
 )
 
@@ -69,6 +71,8 @@ def _open_environment() -> Any:
         "methods": list_methods,
         "footnotes": number_notes,
         "setting": describe_setting,
+        "flatten": flatten_settings,
+        "split_sentence": split_sentence,
     }
     environment.filters |= filters
     environment.globals |= functions

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cspine_bench.evaluate.page.records import NotMeasured
 from cspine_bench.evaluate.page.wording import (
+    MEASURES,
     count_used,
     describe_conditions,
     list_methods,
@@ -125,7 +126,7 @@ def build_property_rows(figures: Sequence[Figure], prefix: str, key: str) -> tup
 def describe_key(values: dict[str, str]) -> str:
     """A condition or subgroup as the name of a row: "blur, sigma 0.4 % of the side"; "sex: female"."""
     if "degradation" in values:
-        return ", ".join(values.values())
+        return ", ".join(value for value in values.values() if value)
     return describe_conditions(values)
 
 
@@ -151,6 +152,12 @@ def summarise_readings(figures: Sequence[Figure]) -> list[str]:
     return sentences
 
 
+def _spell(what: str) -> str:
+    """A figure's name in words, also where its subgroup follows: "coverage (sex female)"."""
+    name, bracket, rest = what.partition(" (")
+    return f"{title_of(name)}{bracket}{rest}" if name in MEASURES else what.replace("_", " ")
+
+
 def _count(names: Sequence[str]) -> str:
     return f"{len(names)} {'is' if len(names) == 1 else 'are'}"
 
@@ -165,19 +172,21 @@ def list_missing(
         expected: (part, its title, names of its figures).
         given: what the caller says, by part, title, name of a figure, or any other words.
     """
-    reasons = {part.what: part.why for part in given}
+    reasons: dict[str, str] = {}
+    for part in given:
+        reasons[part.what] = f"{reasons[part.what]}; {part.why}" if part.what in reasons else part.why
     names = {figure.name for figure in present}
     missing = []
-    for part, title, wanted in expected:
+    for key, title, wanted in expected:
         absent = [name for name in wanted if name not in names]
-        why = next((reasons.pop(key) for key in (part, title) if key in reasons), None)
+        why = next((reasons.pop(one) for one in (key, title) if one in reasons), None)
         if absent == list(wanted) or why is not None:
             missing.append(NotMeasured(title, why or "the result holds no such figure, and gives no reason"))
             absent = [] if absent == list(wanted) else absent
         for name in absent:
             reason = reasons.pop(name, "the result holds no such figure, and gives no reason")
             missing.append(NotMeasured(title_of(name), reason))
-    missing += [NotMeasured(title_of(what), why) for what, why in reasons.items()]
+    missing += [NotMeasured(_spell(what), why) for what, why in reasons.items()]
     bare = [figure for figure in present if figure.interval is None]
     if bare:
         named = dict.fromkeys(

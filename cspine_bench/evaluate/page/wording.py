@@ -1,7 +1,7 @@
 """Numbers, names and readings as the pages print them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -56,6 +56,11 @@ MEASURES: Final[dict[str, tuple[str, str]]] = {
         "Nearer to training than to held-out films",
         "Share of synthetic images, with as many films on either side; 0.5 where nothing is copied.",
     ),
+    "alarm_share": ("Alarms", "Share of synthetic images beyond the threshold that few films held out pass."),
+    "above_holdout_median_share": (
+        "Nearer than the usual held-out film",
+        "Share of synthetic images nearer to training than half of the films held out are; 0.5 is as expected.",
+    ),
     "listed_share": ("Listed images", "Share of synthetic images on the list at the false discovery rate."),
     "membership_auroc": (
         "Membership, AUROC",
@@ -86,7 +91,18 @@ def describe(name: str) -> str:
     return MEASURES[name][1] if name in MEASURES else ""
 
 
-_SPEAKING: Final = ("parameter", "property", "side", "transform", "transmission", "strength", "attack", "detector")
+_SPEAKING: Final = (
+    "parameter",
+    "property",
+    "side",
+    "transform",
+    "transmission",
+    "strength",
+    "attack",
+    "detector",
+    "kind",
+    "rule",
+)
 """Conditions whose values say what they are of."""
 
 
@@ -99,7 +115,7 @@ def describe_conditions(values: dict[str, str]) -> str:
         value.replace("_", " ") if name in _SPEAKING else f"{_CONDITIONS.get(name, name).replace('_', ' ')}: {value}"
         for name, value in values.items()
     ]
-    return ", ".join(parts) or "all"
+    return ", ".join(part for part in parts if part) or "all"
 
 
 def format_number(value: float, *, width: float | None = None, digits: int = 3) -> str:
@@ -228,6 +244,21 @@ def number_notes(figures: Sequence[Figure]) -> dict[str, int]:
     notes = [figure.note for figure in figures if figure.note]
     below = [note for note in dict.fromkeys(notes) if len(note) > _LONG_NOTE or notes.count(note) > 1]
     return {note: number for number, note in enumerate(below, start=1)}
+
+
+def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by name, those of a recipe each by its own: "recipe: num floors"."""
+    flat: dict[str, Any] = {}
+    for name, value in sorted(settings.items()):
+        words = f"{prefix}{name.replace('_', ' ')}"
+        flat |= flatten_settings(value, f"{words}: ") if isinstance(value, dict) and value else {words: value}
+    return flat
+
+
+def split_sentence(text: str) -> tuple[str, str]:
+    """The first sentence of a verdict, and the rest."""
+    first, stop, rest = text.partition(". ")
+    return (f"{first}.", rest) if stop else (text, "")
 
 
 def describe_setting(value: Any) -> str:

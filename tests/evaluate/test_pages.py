@@ -5,7 +5,6 @@ import hashlib
 import io
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -28,7 +27,7 @@ from page_example import build_fidelity_figures, build_fidelity_pictures, build_
 
 from cspine_bench.evaluate.figures import build_figure
 from cspine_bench.evaluate.page.fidelity import build_fidelity_page
-from cspine_bench.evaluate.page.images import difference_of, to_gray
+from cspine_bench.evaluate.page.images import to_gray
 from cspine_bench.evaluate.page.memorization import build_memorization_page
 from cspine_bench.evaluate.page.records import (
     AttackScores,
@@ -40,12 +39,9 @@ from cspine_bench.evaluate.page.records import (
     Scores,
     Spectra,
 )
-from cspine_bench.evaluate.page.wording import format_number, read_against_floor, show_figure
+from cspine_bench.evaluate.page.wording import show_figure
 from cspine_bench.metrics.copying import compute_similarity, remove_low_frequencies
 from cspine_bench.metrics.intervals import Estimate
-from cspine_bench.metrics.near_copies import Variant, search_near_copies
-from cspine_bench.metrics.registration import build_moves
-from cspine_bench.results import Floor
 
 Films = list[NDArray[np.generic]]
 HOSTILE = '"><script>alert(1)</script></svg>\ud800'
@@ -309,61 +305,6 @@ def test_the_bound_is_told_in_images() -> None:
     page = build_memorization_page(build_memorization_result(), [], MemorizationPictures())
     # 0 of 96 by Clopper-Pearson: 1 - 0.025^(1/96) = 3.77 %, over a recall of 0.9: 4.19 %, 4.0 images.
     assert "at most 4.19 % of the synthetic images (4.0 of 96)" in Elements(page).text
-
-
-@pytest.mark.parametrize(
-    ("change", "limit"),
-    [
-        (lambda film: np.roll(film[:, ::-1], (3, -2), (0, 1)), 0.25),
-        (lambda film: np.invert(film), 0.02),
-        (lambda film: np.rot90(film, 2), 0.02),
-    ],
-)
-def test_a_copy_is_laid_back_on_its_film(
-    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], limit: float
-) -> None:
-    film = draw_films(1, 9)[0]
-    copy = np.ascontiguousarray(change(film))
-    shifts = {(True, 0): (3, -2)}
-    variants = [
-        Variant(flip, turn, 1.0, shifts.get((flip, turn), (0, 0))) for flip in (False, True) for turn in (0, 180)
-    ]
-    maps = remove_low_frequencies(np.stack([copy, film]))
-    found = search_near_copies(images=maps[:1], references=maps[1:], variants=variants)
-    move = build_moves([variants[found.variant[0, 0]]])[0]
-    assert difference_of(copy, film, move, 64)[1] < limit
-    assert difference_of(copy, draw_films(1, 10)[0], move, 64)[1] > 0.3
-
-
-def test_gray_levels_of_pictures() -> None:
-    np.testing.assert_allclose(to_gray(np.array([[0, 51], [102, 255]], np.uint8)), [[0, 0.2], [0.4, 1]], rtol=1e-6)
-    deep = np.linspace(1000, 3000, 10_000).round().astype(np.uint16).reshape(100, 100)
-    gray = to_gray(deep)
-    assert gray[0, 0] == 0 and gray[-1, -1] == 1 and gray[50, 0] == pytest.approx(0.5, abs=0.01)
-    assert to_gray(np.full((300, 600), 7, np.uint16)).shape == (128, 256)
-    with pytest.raises(ValueError, match=r"\(height, width\)"):
-        to_gray(np.zeros((2, 2, 3), np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("value", "width", "text"),
-    [(24.1234, 5.2, "24.1"), (0.00312, 0.0006, "0.00312"), (-0.5, None, "−0.500"), (0, None, "0"),
-     (12_345.6, 400, "12,346"), (3.2e-6, None, "3.20 × 10⁻⁶"), (0.123456, None, "0.123")],
-)  # fmt: skip
-def test_numbers_as_people_read_them(value: float, width: float | None, text: str) -> None:
-    assert format_number(value, width=width) == text
-
-
-@pytest.mark.parametrize(
-    ("direction", "value", "kind"),
-    [("lower", 3.0, "beyond"), ("lower", 1.5, "within"), ("lower", 0.5, "better"), ("higher", 0.5, "beyond"),
-     ("higher", 3.0, "better"), ("none", 3.0, "none")],
-)  # fmt: skip
-def test_a_figure_is_read_at_the_floors_n(direction: str, value: float, kind: str) -> None:
-    floor = Floor(value=1.5, low=1, high=2, method="m", n_used=(5, 5), matched=value)
-    used = {"real": 5}
-    figure = build_figure("x", 99.0, direction=direction, used=used, available=used, floor=floor)  # type: ignore[arg-type]
-    assert read_against_floor(figure).kind == kind
 
 
 def test_the_ladder_compares_at_its_own_number_of_images(films: tuple[Films, Films, Films]) -> None:

@@ -157,11 +157,15 @@ def measure_floors(
         )
         if on_draw is not None:
             on_draw()
-    return _summarise(names, between, matched, (count, other_count))
+    return _summarise(names, between, matched, (count, other_count), num_groups)
 
 
 def _summarise(
-    names: Sequence[str], between: Sequence[Distances], matched: Sequence[Distances], counts: tuple[int, int]
+    names: Sequence[str],
+    between: Sequence[Distances],
+    matched: Sequence[Distances],
+    counts: tuple[int, int],
+    num_groups: int,
 ) -> Floors:
     found = Floors({}, {}, {}, {})
     for name in names:
@@ -169,7 +173,7 @@ def _summarise(
             why = next(one.reasons[name] for one in (*between, *matched) if name in one.reasons)
             found.reasons[name] = f"no floor at half of the counts: {why}"
             continue
-        deals = [one.figures[name] for one in between]
+        deals = [_fill(one.figures[name], num_groups) for one in between]
         if any(len(deal.left_out) < 2 for deal in deals):
             found.reasons[name] = "no floor: most real images are of a few patients, so none can be left out of a half"
             continue
@@ -179,6 +183,14 @@ def _summarise(
             deals, counts=counts, matched=float(found.matched[name].mean()), ends=ENDS.get(name, (-math.inf, math.inf))
         )
     return found
+
+
+def _fill(deal: Jackknife, num_groups: int) -> Jackknife:
+    """The last groups may have no image in a deal whose halves were cut: it is the same without them."""
+    if len(deal.left_out) == 0:
+        return deal
+    absent = np.full(num_groups - len(deal.left_out), deal.value)
+    return Jackknife(deal.value, np.concatenate([deal.left_out, absent]))
 
 
 def predict_floor(

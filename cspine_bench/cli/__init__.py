@@ -12,6 +12,7 @@ from cspine_bench import __version__
 from cspine_bench.cli.dataset import dataset
 from cspine_bench.cli.ddpm import ddpm
 from cspine_bench.cli.demo import demo
+from cspine_bench.cli.evaluate import evaluate
 from cspine_bench.cli.release import release
 from cspine_bench.errors import CspineBenchError
 
@@ -76,6 +77,7 @@ def cli(traceback: bool) -> None:
 cli.add_command(dataset)
 cli.add_command(ddpm)
 cli.add_command(demo)
+cli.add_command(evaluate)
 cli.add_command(release)
 
 

@@ -46,7 +46,7 @@ class Work:
         arrays = compute()
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.unfinished")
-        with draft.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        with draft.open("wb") as drafted:
+            np.savez(drafted, **arrays)  # type: ignore[arg-type]
         draft.replace(path)
         return arrays

@@ -1,4 +1,4 @@
-"""The finding of `evaluate fidelity` in words: what lies beyond the differences among real radiographs, and what not."""
+"""The finding of `evaluate fidelity` in words: what lies beyond the differences of real radiographs, and what not."""
 
 from collections.abc import Sequence
 from typing import Final, Literal

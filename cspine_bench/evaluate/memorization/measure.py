@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cspine_bench.evaluate.inputs import Images, OnProgress
 from cspine_bench.evaluate.memorization.duplicates import Films, measure_duplicates
-from cspine_bench.evaluate.memorization.leakage import measure_leakage
 from cspine_bench.evaluate.memorization.encoder_neighbours import Space, measure_encoder_neighbours
+from cspine_bench.evaluate.memorization.leakage import measure_leakage
 from cspine_bench.evaluate.memorization.maps import make_maps
 from cspine_bench.evaluate.memorization.membership import measure_membership
 from cspine_bench.evaluate.memorization.pairs import build_rows, collect_pairs
@@ -121,25 +121,29 @@ class Memorization:
                 )
         films = {side.role: _describe_films(side) for side in sides}
         with show("duplicates") as tell:
-            duplicates = measure_duplicates(**films, on_progress=tell)
+            duplicates = measure_duplicates(
+                synthetic=films["synthetic"], train=films["train"], holdout=films["holdout"], on_progress=tell
+            )
         with show("leakage between training and held-out films") as tell:
             leakage = measure_leakage(train=films["train"], holdout=films["holdout"], seed=seed, on_progress=tell)
-        groups = {"train_groups": self.train.group_ids, "holdout_groups": self.holdout.group_ids}
+        train_groups, holdout_groups = self.train.group_ids, self.holdout.group_ids
         spaces = tuple(self._encode(encoder, show) for encoder in self.encoders)
         with show("nearest films and membership"):
             neighbours = tuple(
                 measure_encoder_neighbours(
-                    space=space, **groups, num_neighbours=recipe.num_neighbours,
+                    space=space, train_groups=train_groups, holdout_groups=holdout_groups, num_neighbours=recipe.num_neighbours,
                     false_discovery_rate=recipe.false_discovery_rate, seed=seed,
                 )
                 for space in spaces
                 if space.name != PIXELS
             )  # fmt: skip
             losses = None if self.losses is None else (self._lose(self.train, show), self._lose(self.holdout, show))
-            membership = measure_membership(spaces=spaces, **groups, losses=losses, seed=seed)
+            membership = measure_membership(
+                spaces=spaces, train_groups=train_groups, holdout_groups=holdout_groups, losses=losses, seed=seed
+            )
             ranking = rank_pairs(
                 space=spaces[0], synthetic_ids=self.synthetic.sample_ids, train_ids=self.train.sample_ids,
-                **groups, num_pairs=recipe.num_pairs,
+                train_groups=train_groups, holdout_groups=holdout_groups, num_pairs=recipe.num_pairs,
             )  # fmt: skip
         verdict = reach_verdict(search, planted, recipe=recipe, seed=seed)
         return Parts(search, planted, verdict, duplicates, leakage, neighbours, membership, ranking)

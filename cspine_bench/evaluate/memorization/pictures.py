@@ -9,9 +9,10 @@ import numpy as np
 from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.duplicates import Duplicates
 from cspine_bench.evaluate.memorization.encoder_neighbours import EncoderNeighbours
+from cspine_bench.evaluate.memorization.leakage import Leakage
 from cspine_bench.evaluate.memorization.membership import Membership
 from cspine_bench.evaluate.memorization.paper import PairRanking
-from cspine_bench.evaluate.memorization.planted import CONFIRMED, PlantedCopies, iter_copies
+from cspine_bench.evaluate.memorization.planted import CONFIRMED, PlantedCopies, draw_examples
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import CopySearch
 from cspine_bench.evaluate.memorization.verdict import Kind, Verdict
@@ -22,7 +23,6 @@ from cspine_bench.evaluate.page.records import (
     MemorizationPictures,
     NotMeasured,
     Outcome,
-    PlantedExample,
     RankedPair,
     Scores,
 )
@@ -56,7 +56,7 @@ class Parts:
     planted: PlantedCopies | None
     verdict: Verdict
     duplicates: Duplicates
-    leakage: Duplicates
+    leakage: Leakage
     neighbours: tuple[EncoderNeighbours, ...]
     membership: Membership
     ranking: PairRanking
@@ -92,7 +92,7 @@ def collect_pictures(
         scores=tuple(_list_scores(parts)),
         planted=()
         if parts.planted is None
-        else _show_planted(parts.planted, train, synthetic, copies=recipe.planted, seed=seed),
+        else draw_examples(parts.planted, train, synthetic, recipe=recipe, seed=seed),
         attacks=tuple(AttackScores(one.name, one.space, one.members, one.others) for one in parts.membership.attacks),
         duplicates=(
             *_show_twins(parts.duplicates, "release", synthetic, synthetic),
@@ -139,19 +139,6 @@ def _list_gates(parts: Parts, recipe: MemorizationRecipe) -> tuple[Gate, ...]:
     return tuple(gates)
 
 
-def _show_planted(
-    planted: PlantedCopies, train: Images, synthetic: Images, *, copies: int, seed: int
-) -> tuple[PlantedExample, ...]:
-    """The first copy by each transform."""
-    shown = {}
-    for number, _, film, copy in iter_copies(train, synthetic, copies=copies, seed=seed, transforms=planted.transforms):
-        row, place = divmod(number, copies)
-        if place == 0:
-            found = bool(planted.found[CONFIRMED][row, 0])
-            shown[row] = PlantedExample(planted.transforms[row].name, film, copy, found)
-    return tuple(shown[row] for row in sorted(shown))
-
-
 def _list_scores(parts: Parts) -> Iterator[Scores]:
     search = parts.search
     yield Scores(
@@ -169,7 +156,7 @@ def _list_scores(parts: Parts) -> Iterator[Scores]:
         )
 
 
-def _show_twins(found: Duplicates, kind: str, first: Images, second: Images) -> Iterator[DuplicatePair]:
+def _show_twins(found: Duplicates | Leakage, kind: str, first: Images, second: Images) -> Iterator[DuplicatePair]:
     shown = [pair for pair in found.pairs if pair.kind != "group"][:_NUM_TWINS]
     if not shown:
         return

@@ -1,6 +1,6 @@
 """The power of a search: copies of training films planted in it, changed in known ways, and how many it finds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from cspine_bench.evaluate.memorization.search import CopySearch, confirm, join_
 from cspine_bench.evaluate.memorization.transforms import TRANSFORMS, Transform
 from cspine_bench.evaluate.page.records import PlantedExample
 from cspine_bench.evaluate.work import Work
-from cspine_bench.metrics.copying import SIDE_PX, Maps
+from cspine_bench.metrics.copying import Maps
 from cspine_bench.metrics.intervals import Estimate, clopper_pearson_interval
 from cspine_bench.results import Figure
 from cspine_bench.seeding import numpy_generator
@@ -127,7 +127,9 @@ def draw_examples(
     wanted = range(0, len(planted.transforms) * recipe.planted, recipe.planted)
     copies = {
         number: (film, copy)
-        for number, film, copy in _iter_copies(train, synthetic, recipe.planted, seed, planted.transforms, set(wanted))
+        for number, _, film, copy in iter_copies(
+            train, synthetic, copies=recipe.planted, seed=seed, transforms=planted.transforms, wanted=frozenset(wanted)
+        )
     }
     return tuple(
         PlantedExample(transform.name, *copies[number], bool(planted.found[CONFIRMED][row, 0]))
@@ -136,9 +138,23 @@ def draw_examples(
 
 
 def iter_copies(
-    train: Images, synthetic: Images, *, copies: int, seed: int, transforms: tuple[Transform, ...] = TRANSFORMS
+    train: Images,
+    synthetic: Images,
+    *,
+    copies: int,
+    seed: int,
+    transforms: tuple[Transform, ...] = TRANSFORMS,
+    wanted: Set[int] | None = None,
 ) -> Iterator[tuple[int, int, NDArray[Any], NDArray[np.uint8]]]:
     """The copies that `find_planted_copies` plants, in the order of their films; a film at a time in memory.
+
+    Args:
+        train: films that are copied.
+        synthetic: images that parts are pasted into.
+        copies: by each transform.
+        seed: draws films, canvases and strengths.
+        transforms: at least one.
+        wanted: numbers of the copies to make; None: all.
 
     Yields:
         (number of the copy, row of its film in training, film, copy); number // copies is the transform's.
@@ -153,6 +169,8 @@ def iter_copies(
         by_film.setdefault(source, []).append(number)
     for row, (_, film) in enumerate(train.iter_images()):
         for number in by_film.get(row, ()):
+            if wanted is not None and number not in wanted:
+                continue
             transform = transforms[number // copies]
             generator = numpy_generator(seed, f"evaluate.planted.{transform.name}", number % copies)
             yield number, row, film, transform.apply(film, canvases[chosen[number]], generator)

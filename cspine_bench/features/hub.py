@@ -174,6 +174,8 @@ def fetch_files(repository: str, revision: str, *, name: str) -> Path:
             return cached
     missing: Exception | None = None
     try:
+        # The smallest first: where there is no internet, it says so in a quarter of the time.
+        huggingface_hub.hf_hub_download(repository, _CONFIG, revision=revision)
         fetched = Path(huggingface_hub.snapshot_download(**settings))
         if _is_whole(fetched):
             return fetched

@@ -177,8 +177,9 @@ def print_and_photograph(
         taken = _view_from_the_side(printed.astype(np.float32), generator.uniform(0, warp, (4, 2)))
         y, x = rows / max(height - 1, 1) - 0.5, columns / max(width - 1, 1) - 0.5
         towards = generator.uniform(0, 2 * np.pi)
-        shade = 0.5 + (np.cos(towards) * x + np.sin(towards) * y) / np.sqrt(2) + (x * x + y * y)
-        lit = taken.clip(0, 1) ** np.float32(np.exp(generator.uniform(-gamma, gamma))) * (1 - light * shade.clip(0, 1))
+        shade = (np.cos(towards) * x + np.sin(towards) * y) / np.sqrt(2) + x * x + y * y
+        shade = (shade - shade.min()) / max(float(np.ptp(shade)), 1e-6)
+        lit = taken.clip(0, 1) ** np.float32(np.exp(generator.uniform(-gamma, gamma))) * (1 - light * shade)
         seen = ndimage.gaussian_filter(lit, sigma_share * min(image.shape), mode="nearest")
         grain = generator.standard_normal(image.shape, dtype=np.float32)
         return compress(quality)((seen + noise * np.sqrt(seen.clip(0.01, 1)) * grain).astype(np.float32), generator)

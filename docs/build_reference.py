@@ -14,6 +14,8 @@ from cspine_bench.anatomy.landmarks import LANDMARK_NAMES, MASK_LABELS
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
 from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
+from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
+from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.recipe import Recipe
 from cspine_bench.release.policy import Gate, Policy
 from cspine_bench.release.recipe import Creator, ReleaseRecipe, TrainingData
@@ -24,7 +26,7 @@ from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 
 RECIPES = (
     PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe, ReleaseRecipe,
-    Creator, TrainingData, Policy, Gate,
+    Creator, TrainingData, Policy, Gate, FidelityRecipe, MemorizationRecipe,
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/build_reference.py (`make docs`): change the code, not this page. -->"

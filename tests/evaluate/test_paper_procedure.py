@@ -65,6 +65,17 @@ def test_copies_are_listed_beside_their_films() -> None:
     assert np.allclose(found.holdout_ratio, compute_distance_ratios(distances=expected))
 
 
+def test_a_few_copies_are_listed_by_the_tail_alone() -> None:
+    """4 of 150 at 200 films held out: too few for ranks, whose smallest p value is 1 / 201."""
+    for num_copies in (0, 4):
+        found = measure(make_space(num_copies=num_copies))
+        assert found.tail_p_value is not None and not found.listed.any()
+        assert np.flatnonzero(found.tail_listed).tolist() == list(range(num_copies))
+        by_tail = found.figures[1]
+        assert by_tail.condition == {"space": "toy", "p_value": "extrapolated"} and "a model" in by_tail.note
+        assert by_tail.value == num_copies / 150
+
+
 def test_sisters_of_a_film_do_not_hide_its_copy() -> None:
     """Fifty films of one patient, all but the same: a copy of one is near to all of them."""
     space = make_space(num_copies=1)
@@ -102,6 +113,7 @@ def test_too_few_films_held_out_say_so() -> None:
     few = Space("toy", space.train, space.holdout[:12], space.synthetic)
     found = measure(few, holdout_groups=HOLDOUT_GROUPS[:12])
     assert not found.listed.any() and "no image could be listed, whatever it is" in get(found, "listed_share").note
+    assert found.tail_p_value is None and len(found.figures) == 2
     with pytest.raises(ValueError, match="films held out of patients that were not trained on"):
         measure(few, holdout_groups=TRAIN_GROUPS[:12])
     with pytest.raises(ValueError, match="all training films are of one patient"):

@@ -1,8 +1,4 @@
-"""Nearest training and held-out films of every synthetic image in the space of an encoder, and what chance explains.
-
-found = measure_encoder_neighbours(space=Space("rad-dino", train, holdout, synthetic), ...)
-found.listed                                                      images to look at, beside their nearest training film
-"""
+"""Nearest training and held-out films of every synthetic image in the space of an encoder, and what chance explains."""
 
 import math
 from collections.abc import Sequence
@@ -13,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
+from cspine_bench.evaluate.memorization.null import build_null
 from cspine_bench.metrics.calibration import (
     compute_conformal_p_values,
     compute_distance_ratios,
@@ -30,6 +27,7 @@ MOST_PAIRS: Final = 10**10
 
 _OF_TRIALS: Final = f"{CLOPPER_PEARSON} of as many trials as the nearest films are worth"
 _LEAST_FLOOR: Final = 10
+_LEAST_RATIO: Final = 1e-6
 _LARGEST_UNDECIDED: Final = 0.01
 
 Floats = NDArray[np.float64]
@@ -59,7 +57,7 @@ class EncoderNeighbours:
 
     Attributes:
         space: name of the encoder.
-        figures: `listed_share` and `nearer_train_share`.
+        figures: `listed_share`, by rank and, where a tail could be fitted, extrapolated; `nearer_train_share`.
         train_index: int64 (n,), nearest training film.
         train_distance: float64 (n,), Euclidean.
         holdout_index: int64 (n,), nearest film held out.
@@ -68,7 +66,9 @@ class EncoderNeighbours:
             to a single one.
         p_value: float64 (n,), of so small a ratio for a film held out.
         adjusted_p_value: float64 (n,), smallest false discovery rate at which it would be listed.
-        listed: bool (n,).
+        listed: bool (n,), by these.
+        tail_p_value: float64 (n,), extrapolated beyond the films held out; None where no tail could be fitted.
+        tail_listed: bool (n,), by these; none where there are none.
         compared: bool (M,), films held out that calibrate: none of their patients was trained on.
         holdout_ratio: float64 (M,), theirs; NaN for the others.
         recall: of the nearest training film, where not all pairs were compared.
@@ -84,6 +84,8 @@ class EncoderNeighbours:
     p_value: Floats = field(repr=False)
     adjusted_p_value: Floats = field(repr=False)
     listed: NDArray[np.bool_] = field(repr=False)
+    tail_p_value: Floats | None = field(repr=False)
+    tail_listed: NDArray[np.bool_] = field(repr=False)
     compared: NDArray[np.bool_] = field(repr=False)
     holdout_ratio: Floats = field(repr=False)
     recall: Estimate | None = None
@@ -148,21 +150,25 @@ def measure_encoder_neighbours(
     count = min(num_neighbours, len(groups) - largest + 1)
     sides = _Sides(space.train, groups, count, seed, most_pairs)
     unseen = space.holdout[compared]
-    nearest, ratio = _rate(space.synthetic, sides)
-    of_unseen, unseen_ratio = _rate(unseen, sides)
+    nearest, ratio, near = _rate(space.synthetic, sides)
+    of_unseen, unseen_ratio, _ = _rate(unseen, sides)
     holdout = find_nearest(queries=space.synthetic, references=unseen)
     p_value = compute_conformal_p_values(scores=ratio, holdout_scores=unseen_ratio, suspicious="low")
     found = discover(p_values=p_value, rate=false_discovery_rate)
+    tail_p_value = _extrapolate(ratio, unseen_ratio, holdout.distance[:, 0] / near, len(space.train))
+    extrapolated = np.zeros(len(ratio), bool)
+    if tail_p_value is not None:
+        extrapolated = discover(p_values=tail_p_value, rate=false_discovery_rate).found
     holdout_ratio = np.full(len(compared), np.nan)
     holdout_ratio[compared] = unseen_ratio
     floor = _measure_floor(space, compared, holdout_groups, of_unseen, seed)
-    figures = (
-        _build_listed(space, compared, found.found, false_discovery_rate, nearest),
-        _build_nearer(space, compared, nearest, holdout, floor, seed),
-    )
+    figures = [_build_listed(space, compared, found.found, false_discovery_rate, nearest)]
+    if tail_p_value is not None:
+        figures.append(_build_tail_listed(space, compared, extrapolated, false_discovery_rate, nearest))
+    figures.append(_build_nearer(space, compared, nearest, holdout, floor, seed))
     return EncoderNeighbours(
         space=space.name,
-        figures=figures,
+        figures=tuple(figures),
         train_index=nearest.index[:, 0],
         train_distance=nearest.distance[:, 0],
         holdout_index=np.flatnonzero(compared)[holdout.index[:, 0]],
@@ -171,6 +177,8 @@ def measure_encoder_neighbours(
         p_value=p_value,
         adjusted_p_value=found.adjusted,
         listed=found.found,
+        tail_p_value=tail_p_value,
+        tail_listed=extrapolated,
         compared=compared,
         holdout_ratio=holdout_ratio,
         recall=nearest.recall,
@@ -192,15 +200,28 @@ def _check(
         )
 
 
-def _rate(queries: NDArray[Any], sides: _Sides) -> tuple[Nearest, Floats]:
-    """The nearest training films of some images, and their ratio."""
+def _rate(queries: NDArray[Any], sides: _Sides) -> tuple[Nearest, Floats, Floats]:
+    """The nearest training films of some images, their ratio, and the mean distance that it is over."""
     nearest = _search(queries, sides, sides.count)
     distances = nearest.distance
     if len(np.unique(sides.groups)) < len(sides.groups):
         # The nearest one's patient is left out of the others.
         others = _search(queries, sides, sides.count - 1, own=sides.groups[nearest.index[:, 0]])
         distances = np.concatenate([distances[:, :1], np.maximum(others.distance, distances[:, :1])], axis=1)
-    return nearest, compute_distance_ratios(distances=distances)
+    # All of them at distance 0 are a film that is there many times; any distance is large beside it.
+    near = np.maximum(distances.mean(axis=1), np.finfo(np.float64).tiny)
+    return nearest, compute_distance_ratios(distances=distances), near
+
+
+def _extrapolate(ratio: Floats, unseen_ratio: Floats, crossed_ratio: Floats, num_train: int) -> Floats | None:
+    """P values of ratios by the tails of honest ones."""
+    null = build_null(
+        holdout_ratio=np.maximum(unseen_ratio, _LEAST_RATIO)[:, None],
+        crossed_ratio=np.clip(crossed_ratio, _LEAST_RATIO, 1 / _LEAST_RATIO)[:, None],
+        num_train=num_train,
+        num_holdout=len(unseen_ratio),
+    )
+    return null.judge(np.maximum(ratio, _LEAST_RATIO)[:, None]).tail_p_value if null.extrapolates else None
 
 
 def _search(queries: NDArray[Any], sides: _Sides, count: int, own: Numbers | None = None) -> Nearest:
@@ -265,6 +286,28 @@ def _build_listed(
         f"below {smallest:.2g}; {power}. Where synthetic images differ from films in more than this, p is a comparison "
         f"and no probability.{_explain_recall(nearest)}"
     )
+    return _build_share(space, used, available, listed, {}, note)
+
+
+def _build_tail_listed(
+    space: Space, compared: NDArray[np.bool_], listed: NDArray[np.bool_], rate: float, nearest: Nearest
+) -> Figure:
+    note = (
+        f"As the list by rank, at a false discovery rate of {rate:g}, with p values beyond the films held out from a "
+        "tail fitted to their ratios, and to those of synthetic images with films held out, whichever is larger: a "
+        f"model, that a few copies among many images can be found by. To be looked at.{_explain_recall(nearest)}"
+    )
+    return _build_share(space, *_count(space, compared), listed, {"p_value": "extrapolated"}, note)
+
+
+def _build_share(
+    space: Space,
+    used: dict[str, int],
+    available: dict[str, int],
+    listed: NDArray[np.bool_],
+    condition: dict[str, str],
+    note: str,
+) -> Figure:
     return build_figure(
         "listed_share",
         clopper_pearson_interval(successes=int(listed.sum()), total=len(listed)),
@@ -273,7 +316,7 @@ def _build_listed(
         available=available,
         method=CLOPPER_PEARSON,
         unit="share",
-        condition={"space": space.name},
+        condition={"space": space.name, **condition},
         note=note,
     )
 

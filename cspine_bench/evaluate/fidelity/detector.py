@@ -7,9 +7,10 @@ the fold decide nothing about what scores them.
 
 The interval. Within a fold, images are compared under one classifier, and DeLong's variance holds. Folds hang together,
 though: what two folds have in common by chance, each finds when trained on the other. At chance, where folds are alike
-in size, every pair of folds is so counted twice, and the variance is twice the sum of the folds'. Simulated, an
-interval from the sum covers 84 % instead of 95 %, one from twice the sum 93 to 97 % for areas of 0.5 to 0.98. So twice
-the sum is taken: no more than the variance of a single test on half of the images, whose training would be poorer.
+in size, every pair of folds is so counted twice, and the variance is twice the sum of the folds': an interval from the
+sum covers about 84 % instead of 95 % (the tests simulate it). Where there is much to see the factor falls towards 1. So
+twice the sum is taken: honest at chance, cautious elsewhere, and no more than the variance of a single test on half of
+the images, whose training would be poorer.
 """
 
 import math

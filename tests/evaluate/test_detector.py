@@ -1,4 +1,4 @@
-"""The classifier of real against synthetic: folds, areas and their intervals, its choice; and the statistics it sees."""
+"""The classifier of real against synthetic: folds, areas, their intervals, its choice; and the statistics it sees."""
 
 import numpy as np
 import pytest

@@ -134,7 +134,7 @@ def test_a_figure_that_no_section_knows_is_shown_too() -> None:
         build_memorization_page(build_memorization_result(figures=(odd,)), [], MemorizationPictures()),
     ):
         text = Elements(page).text
-        assert all(words in text for words in ("liver distance", "98.8", "sex: female; planet: mars", "odd"))
+        assert all(words in text for words in ("liver distance", "98.8", "sex: female; planet: mars", "Odd."))
 
 
 def test_what_is_missing_is_said(pages: dict[str, bytes]) -> None:
@@ -151,8 +151,8 @@ def test_reasons_for_missing_parts_are_given() -> None:
     why = (NotMeasured("anatomy", "no landmarks on the synthetic side"), NotMeasured("speed", "nobody asked"))
     page = build_fidelity_page(build_fidelity_result(figures=tuple(figures)), FidelityPictures(not_measured=why))
     text = Elements(page).text
-    assert "Anatomy: no landmarks on the synthetic side" in text and "speed: nobody asked" in text
-    assert "CMMD: the result holds no such figure, and gives no reason" in text
+    assert "Anatomy: No landmarks on the synthetic side." in text and "speed: Nobody asked." in text
+    assert "CMMD: The result holds no such figure, and gives no reason" in text
 
 
 def test_a_figure_without_interval_is_named() -> None:
@@ -277,7 +277,7 @@ def test_real_ids_can_be_hidden(films: tuple[Films, Films, Films]) -> None:
     assert (
         "synthetic-00000 is training film 1." in text
         and "train-00001" in text
-        and "held-out film 2 and held-out film 7 are odd" in text
+        and "Held-out film 2 and held-out film 7 are odd." in text
     )
 
 

@@ -27,6 +27,7 @@ from cspine_bench.evaluate.page.tables import (
     summarise_readings,
 )
 from cspine_bench.evaluate.page.wording import describe_conditions, read_against_floor, show_figure, title_of
+from cspine_bench.metrics.intervals import Estimate
 from cspine_bench.results import Figure, Result
 
 DISTRIBUTION: Final = (
@@ -53,6 +54,7 @@ _CONTENTS: Final = (
 )  # fmt: skip
 _SHEET_PX: Final = 192
 _MOST_ODD: Final = 40
+_MOST_CLUES: Final = 15
 
 
 def build_fidelity_page(result: Result, pictures: FidelityPictures, *, real_pixels: bool = True) -> bytes:
@@ -185,7 +187,10 @@ def _show_properties(untaken: Untaken, pictures: FidelityPictures, real_pixels: 
     quality_rows, other_quality = build_property_rows(quality, "quality", "property")
     return {
         "anatomy": anatomy,
-        "anatomy_rows": anatomy_rows,
+        "anatomy_rows": [row for row in anatomy_rows if row.spread is not None] or anatomy_rows,
+        "anatomy_table": [
+            row for row in anatomy_rows if row.spread is None and any(one.spread for one in anatomy_rows)
+        ],
         "other_anatomy": [*implausible, *other_anatomy],
         "anatomy_plots": _draw_properties(pictures.anatomy, anatomy, "parameter"),
         "most_odd": _MOST_ODD,
@@ -221,35 +226,54 @@ def _draw_properties(
 def _show_detector(untaken: Untaken, detector: DetectorView | None, real_pixels: bool) -> dict[str, Any]:
     figures = untaken.take(lambda one: one.name == "detectability_auroc" and not one.subgroup)
     floor = next((one.floor for one in figures if one.floor is not None), None)
-    plot = None
-    if figures:
-        rows = [(_name_detector(figure.condition), *_list_row(figure)) for figure in figures]
-        ends = [end for figure in figures for end in _list_ends(figure)]
-        plot = draw_rows(
-            "AUROC of real against synthetic, as they are and after each transmission", rows,
-            limits=(min(0.4, *ends), 1.0), reference=0.5, band=None if floor is None else (floor.low, floor.high),
-            left=165,
-        )  # fmt: skip
+    kinds: dict[str, list[Figure]] = {}
+    for figure in figures:
+        kinds.setdefault(figure.condition.get("transmission", "as they are"), []).append(figure)
+    kinds["as they are"] = kinds.get("as they are", []) + kinds.pop("none", [])
+    lowest = min([0.4, *(end for figure in figures for end in _list_ends(figure))])
+    plots = [
+        (
+            kind,
+            draw_rows(
+                f"AUROC of real against synthetic, {kind}", [_row_of_detector(one) for one in found],
+                limits=(lowest, 1.0), reference=0.5, band=None if floor is None else (floor.low, floor.high), left=170,
+            ),
+        )
+        for kind, found in kinds.items() if found
+    ]  # fmt: skip
     detector = detector or DetectorView()
     behind = show(detector.mean_real if real_pixels else None, "mean of the real radiographs")
     behind = behind or show(detector.mean_synthetic, "mean of the synthetic radiographs")
-    alone = [(one.name, one.auroc.value, one.auroc.low, one.auroc.high, "synthetic") for one in detector.clues]
-    shares = [(one.name, one.contribution) for one in detector.clues]
+    clues = sorted(detector.clues, key=lambda one: -abs(one.contribution))[:_MOST_CLUES]
+    names = [one.name.replace("_", " ") for one in clues]
+    alone = [(name, *_ends_of(one.auroc), "synthetic") for name, one in zip(names, clues, strict=True)]
+    shares = [(name, one.contribution) for name, one in zip(names, clues, strict=True)]
     return {
         "detectability": figures,
-        "detectability_plot": plot,
+        "detectability_plots": plots,
         "detectability_floor": floor is not None,
         "detector": detector,
-        "clues_alone": draw_rows("AUROC of each clue alone", alone, reference=0.5, left=150) if alone else None,
-        "clue_shares": draw_bars("What each clue contributes", shares, left=150) if shares else None,
+        "num_clues": len(detector.clues),
+        "most_clues": _MOST_CLUES,
+        "clues_alone": draw_rows("AUROC of each clue alone", alone, reference=0.5, left=170) if alone else None,
+        "clue_shares": draw_bars("What each clue contributes", shares, left=170) if shares else None,
         "heat": None if detector.change is None else draw_map(behind, detector.change, detector.significant),
         "behind": behind,
     }
 
 
-def _name_detector(condition: dict[str, str]) -> str:
-    name = " ".join(value for key, value in condition.items() if key != "trained")
-    return f"{name}, retrained" if "trained" in condition else name or "as they are"
+def _ends_of(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, estimate.low, estimate.high
+
+
+def _row_of_detector(figure: Figure) -> tuple[str, float, float | None, float | None, str]:
+    value, low, high, _ = _list_row(figure)
+    condition = figure.condition
+    if "detector" in condition:
+        name = f"{condition['detector']} alone"
+    else:
+        name = condition.get("strength") or "the stronger detector"
+    return name, value, low, high, "holdout" if "trained" in condition else "synthetic"
 
 
 def _show_sheets(

@@ -131,7 +131,7 @@ def draw_spectra(spectra: Spectra) -> Markup | None:
     values = np.concatenate([*lines, *(side.ravel() for side in ranges if side is not None)])
     x = Scale(float(frequency.min()), float(frequency.max()), *panel.x_range, log=True)
     y = fit_scale([float(value) for value in values if value > 0], *panel.y_range, log=True)
-    panel.draw_y(y, f"power, {spectra.unit}")
+    panel.draw_y(y, "power")
     panel.draw_x(x, f"spatial frequency, {spectra.frequency_unit}")
     for side, style in zip(ranges, ("area real", "area synthetic"), strict=True):
         if side is not None:

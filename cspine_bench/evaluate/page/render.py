@@ -8,18 +8,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from cspine_bench.evaluate.page.notes import sort_notes
 from cspine_bench.evaluate.page.wording import (
     count_used,
     describe,
     describe_conditions,
-    describe_setting,
-    flatten_settings,
+    describe_settings,
     format_number,
     format_share,
-    list_methods,
-    number_notes,
     read_against_floor,
     show_figure,
+    spell_sentence,
     split_sentence,
     title_of,
 )
@@ -61,6 +60,7 @@ def _open_environment() -> Any:
         "p": lambda value: format_number(value, digits=2),
         "share": format_share,
         "conditions": describe_conditions,
+        "sentence": spell_sentence,
     }
     functions: dict[str, Any] = {
         "shown": show_figure,
@@ -68,10 +68,8 @@ def _open_environment() -> Any:
         "used": count_used,
         "title_of": title_of,
         "describe": describe,
-        "methods": list_methods,
-        "footnotes": number_notes,
-        "setting": describe_setting,
-        "flatten": flatten_settings,
+        "sort_notes": sort_notes,
+        "settings": describe_settings,
         "split_sentence": split_sentence,
     }
     environment.filters |= filters

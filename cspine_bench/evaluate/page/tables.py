@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cspine_bench.evaluate.page.records import NotMeasured
 from cspine_bench.evaluate.page.wording import (
@@ -13,6 +14,8 @@ from cspine_bench.evaluate.page.wording import (
     title_of,
 )
 from cspine_bench.results import Figure
+
+_NO_REASON: Final = "the result holds no such figure, and gives no reason"
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures by name across and by subgroup or condition down."""
+    """Figures by name across and by subgroup or condition down; `used`: images of all rows, "" where they differ."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     methods: tuple[str, ...]
+    used: str
 
 
 class Untaken:
@@ -80,7 +84,9 @@ def build_table(figures: Sequence[Figure], key: Callable[[Figure], dict[str, str
         rule = number + 1 < len(keys) and _kind_of(keys[number + 1]) != _kind_of(line)
         rows.append(Row(describe_key(dict(line)), tuple(found.get(name) for name in names), used, rule))
     notes = dict.fromkeys(figure.note for figure in figures if figure.note)
-    return Table(tuple(map(title_of, names)), tuple(rows), tuple(notes), tuple(list_methods(figures)))
+    counts = {row.used for row in rows}
+    used = counts.pop() if len(counts) == 1 else ""
+    return Table(tuple(map(title_of, names)), tuple(rows), tuple(notes), tuple(list_methods(figures)), used)
 
 
 def _kind_of(key: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
@@ -91,9 +97,18 @@ def _kind_of(key: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PropertyRow:
-    """One quantity of single images: its distance with the floor, and how mean and spread differ."""
+    """One quantity of single images: its distance with the floor, and how mean and spread differ.
+
+    Attributes:
+        label: its name in words.
+        first: of the three the first that there is.
+        distance: Wasserstein distance.
+        difference: of means.
+        spread: ratio.
+    """
 
     label: str
+    first: Figure
     distance: Figure | None
     difference: Figure | None
     spread: Figure | None
@@ -119,7 +134,10 @@ def build_property_rows(figures: Sequence[Figure], prefix: str, key: str) -> tup
             found.setdefault(figure.condition[key], {})[kind] = figure
         else:
             rest.append(figure)
-    rows = [PropertyRow(name.replace("_", " "), *(one.get(kind) for kind in kinds)) for name, one in found.items()]
+    rows = []
+    for name, one in found.items():
+        first = next(one[kind] for kind in kinds if kind in one)
+        rows.append(PropertyRow(name.replace("_", " "), first, *(one.get(kind) for kind in kinds)))
     return rows, rest
 
 
@@ -179,13 +197,15 @@ def list_missing(
     missing = []
     for key, title, wanted in expected:
         absent = [name for name in wanted if name not in names]
+        whole = absent == list(wanted)
         why = next((reasons.pop(one) for one in (key, title) if one in reasons), None)
-        if absent == list(wanted) or why is not None:
-            missing.append(NotMeasured(title, why or "the result holds no such figure, and gives no reason"))
-            absent = [] if absent == list(wanted) else absent
-        for name in absent:
-            reason = reasons.pop(name, "the result holds no such figure, and gives no reason")
-            missing.append(NotMeasured(title_of(name), reason))
+        if why is not None:
+            missing.append(NotMeasured(title, why))
+        elif whole and not any(one in wanted or one.startswith(key.removesuffix("s")) for one in reasons):
+            missing.append(NotMeasured(title, _NO_REASON))
+        if whole and not any(name in reasons for name in wanted):
+            continue
+        missing += [NotMeasured(title_of(name), reasons.pop(name, _NO_REASON)) for name in absent]
     missing += [NotMeasured(_spell(what), why) for what, why in reasons.items()]
     bare = [figure for figure in present if figure.interval is None]
     if bare:

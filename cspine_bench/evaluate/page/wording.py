@@ -133,7 +133,8 @@ def format_number(value: float, *, width: float | None = None, digits: int = 3) 
     if largest >= 1e6 or largest < 1e-4:
         return _format_power(value, digits)
     decimals = min(6, max(0, digits - 1 - math.floor(math.log10(scale))))
-    return f"{value:,.{decimals}f}".replace("-", MINUS)
+    text = f"{value:,.{decimals}f}"
+    return text.lstrip("-") if not text.strip("-0.") else text.replace("-", MINUS)
 
 
 def _format_power(value: float, digits: int) -> str:
@@ -236,14 +237,9 @@ def list_methods(figures: Sequence[Figure]) -> list[str]:
     return list(dict.fromkeys(ways + floors))
 
 
-_LONG_NOTE: Final = 70
-
-
-def number_notes(figures: Sequence[Figure]) -> dict[str, int]:
-    """Notes that stand below a table instead of in its rows, with their numbers: long ones, and those of many rows."""
-    notes = [figure.note for figure in figures if figure.note]
-    below = [note for note in dict.fromkeys(notes) if len(note) > _LONG_NOTE or notes.count(note) > 1]
-    return {note: number for number, note in enumerate(below, start=1)}
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """All settings on one line: "recipe: num floors 10; seed 0"."""
+    return "; ".join(f"{name} {describe_setting(value)}" for name, value in flatten_settings(settings).items())
 
 
 def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -255,10 +251,22 @@ def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str,
     return flat
 
 
+_LONGEST_FINDING: Final = 160
+
+
 def split_sentence(text: str) -> tuple[str, str]:
-    """The first sentence of a verdict, and the rest."""
+    """The first sentence of a verdict, or its first part where it is long, and the rest."""
     first, stop, rest = text.partition(". ")
+    if len(first) > _LONGEST_FINDING and ": " in first:
+        first, _, rest = text.partition(": ")
+        return f"{first}:", rest
     return (f"{first}.", rest) if stop else (text, "")
+
+
+def spell_sentence(text: str) -> str:
+    """A note with a capital in front and a stop behind."""
+    text = text.strip()
+    return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
 
 
 def describe_setting(value: Any) -> str:

@@ -9,7 +9,7 @@ found = index.search(images=maps, variants=WIDE, count=24)
 
 import itertools
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,7 @@ class CoarseIndex:
         """
         coarse = coarsen(references)
         self._size = coarse.shape[1:]
+        self._moves: tuple[tuple[Variant, ...], list[Any]] = ((), [])
         self._rows, self._columns = list_window(self._size[0], self._size[1], region or Region(), MARGIN_PX)
         windows = normalise_columns(self._cut(coarse)).T
         step = -(-len(windows) // _LARGEST_SAMPLE)
@@ -115,13 +116,20 @@ class CoarseIndex:
                 f"needs images of the references' size, variants, and a count of 1 to {len(self)}, got "
                 f"{images.shape}, {len(variants)} and {count}"
             )
-        moves = [build_resampling(variant, self._rows, self._columns, *self._size) for variant in variants]
+        moves = self._build_moves(tuple(variants))
         parts = []
         for start in range(0, len(coarse), _BLOCK_IMAGES):
             flat = np.ascontiguousarray(coarse[start : start + _BLOCK_IMAGES].reshape(-1, coarse[0].size).T)
             described = [_normalise_rows(normalise_columns(move @ flat).T @ self._basis.T) for move in moves]
             parts.append(self._compare(np.stack(described), count))
         return NearCopies(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _build_moves(self, variants: tuple[Variant, ...]) -> list[Any]:
+        """Kept for the next images: a thousand of them take longer to build than to use on a few images."""
+        if variants != self._moves[0]:
+            built = [build_resampling(variant, self._rows, self._columns, *self._size) for variant in variants]
+            self._moves = variants, built
+        return self._moves[1]
 
     def _compare(
         self, described: NDArray[np.float32], count: int

@@ -104,7 +104,7 @@ def register_pairs(
     rows, columns = list_window(height, width, region or Region(), margin_px)
     grid = np.meshgrid(rows - (height - 1) / 2, columns - (width - 1) / 2, indexing="ij")
     places = np.stack([axis.ravel() for axis in (*grid, np.ones_like(grid[0]))]).astype(np.float32)
-    window = references[:, rows[:, None], columns].reshape(len(references), -1)
+    window = references[:, rows[:, None], columns].reshape(len(references), places.shape[1])
     parts = [
         _register(images[block], _standardise(window[block]), starts[block], places, max_steps)
         for block in (slice(start, start + _BLOCK_PAIRS) for start in range(0, len(images), _BLOCK_PAIRS))

@@ -33,11 +33,11 @@ COARSE_VARIANTS: Final[dict[str, tuple[Variant, ...]]] = {"shifted": _NEARBY, "t
 
 # Films of the nearest one's patient that may stand between it and the neighbours that it is held against.
 _SPARE_NEIGHBOURS: Final = 10
-# Two stages: so many films are registered at half the resolution, the likest of them at the whole.
-_NUM_REGISTERED: Final = {WHOLE: (24, 8)}
-_NUM_REGISTERED_PARTS: Final = (8, 4)
-_COARSE_STEPS: Final = 4
-_FINE_STEPS: Final = 6
+# Two stages: so many films are registered at half the resolution, the likest of them at the whole. The more moves, the
+# farther down the list a copy may be.
+_NUM_REGISTERED: Final = {"shifted": (6, 3), "turned": (20, 4), "upended": (8, 4)}
+_COARSE_STEPS: Final = 3
+_FINE_STEPS: Final = 4
 _COARSE_MARGIN_PX: Final = 2
 
 
@@ -159,7 +159,7 @@ class Searcher:
 
     def _search_coarsely(self, images: Maps, channel: Channel) -> tuple[NDArray[np.float32], NDArray[np.int64], Moves]:
         variants, region = COARSE_VARIANTS[channel.moves], REGIONS[channel.region]
-        many, few = _NUM_REGISTERED.get(channel.region, _NUM_REGISTERED_PARTS)
+        many, few = _NUM_REGISTERED[channel.moves]
         many = min(many, len(self.references))
         found = self._indices[channel.region].search(images=images, variants=variants, count=many)
         moves = build_moves([variants[number] for number in found.variant.ravel()])

@@ -15,7 +15,7 @@ from cspine_bench.evaluate.memorization.tails import Tail, fit_tail
 
 Floats = NDArray[np.float64]
 
-LEAST_GOODNESS_P: Final = 0.001
+LEAST_GOODNESS_P: Final = 1e-4
 """A tail that fits worse than this is not drawn out."""
 _HIGH_QUANTILE: Final = 0.9
 _BLOCK: Final = 256

@@ -172,6 +172,7 @@ def test_a_planted_mark_is_seen_and_shown(tmp_path: Path) -> None:
     assert counter.num_encoded == encoded
     assert again.figures == found.figures[:3]
     assert again.map is not None
+    assert told[-1] == (60 + 40 + again.map.num_images * 2,) * 2  # what was kept counts as done
     np.testing.assert_array_equal(again.map.change, found.map.change)
 
 

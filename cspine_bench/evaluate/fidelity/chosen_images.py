@@ -31,33 +31,36 @@ def describe_images(
         work: where blocks are kept.
         name: of the part, for files.
         key: JSON that the arrays depend on besides the images.
-        on_image: called after each image.
+        on_image: called after each image, kept or new.
 
     Returns:
         By the names that `describe` gives, (k, ...), in the order of `rows`.
     """
     ordered = np.sort(rows)
-    stream: Iterator[tuple[int, Pixels]] = iter(())
-    begun = False
-    blocks = []
+    stream: Iterator[tuple[int, Pixels]] | None = None
+    blocks, num_told = [], 0
     for start in range(0, len(ordered), BLOCK_IMAGES):
         block = ordered[start : start + BLOCK_IMAGES]
 
         def compute(block: Rows = block, rest: Rows = ordered[start:]) -> Arrays:
-            nonlocal stream, begun
-            if not begun:
-                stream, begun = _iter_rows(images, rest), True
+            nonlocal stream, num_told
+            if stream is None:
+                stream = _iter_rows(images, rest)
             wanted = set(block.tolist())
             found: list[Arrays] = []
             while len(found) < len(block):
                 row, pixels = next(stream)
                 if row in wanted:
                     found.append(describe(row, pixels))
+                    num_told += 1
                     on_image()
             return {key: np.stack([each[key] for each in found]) for key in found[0]}
 
         samples = [images.pixel_sha256[row] for row in block]
         blocks.append(work.keep(name, compute, rows=block.tolist(), samples=samples, **key))
+        for _ in range(start + len(block) - num_told):  # kept by an earlier run
+            num_told += 1
+            on_image()
     place = np.searchsorted(ordered, rows)
     return {key: np.concatenate([block[key] for block in blocks])[place] for key in blocks[0]}
 

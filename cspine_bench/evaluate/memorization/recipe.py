@@ -20,9 +20,11 @@ class MemorizationRecipe(Recipe):
     variants: tuple[VariantSet, ...] = Field(
         default=("shifted", "turned", "upended"),
         min_length=1,
-        description="Moves that every pair is tried under: flips with shifts; small turns and scales; quarter turns.",
+        description="Moves that every pair is tried under: flips with shifts; turns, scales, far shifts; quarter turns.",
     )
-    regions: bool = Field(default=True, description="Search for parts of a film too: its halves and its middle.")
+    regions: bool = Field(
+        default=True, description="Search for parts of a film too: its halves, its quarters and its middle."
+    )
     num_neighbours: Annotated[int, Field(ge=2)] = Field(
         default=50, description="Nearest training films that the distance of the nearest is held against."
     )

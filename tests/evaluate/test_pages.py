@@ -42,6 +42,7 @@ from cspine_bench.evaluate.page.records import (
 from cspine_bench.evaluate.page.wording import show_figure
 from cspine_bench.metrics.copying import compute_similarity, remove_low_frequencies
 from cspine_bench.metrics.intervals import Estimate
+from cspine_bench.results import parse_result, render_result
 
 Films = list[NDArray[np.generic]]
 HOSTILE = '"><script>alert(1)</script></svg>\ud800'
@@ -222,6 +223,11 @@ def test_same_inputs_same_bytes(films: tuple[Films, Films, Films], pages: dict[s
     )  # fmt: skip
     assert again == pages["memorization"], "nor does the order of the pairs matter"
     assert build_fidelity_page(build_fidelity_result(), build_fidelity_pictures(train, synthetic)) == pages["fidelity"]
+
+
+def test_a_result_file_gives_the_page_of_its_result(pages: dict[str, bytes], films: tuple[Films, Films, Films]) -> None:
+    read = parse_result(render_result(build_fidelity_result()), where="test")
+    assert build_fidelity_page(read, build_fidelity_pictures(films[0], films[2])) == pages["fidelity"]
 
 
 def test_without_films_no_picture_shows_one(films: tuple[Films, Films, Films], pages: dict[str, bytes]) -> None:

@@ -191,7 +191,8 @@ def _show_properties(untaken: Untaken, pictures: FidelityPictures, real_pixels: 
         "anatomy_table": [
             row for row in anatomy_rows if row.spread is None and any(one.spread for one in anatomy_rows)
         ],
-        "other_anatomy": [*implausible, *other_anatomy],
+        "other_anatomy": [*(one for one in implausible if "rule" not in one.condition), *other_anatomy],
+        "broken_rules": [one for one in implausible if "rule" in one.condition],
         "anatomy_plots": _draw_properties(pictures.anatomy, anatomy, "parameter"),
         "most_odd": _MOST_ODD,
         "odd_spines": [spine for spine in pictures.implausible if real_pixels or spine.role != "real"],

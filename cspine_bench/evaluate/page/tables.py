@@ -11,6 +11,7 @@ from cspine_bench.evaluate.page.wording import (
     describe_conditions,
     list_methods,
     read_against_floor,
+    sort_conditions,
     title_of,
 )
 from cspine_bench.results import Figure
@@ -75,7 +76,7 @@ def build_table(figures: Sequence[Figure], key: Callable[[Figure], dict[str, str
     names = tuple(dict.fromkeys(figure.name for figure in figures))
     lines: dict[tuple[tuple[str, str], ...], dict[str, Figure]] = {}
     for figure in figures:
-        lines.setdefault(tuple(key(figure).items()), {})[figure.name] = figure
+        lines.setdefault(tuple(sort_conditions(key(figure))), {})[figure.name] = figure
     rows = []
     keys = list(lines)
     for number, line in enumerate(keys):
@@ -144,7 +145,7 @@ def build_property_rows(figures: Sequence[Figure], prefix: str, key: str) -> tup
 def describe_key(values: dict[str, str]) -> str:
     """A condition or subgroup as the name of a row: "blur, sigma 0.4 % of the side"; "sex: female"."""
     if "degradation" in values:
-        return ", ".join(value for value in values.values() if value)
+        return ", ".join(value for _, value in sort_conditions(values) if value)
     return describe_conditions(values)
 
 

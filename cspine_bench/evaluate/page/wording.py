@@ -92,28 +92,27 @@ def describe(name: str) -> str:
 
 
 _SPEAKING: Final = (
-    "parameter",
-    "property",
-    "side",
-    "transform",
-    "transmission",
-    "strength",
-    "attack",
-    "detector",
-    "kind",
-    "rule",
-)
-"""Conditions whose values say what they are of."""
+    "parameter", "property", "side", "degradation", "transmission", "transform", "attack", "detector", "strength",
+    "kind", "rule",
+)  # fmt: skip
+"""Conditions whose values say what they are of, in the order in which they are said."""
+_ROLES: Final = ("train", "holdout", "real", "synthetic")
 
 
 _CONDITIONS: Final = {"fpr": "false positive rate"}
+
+
+def sort_conditions(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """A condition's names and values in the order of reading; a result file has them in that of the alphabet."""
+    places = {name: place for place, name in enumerate(_SPEAKING)}
+    return sorted(values.items(), key=lambda item: (places.get(item[0], len(places)), item[0]))
 
 
 def describe_conditions(values: dict[str, str]) -> str:
     """A subgroup or a condition on one line: "sex: female"; "all" for none."""
     parts = [
         value.replace("_", " ") if name in _SPEAKING else f"{_CONDITIONS.get(name, name).replace('_', ' ')}: {value}"
-        for name, value in values.items()
+        for name, value in sort_conditions(values)
     ]
     return ", ".join(part for part in parts if part) or "all"
 
@@ -220,7 +219,8 @@ def read_against_floor(figure: Figure) -> Reading:
 def count_used(figure: Figure) -> str:
     """How many samples a figure rests on: "real 600, synthetic 96 of 120"."""
     parts = []
-    for role, used in figure.n_used.items():
+    places = {role: place for place, role in enumerate(_ROLES)}
+    for role, used in sorted(figure.n_used.items(), key=lambda item: (places.get(item[0], len(places)), item[0])):
         available = figure.n_available.get(role, used)
         parts.append(f"{role} {used:,}" + (f" of {available:,}" if available != used else ""))
     return ", ".join(parts) or "not stated"
@@ -238,16 +238,17 @@ def list_methods(figures: Sequence[Figure]) -> list[str]:
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
-    """All settings on one line: "recipe: num floors 10; seed 0"."""
+    """All settings on one line: "encoder pixels; num floors 10"."""
     return "; ".join(f"{name} {describe_setting(value)}" for name, value in flatten_settings(settings).items())
 
 
 def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by name, those of a recipe each by its own: "recipe: num floors"."""
+    """Settings by name, those of a recipe each by its own: "num floors"."""
     flat: dict[str, Any] = {}
     for name, value in sorted(settings.items()):
         words = f"{prefix}{name.replace('_', ' ')}"
-        flat |= flatten_settings(value, f"{words}: ") if isinstance(value, dict) and value else {words: value}
+        inner = "" if name == "recipe" else f"{words}: "
+        flat |= flatten_settings(value, inner) if isinstance(value, dict) and value else {words: value}
     return flat
 
 

@@ -28,7 +28,7 @@ OVERTRAINED = DdpmRecipe(
     size=16,
     network=NetworkRecipe(unshuffle=4, widths=(64,), attention_levels=()),
     training=TrainingRecipe(
-        num_steps=150, batch_size=8, warmup_steps=10, validate_every=150, learning_rate=1e-2, ema_lengths=(0.05,)
+        num_steps=90, batch_size=8, warmup_steps=10, validate_every=90, learning_rate=1e-2, ema_lengths=(0.05,)
     ),
 )
 
@@ -53,7 +53,7 @@ def test_films_that_were_trained_on_stand_out(films: DatasetFolder, overtrained:
     assert told == [(8 * 16, 8 * 16)]
     scale = np.concatenate([members, others]).std(axis=0)
     area = auc_interval(positives=-(members / scale).mean(axis=1), negatives=-(others / scale).mean(axis=1))
-    assert area.low > 0.8
+    assert area.value > 0.85 and area.low > 0.6
     assert is_training_set(overtrained, films)
 
 

@@ -165,12 +165,12 @@ def test_the_control_keeps_its_level() -> None:
             members=draw(60, 2 * seed), others=draw(40, 2 * seed + 1), member_groups=np.arange(60),
             other_groups=np.arange(60, 100), generator=np.random.default_rng(seed), num_dealings=20,
         )
-        for seed in range(40)
+        for seed in range(25)
     ]  # fmt: skip
     assert stats.kstest([one.p_value for one in found], "uniform").pvalue > 0.01
     areas = np.array([one.auroc for one in found])
-    assert abs(areas.mean() - 0.5) < 4 * areas.std() / 40**0.5
-    assert np.mean([one.spread for one in found]) == pytest.approx(areas.std(), rel=0.3)
+    assert abs(areas.mean() - 0.5) < 4 * areas.std() / 25**0.5
+    assert np.mean([one.spread for one in found]) == pytest.approx(areas.std(), rel=0.4)
     # Scores are ranks within folds, and the area is theirs.
     assert found[0].auroc == auc_interval(positives=found[0].members, negatives=found[0].others).value
 

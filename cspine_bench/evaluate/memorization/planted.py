@@ -106,7 +106,7 @@ def find_planted_copies(
     registered = register_rows(maps, search.searcher.references, nearest, search.channels, judgement.channel)
     flagged = {
         OPERATING: judgement.p_value <= recipe.false_positive_rate,
-        CONFIRMED: confirm(search, judgement, q_value, registered),
+        CONFIRMED: confirm(search, nearest, judgement, q_value, registered),
     }
     found = {rule: (right & flags).reshape(len(transforms), -1) for rule, flags in flagged.items()}
     return PlantedCopies(transforms, found, _build_figures(transforms, found))

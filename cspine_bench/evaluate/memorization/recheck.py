@@ -1,6 +1,5 @@
 """The second look: pairs that stand out are registered, and so are the most suspicious honest pairs."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -10,7 +9,7 @@ from cspine_bench.evaluate.memorization.channels import REGIONS, Channel, Neares
 from cspine_bench.metrics.copying import Maps
 from cspine_bench.metrics.registration import register_pairs
 
-NUM_CROSSED: Final = 200
+NUM_CROSSED: Final = 50
 """Pairs of a synthetic image and a film held out that are registered in each region, the likest."""
 
 
@@ -48,33 +47,45 @@ def choose_likest(nearest: Nearest, channels: tuple[Channel, ...], region: str) 
     return np.asarray(own[nearest.similarity[:, own].argmax(axis=1)])
 
 
-def find_limits(
-    blocks: Iterable[tuple[Maps, Nearest]], references: Maps, channels: tuple[Channel, ...]
-) -> dict[str, NDArray[np.float64]]:
-    """What honest pairs reach after registration, by region.
+def compare_with_rest(registered: NDArray[np.float64], rest: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Distance after registration over that of the other near films, small for a copy.
+
+    An absolute correlation would leave out copies that are blurred or noisy, and so are alike to nothing; beside its
+    neighbours a copy still stands out.
 
     Args:
-        blocks: images with what was found for them.
-        references: float32 (m, 64, 64), which that counts.
-        channels: of the search.
-
-    Returns:
-        By region, float64 (n,), of every image.
+        registered: float64 (n,), from `register_rows`.
+        rest: float (n,), mean distance of the other training films in the same channel.
     """
-    regions = list(dict.fromkeys(channel.region for channel in channels))
-    found: dict[str, list[NDArray[np.float64]]] = {region: [] for region in regions}
-    for maps, nearest in blocks:
-        for region in regions:
-            likest = choose_likest(nearest, channels, region)
-            found[region].append(register_rows(maps, references, nearest, channels, likest))
-    return {region: np.concatenate([np.empty(0), *parts]) for region, parts in found.items()}
+    return np.asarray((1 - registered).clip(1e-6) / rest.astype(np.float64))
 
 
-def find_crossed_rows(back: Nearest, channels: tuple[Channel, ...]) -> dict[str, NDArray[np.int64]]:
-    """By region, rows of the synthetic images that are most like some film held out, rising."""
-    rows = {}
+def find_limits(
+    images: Maps, references: Maps, nearest: Nearest, rest: NDArray[np.floating], channels: tuple[Channel, ...]
+) -> dict[str, float]:
+    """The smallest ratio after registration that honest pairs reach, by region; 1 of no pairs.
+
+    Args:
+        images: float32 (n, 64, 64).
+        references: float32 (m, 64, 64), which `nearest` counts.
+        nearest: of these images.
+        rest: float (n, c), their mean distance to the other training films.
+        channels: of the search.
+    """
+    limits = {}
+    for region in dict.fromkeys(channel.region for channel in channels):
+        likest = choose_likest(nearest, channels, region)
+        registered = register_rows(images, references, nearest, channels, likest)
+        ratios = compare_with_rest(registered, rest[np.arange(len(images)), likest])
+        limits[region] = float(ratios.min(initial=1.0))
+    return limits
+
+
+def find_crossed_rows(back: Nearest, channels: tuple[Channel, ...]) -> NDArray[np.int64]:
+    """Rows of the synthetic images that are most like some film held out, in any region; rising."""
+    rows = []
     for region in dict.fromkeys(channel.region for channel in channels):
         likest = choose_likest(back, channels, region)
         similarity = back.similarity[np.arange(len(back)), likest]
-        rows[region] = np.sort(np.argsort(-similarity, kind="stable")[:NUM_CROSSED])
-    return rows
+        rows.append(np.argsort(-similarity, kind="stable")[:NUM_CROSSED])
+    return np.unique(np.concatenate(rows))

@@ -16,7 +16,7 @@ from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.channels import WHOLE, Channel, Nearest, Searcher, find_clusters, list_channels
 from cspine_bench.evaluate.memorization.maps import BLOCK_IMAGES, iter_map_blocks, make_maps
 from cspine_bench.evaluate.memorization.null import Judgement, Null, build_null, compute_joint_p_values
-from cspine_bench.evaluate.memorization.recheck import choose_likest, find_crossed_rows, find_limits, register_rows
+from cspine_bench.evaluate.memorization.recheck import compare_with_rest, find_crossed_rows, find_limits, register_rows
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.work import Work
 from cspine_bench.metrics.calibration import discover
@@ -76,7 +76,7 @@ class CopySearch:
         holdout: of `holdout_ids`; its flags are all False.
         synthetic: all synthetic images.
         null: what honest images reach.
-        limits: largest correlation after registration of an honest pair, by region.
+        limits: smallest distance after registration of an honest pair, over that of the other near films, by region.
         copies_of_holdout: synthetic images that would be confirmed as copies of films held out.
         searcher: training films, ready to be searched.
         holdout_searcher: films held out, likewise.
@@ -180,39 +180,25 @@ def _conclude(
     of_synthetic: tuple[Nearest, Nearest],
 ) -> CopySearch:
     """The null, then each side by it."""
-    (forth, back), rate, channels = of_synthetic, recipe.false_discovery_rate, searcher.channels
+    (forth, back), rate = of_synthetic, recipe.false_discovery_rate
     crossed = cross_ratio(forth, back)
     null = build_null(
         holdout_ratio=of_holdout.ratio, crossed_ratio=crossed, num_train=len(train), num_holdout=len(holdout_ids)
     )
     judgement = null.judge(forth.ratio)
+    by_rank = discover(p_values=judgement.p_value, rate=rate)
     tail_q_value = discover(p_values=judgement.tail_p_value, rate=rate).adjusted
-    back_channel, back_suspect = _suspect_holdout(null, crossed, rate)
-    suspect = (tail_q_value <= rate) | (judgement.p_value <= recipe.false_positive_rate)
-    honest = find_limits([(holdout_searcher.references, of_holdout)], searcher.references, channels)
-    crossed_rows = find_crossed_rows(back, channels)
-    registered, back_registered = np.full((2, len(forth)), np.nan)
-    reached = {region: float(values.max(initial=0)) for region, values in honest.items()}
-    holdout_reached = dict(reached)
-    for first, maps in iter_map_blocks(synthetic):
-        block = slice(first, first + len(maps))
-        own = np.flatnonzero(suspect[block])
-        registered[first + own] = register_rows(
-            maps[own], searcher.references, take_nearest(forth, first + own), channels, judgement.channel[first + own]
-        )
-        own = np.flatnonzero(back_suspect[block])
-        back_registered[first + own] = register_rows(
-            maps[own], holdout_searcher.references, take_nearest(back, first + own), channels, back_channel[first + own]
-        )
-        for region, rows in crossed_rows.items():
-            own = rows[(rows >= first) & (rows < first + len(maps))]
-            pairs = take_nearest(back, own)
-            likest = choose_likest(pairs, channels, region)
-            values = register_rows(maps[own - first], holdout_searcher.references, pairs, channels, likest)
-            reached[region] = max(reached[region], float(values.max(initial=0)))
-    back_limit = np.array([holdout_reached[channels[number].region] for number in back_channel.tolist()])
+    checked = _recheck(
+        synthetic,
+        searcher,
+        holdout_searcher,
+        of_holdout,
+        of_synthetic,
+        suspects=((tail_q_value <= rate) | (judgement.p_value <= recipe.false_positive_rate), judgement.channel),
+        back_suspects=_suspect_holdout(null, crossed, rate),
+    )
     search = CopySearch(
-        channels=channels,
+        channels=searcher.channels,
         train_ids=train.sample_ids,
         holdout_ids=holdout_ids,
         duplicates_excluded=excluded[0],
@@ -224,51 +210,97 @@ def _conclude(
             nearest=forth,
             to_holdout=back,
             judgement=judgement,
-            q_value=discover(p_values=judgement.p_value, rate=rate).adjusted,
+            q_value=by_rank.adjusted,
             tail_q_value=tail_q_value,
-            registered=registered,
-            listed=discover(p_values=judgement.p_value, rate=rate).found,
+            registered=checked.registered,
+            listed=by_rank.found,
             beyond=judgement.score > null.scores.max(),
             confirmed=np.zeros(len(forth), bool),
         ),
         null=null,
-        limits=reached,
-        copies_of_holdout=tuple(np.asarray(synthetic.sample_ids, object)[back_registered > back_limit]),
+        limits=checked.limits,
+        copies_of_holdout=tuple(np.asarray(synthetic.sample_ids, object)[checked.of_holdout]),
         false_discovery_rate=rate,
         searcher=searcher,
         holdout_searcher=holdout_searcher,
     )
-    confirmed = confirm(search, judgement, tail_q_value, registered)
+    confirmed = confirm(search, forth, judgement, tail_q_value, checked.registered)
     return replace(search, synthetic=replace(search.synthetic, confirmed=confirmed))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    registered: NDArray[np.float64]
+    limits: dict[str, float]
+    of_holdout: NDArray[np.bool_]
+
+
+def _recheck(
+    synthetic: Images,
+    searcher: Searcher,
+    holdout_searcher: Searcher,
+    of_holdout: Nearest,
+    of_synthetic: tuple[Nearest, Nearest],
+    *,
+    suspects: tuple[NDArray[np.bool_], NDArray[np.int64]],
+    back_suspects: tuple[NDArray[np.bool_], NDArray[np.int64]],
+) -> _Checked:
+    """Register what stands out, in its channel, and the likest honest pairs; the synthetic images are read again."""
+    (forth, back), channels = of_synthetic, searcher.channels
+    films, held_out = searcher.references, holdout_searcher.references
+    honest = find_limits(held_out, films, of_holdout, of_holdout.rest, channels)
+    limits, crossed_rows = dict(honest), find_crossed_rows(back, channels)
+    registered, back_registered = np.full((2, len(forth)), np.nan)
+    for first, maps in iter_map_blocks(synthetic):
+        block = slice(first, first + len(maps))
+        for references, nearest, (suspect, channel), found in (
+            (films, forth, suspects, registered),
+            (held_out, back, back_suspects, back_registered),
+        ):
+            own = first + np.flatnonzero(suspect[block])
+            found[own] = register_rows(
+                maps[own - first], references, take_nearest(nearest, own), channels, channel[own]
+            )
+        own = crossed_rows[(crossed_rows >= first) & (crossed_rows < first + len(maps))]
+        reached = find_limits(maps[own - first], held_out, take_nearest(back, own), forth.rest[own], channels)
+        limits = {region: min(limit, reached[region]) for region, limit in limits.items()}
+    back_channel = back_suspects[1]
+    back_ratio = compare_with_rest(back_registered, forth.rest[np.arange(len(forth)), back_channel])
+    back_limit = np.array([honest[channels[number].region] for number in back_channel.tolist()])
+    return _Checked(registered, limits, back_ratio < back_limit)
 
 
 def confirm(
     search: CopySearch,
+    nearest: Nearest,
     judgement: Judgement,
     tail_q_value: NDArray[np.float64],
     registered: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """The rule by which an image is a copy: by the tail, and after registration liker than any honest pair.
+    """The rule by which an image is a copy: by the tail, and standing out after registration as no honest pair does.
 
     Args:
         search: with the null and the limits.
-        judgement: of n images.
+        nearest: of n images.
+        judgement: of these.
         tail_q_value: float64 (n,).
         registered: float64 (n,), see `SearchedSide`.
     """
+    rest = nearest.rest[np.arange(len(nearest)), judgement.channel]
     limits = np.array([search.limits[channel.region] for channel in search.channels])
-    return (tail_q_value <= search.false_discovery_rate) & (registered > limits[judgement.channel])
+    beyond = compare_with_rest(registered, rest) < limits[judgement.channel]
+    return np.asarray((tail_q_value <= search.false_discovery_rate) & beyond)
 
 
 def _suspect_holdout(
     null: Null, crossed: NDArray[np.float64], rate: float
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Synthetic images that seem copies of films held out: (n,) in which channel, and which images."""
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Synthetic images that seem copies of films held out, (n,), and in which channel."""
     standard = (-np.log(crossed) - null.middle) / null.spread
     score = standard.max(axis=1)
     if null.tail is None:
-        return standard.argmax(axis=1), np.zeros(len(crossed), bool)
-    return standard.argmax(axis=1), discover(p_values=null.tail.compute_p_values(score), rate=rate).found
+        return np.zeros(len(crossed), bool), standard.argmax(axis=1)
+    return discover(p_values=null.tail.compute_p_values(score), rate=rate).found, standard.argmax(axis=1)
 
 
 def _describe_holdout(holdout_ids: tuple[str, ...], nearest: Nearest, null: Null) -> SearchedSide:

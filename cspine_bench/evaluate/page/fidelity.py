@@ -251,6 +251,8 @@ def _show_detector(untaken: Untaken, detector: DetectorView | None, real_pixels:
     shares = [(name, one.contribution) for name, one in zip(names, clues, strict=True)]
     return {
         "detectability": figures,
+        "detectors": [one for one in figures if "transmission" not in one.condition],
+        "transmitted": [one for one in figures if "transmission" in one.condition],
         "detectability_plots": plots,
         "detectability_floor": floor is not None,
         "detector": detector,

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from cspine_bench.evaluate.page.wording import MINUS
 
 WIDTH: Final = 340
-_CHARACTER: Final = 6.2
+_CHARACTER: Final = 6.6
 """Width of a character of the panel's text, about."""
 
 

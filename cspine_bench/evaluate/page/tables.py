@@ -66,17 +66,28 @@ class Untaken:
         return tuple(self._figures)
 
 
-def build_table(figures: Sequence[Figure], key: Callable[[Figure], dict[str, str]]) -> Table:
+def name_figure(figure: Figure) -> str:
+    """The name of a figure in words: the usual head of its column."""
+    return title_of(figure.name)
+
+
+def build_table(
+    figures: Sequence[Figure],
+    key: Callable[[Figure], dict[str, str]],
+    *,
+    column: Callable[[Figure], str] = name_figure,
+) -> Table:
     """Figures across by name, down by what they are of, both in the order in which they come.
 
     Args:
-        figures: no two of one name and one key.
+        figures: no two of one column and one key.
         key: the subgroup or condition of a figure.
+        column: head of the column that a figure belongs to.
     """
-    names = tuple(dict.fromkeys(figure.name for figure in figures))
+    names = tuple(dict.fromkeys(map(column, figures)))
     lines: dict[tuple[tuple[str, str], ...], dict[str, Figure]] = {}
     for figure in figures:
-        lines.setdefault(tuple(sort_conditions(key(figure))), {})[figure.name] = figure
+        lines.setdefault(tuple(sort_conditions(key(figure))), {})[column(figure)] = figure
     rows = []
     keys = list(lines)
     for number, line in enumerate(keys):
@@ -87,7 +98,7 @@ def build_table(figures: Sequence[Figure], key: Callable[[Figure], dict[str, str
     notes = dict.fromkeys(figure.note for figure in figures if figure.note)
     counts = {row.used for row in rows}
     used = counts.pop() if len(counts) == 1 else ""
-    return Table(tuple(map(title_of, names)), tuple(rows), tuple(notes), tuple(list_methods(figures)), used)
+    return Table(names, tuple(rows), tuple(notes), tuple(list_methods(figures)), used)
 
 
 def _kind_of(key: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

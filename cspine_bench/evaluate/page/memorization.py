@@ -17,7 +17,7 @@ from cspine_bench.evaluate.page.memorization_plots import draw_p_values, draw_ro
 from cspine_bench.evaluate.page.records import SUSPICIOUS_P_VALUE, MemorizationPictures, Pair
 from cspine_bench.evaluate.page.render import render_page
 from cspine_bench.evaluate.page.svg import draw_rows
-from cspine_bench.evaluate.page.tables import Untaken, list_missing
+from cspine_bench.evaluate.page.tables import Untaken, build_table, list_missing
 from cspine_bench.evaluate.page.wording import describe_conditions, describe_move, flatten_settings, format_share
 from cspine_bench.results import Figure, Result
 
@@ -171,6 +171,10 @@ def _list_row(name: str, figure: Figure) -> tuple[str, float, float | None, floa
     return name, figure.value, low, high, "synthetic"
 
 
+def _leave_rule_out(figure: Figure) -> dict[str, str]:
+    return {name: value for name, value in figure.condition.items() if name != "rule"}
+
+
 def _show_power(untaken: Untaken, result: Result, pictures: MemorizationPictures) -> dict[str, Any]:
     recall = untaken.take(lambda one: one.name == "planted_recall" and not one.subgroup)
     settings = flatten_settings(result.settings)
@@ -178,9 +182,7 @@ def _show_power(untaken: Untaken, result: Result, pictures: MemorizationPictures
     plots = []
     for rule in dict.fromkeys(one.condition.get("rule", "") for one in recall):
         rows = [
-            _list_row(
-                describe_conditions({name: value for name, value in one.condition.items() if name != "rule"}), one
-            )
+            _list_row(describe_conditions(_leave_rule_out(one)), one)
             for one in recall
             if one.condition.get("rule", "") == rule
         ]
@@ -198,6 +200,7 @@ def _show_power(untaken: Untaken, result: Result, pictures: MemorizationPictures
     return {
         "recall": recall,
         "recall_plots": plots,
+        "recall_table": build_table(recall, _leave_rule_out, column=lambda one: one.condition.get("rule", "found")),
         "least_recall": None if least is None else f"{float(least):g}",
         "planted_examples": examples,
         "detectable": untaken.take(lambda one: one.name == "detectable_rate"),

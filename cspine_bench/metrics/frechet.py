@@ -308,14 +308,15 @@ def frechet_limit(
     )
 
 
-def extrapolate(trend: Sequence[Jackknife]) -> Jackknife:
-    """The value at no parts, that is in endless samples, of the line through distances at 1, 2, ... parts.
+def extrapolate(trend: Sequence[Jackknife], *, degree: int = 1) -> Jackknife:
+    """The value at no parts, that is in endless samples, of the curve through distances at 1, 2, ... parts.
 
     Args:
-        trend: as `jackknife_trend` gives it, of 2 sizes or more.
+        trend: as `jackknife_trend` gives it, of more sizes than the degree.
+        degree: of the polynomial: 1, a line; 2, a parabola, for how far the trend is from a line.
     """
     values = np.array([[distance.value, *distance.left_out] for distance in trend])
-    at_none = np.polyfit(np.arange(1, len(trend) + 1), values, 1)[1]
+    at_none = np.polyfit(np.arange(1, len(trend) + 1), values, degree)[-1]
     return Jackknife(float(at_none[0]), at_none[1:])
 
 

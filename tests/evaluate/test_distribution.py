@@ -70,6 +70,15 @@ def test_figures_are_those_of_other_ways() -> None:
     assert by_name(measure(real, synthetic, seed=4)) != figures
 
 
+def test_the_limit_says_how_far_the_trend_is_from_a_line() -> None:
+    """Thirds of a side that hold hardly more images than features: the line alone would be sure of a wrong value."""
+    real, synthetic = draw_features(240, 60, 40), draw_features(900, 60, 41)
+    limit = by_name(measure(real, synthetic, recipe=FidelityRecipe(num_floors=2)))["frechet_distance_limit"]
+    assert limit.interval is not None and "parabola" in limit.interval.method
+    assert limit.value < 0  # of one distribution: it is 0
+    assert limit.interval.low < 0 < limit.interval.high
+
+
 def test_prdc_gives_the_same() -> None:
     prdc = pytest.importorskip("prdc", reason="prdc is an outside reference: pip install --no-deps prdc scikit-learn")
     real, synthetic = draw_features(120, 30, 3), draw_features(100, 30, 4, 0.3)

@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cspine_bench.metrics import frechet
-from cspine_bench.metrics.frechet import frechet_distance, frechet_limit, jackknife_frechet, jackknife_trend
+from cspine_bench.metrics.frechet import (
+    extrapolate,
+    frechet_distance,
+    frechet_limit,
+    jackknife_frechet,
+    jackknife_trend,
+)
 
 
 def draw_features(count: int, dimension: int, seed: int) -> NDArray[np.float64]:
@@ -72,6 +78,8 @@ def test_leaving_out_a_group_is_measuring_without_it(n: int, m: int) -> None:
         without = [measure([label != group for label in labels], number) for group in range(5)]
         assert found.value == pytest.approx(measure([label >= 0 for label in labels], number), rel=1e-6)
         assert found.left_out == pytest.approx(without, rel=1e-6)
+    one, two, three = (found.value for found in trend)
+    assert extrapolate(trend, degree=2).value == pytest.approx(3 * one - 3 * two + three)
     assert jackknife_frechet(real=real, synthetic=synthetic, labels=labels).left_out == pytest.approx(trend[0].left_out)
     assert jackknife_frechet(real=real, synthetic=synthetic, labels=None).left_out.shape == (0,)
 

@@ -1,5 +1,6 @@
 """How close the features of synthetic radiographs are to those of real ones, each figure with interval and floor."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,7 +21,7 @@ from cspine_bench.evaluate.fidelity.distances import (
     Vectors,
     measure_distances,
 )
-from cspine_bench.evaluate.fidelity.floors import measure_floors
+from cspine_bench.evaluate.fidelity.floors import Floors, measure_floors
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.figures import JACKKNIFE, build_figure
 from cspine_bench.metrics.frechet import extrapolate
@@ -46,9 +47,13 @@ ALL_OR_NONE: Final = (
     "Clopper-Pearson over patients or anatomies, for a share of all or none, which no jackknife can widen"
 )
 FEW_ROWS: Final = "Fewer images than features: most of its value comes from that."
+LINE_OR_PARABOLA: Final = (
+    "lowest and highest end of two intervals by the delete-a-group jackknife over patients or anatomies: that of the "
+    "line, and that of the parabola through the same distances"
+)
 BENT: Final = (
-    "The distances of 1, 2 and 3 parts do not lie on a line (without the smallest parts the limit is {other:.4g}), so "
-    "it is not to be relied on."
+    "The distances of 1, 2 and 3 parts do not lie on a line: a parabola through them gives {other:.4g}. The interval "
+    "holds both."
 )
 
 
@@ -106,13 +111,11 @@ def measure_distribution(
     sides = Vectors(real, tuple(real_groups)), Vectors(synthetic, tuple(synthetic_groups))
     for role, side in zip(("real", "synthetic"), sides, strict=True):
         side.require_finite(role)
-    total, done = 1 + recipe.num_floors, 0
+    steps = itertools.count(1)
 
     def tell() -> None:
-        nonlocal done
-        done += 1
         if on_progress is not None:
-            on_progress(done, total)
+            on_progress(next(steps), 1 + recipe.num_floors)
 
     found = measure_distances(
         *sides,
@@ -129,24 +132,29 @@ def measure_distribution(
         seed=seed,
         on_draw=tell,
     )
-    figures = [
+    return Distribution(
+        figures=tuple(_build_figures(found, floors, sides, recipe.encoder, available)),
+        not_measured=tuple(NotMeasured(name, found.reasons[name]) for name in DISTANCES if name in found.reasons),
+        floor_draws=floors.draws,
+        matched_draws=floors.matched,
+        trend=tuple(distance.value for distance in found.trend),
+    )
+
+
+def _build_figures(
+    found: Distances, floors: Floors, sides: tuple[Vectors, Vectors], encoder: str, available: Mapping[str, int]
+) -> list[Figure]:
+    return [
         build_distance(
             name,
             found,
             sides,
             available=available,
             floor=floors.floors.get(name),
-            notes=(*_explain(name, found, recipe.encoder, sides), floors.reasons.get(name, "")),
+            notes=(*_explain(name, found, encoder, sides), floors.reasons.get(name, "")),
         )
         for name in found.figures
     ]
-    return Distribution(
-        figures=tuple(figures),
-        not_measured=tuple(NotMeasured(name, found.reasons[name]) for name in DISTANCES if name in found.reasons),
-        floor_draws=floors.draws,
-        matched_draws=floors.matched,
-        trend=tuple(distance.value for distance in found.trend),
-    )
 
 
 def build_distance(
@@ -200,6 +208,10 @@ def _estimate(
         return exact, ALL_OR_NONE, ""
     if np.ptp(figure.left_out) == 0:
         return None, "", "no interval: it is the same whatever is left out, and that says nothing of its error"
+    if name == LIMIT:
+        ends = [curve.estimate(confidence=level) for curve in (figure, extrapolate(found.trend, degree=2))]
+        low, high = min(end.low for end in ends), max(end.high for end in ends)
+        return Estimate(figure.value, low, high), LINE_OR_PARABOLA, ""
     least, most = ENDS.get(name, (-np.inf, np.inf))
     return figure.estimate(confidence=level, least=least, most=most), JACKKNIFE, ""
 
@@ -213,7 +225,7 @@ def _explain(name: str, found: Distances, encoder: str, sides: tuple[Vectors, Ve
     if name == FRECHET and min(map(len, sides)) <= sides[0].features.shape[1]:
         notes.append(FEW_ROWS)
     if name == LIMIT and len(found.figures[name].left_out):
-        interval, other = found.figures[name].estimate(), extrapolate(found.trend[:-1]).value
-        if not interval.low <= other <= interval.high:
-            notes.append(BENT.format(other=other))
+        interval, curved = found.figures[name].estimate(), extrapolate(found.trend, degree=2)
+        if not interval.low <= curved.value <= interval.high:
+            notes.append(BENT.format(other=curved.value))
     return notes

@@ -17,7 +17,7 @@ Learning 52, 239-281 (why resamples that overlap need a correction). The sum of 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,34 +123,32 @@ def measure_floors(
         reason = f"no floor: the real images are of {real.num_groups} patients, {LEAST_PATIENTS} are needed"
         return Floors({}, dict.fromkeys(names, reason), {}, {})
     deals = [deal_halves(real, numpy_generator(seed, f"{stream}.halves", draw)) for draw in range(num_floors)]
-    most = min(len(half) for deal in deals for half in deal)
-    count = min(most, most_images or most)
+    count = min(most_images or len(real), *(len(half) for deal in deals for half in deal))
     other_count = min(count, len(synthetic))
     num_groups = min(NUM_LEFT_OUT, real.num_groups)
     label = deal_groups(real.groups, num_groups=num_groups, generator=numpy_generator(seed, f"{stream}.groups"))
     between, matched = [], []
     for draw, deal in enumerate(deals):
         generator = numpy_generator(seed, f"{stream}.draws", draw)
+        settings: dict[str, Any] = {"names": names, "num_neighbours": num_neighbours}
         first, second = (
             half[draw_rows(real.take(half), size, generator)]
             for half, size in zip(deal, (count, other_count), strict=True)
         )
-        sides = real.take(first), real.take(second)
         between.append(
             measure_distances(
-                *sides,
-                names=names,
-                num_neighbours=num_neighbours,
+                real.take(first),
+                real.take(second),
+                **settings,
                 generator=numpy_generator(seed, f"{stream}.parts", draw),
                 labels=(label[first], label[second]),
             )
         )
         matched.append(
             measure_distances(
-                sides[0],
+                real.take(first),
                 synthetic.take(draw_rows(synthetic, other_count, generator)),
-                names=names,
-                num_neighbours=num_neighbours,
+                **settings,
                 generator=numpy_generator(seed, f"{stream}.parts", draw),
                 with_interval=False,
             )

@@ -92,7 +92,13 @@ def draw_ratios(generator: np.random.Generator, count: int, closeness: float = 1
 def test_a_copy_is_beyond_both_nulls_and_a_smooth_generator_is_not() -> None:
     draw = np.random.default_rng(5)
     honest = draw_ratios(draw, 300)
-    null = build_null(holdout_ratio=honest, crossed_ratio=draw_ratios(draw, 400), num_train=1000, num_holdout=300)
+    null = build_null(
+        holdout_ratio=honest,
+        crossed_ratio=draw_ratios(draw, 400),
+        groups=((0, 1), (2,)),
+        num_train=1000,
+        num_holdout=300,
+    )
     copy = draw_ratios(draw, 1)
     copy[0, 1] = 0.02
     judged = null.judge(copy)
@@ -100,8 +106,12 @@ def test_a_copy_is_beyond_both_nulls_and_a_smooth_generator_is_not() -> None:
     assert null.judge(draw_ratios(draw, 500)).tail_p_value.min() > 1e-5
     # Images that come near to every film, trained on or not, are no copies, though no film comes so near.
     smooth = draw_ratios(draw, 400, closeness=2)
-    null = build_null(holdout_ratio=honest, crossed_ratio=smooth, num_train=1000, num_holdout=300)
+    null = build_null(
+        holdout_ratio=honest, crossed_ratio=smooth, groups=((0, 1), (2,)), num_train=1000, num_holdout=300
+    )
     judged = null.judge(draw_ratios(draw, 400, closeness=2))
     assert np.median(judged.p_value) < 0.01 and judged.tail_p_value.min() > 1e-4
-    few = build_null(holdout_ratio=honest[:50], crossed_ratio=smooth, num_train=1000, num_holdout=50)
+    few = build_null(
+        holdout_ratio=honest[:50], crossed_ratio=smooth, groups=((0, 1), (2,)), num_train=1000, num_holdout=50
+    )
     assert not few.extrapolates and (few.judge(copy).tail_p_value == few.judge(copy).p_value).all()

@@ -102,7 +102,7 @@ def test_underpowered_says_what_is_missing(honest: CopySearch, weakness: str) ->
     elif weakness == "seen":
         search, told = replace(honest, copies_of_holdout=("b1",)), "seem copies of films held out (b1)"
     else:
-        search, told = replace(honest, null=replace(honest.null, tail=None)), "fit no tail"
+        search, told = replace(honest, null=replace(honest.null, tails=())), "fit no tail"
     verdict = judge(search, planted, recipe)
     assert verdict.kind == "underpowered" and len(verdict.reasons) == 1
     assert told in verdict.reasons[0] and told[1:] in verdict.text and "at most" not in verdict.text

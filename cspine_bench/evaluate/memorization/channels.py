@@ -97,6 +97,15 @@ def list_channels(recipe: MemorizationRecipe) -> tuple[Channel, ...]:
     return tuple(whole + parts)
 
 
+def group_channels(channels: Sequence[Channel]) -> tuple[tuple[int, ...], ...]:
+    """Channels by the size of what they compare: whole, half, quarter. The smaller, the heavier the honest tail."""
+    sizes: dict[float, list[int]] = {}
+    for number, channel in enumerate(channels):
+        region = REGIONS[channel.region]
+        sizes.setdefault((region.bottom - region.top) * (region.right - region.left), []).append(number)
+    return tuple(tuple(numbers) for numbers in sizes.values())
+
+
 class Searcher:
     """References, ready to be searched in every channel."""
 

@@ -5,6 +5,7 @@ film, but synthetic images may be smoother than films and come nearer to all of 
 that its generator never saw is as smooth as itself, but there are fewer such films.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +31,8 @@ class Judgement:
             films held out and 1 their 90 % quantile.
         channel: int64 (n,), which that is.
         p_value: float64 (n,), conformal, of all channels together; not below 1 / (h + 1).
-        tail_p_value: float64 (n,), extrapolated by the larger of both tails; the conformal one where none is fitted.
+        tail_p_value: float64 (n,), extrapolated: of each group of channels the larger one by both tails, and the
+            smallest of these times the number of groups; the conformal one where no tail is fitted.
     """
 
     score: Floats
@@ -48,8 +50,9 @@ class Null:
         middle: float64 (c,), median of it.
         spread: float64 (c,), from there to its 90 % quantile.
         scores: float64 (h,), as in `Judgement`.
-        tail: of these scores; None where they are too few.
-        crossed_tail: of the scores of synthetic images with films held out; None where these are too few.
+        groups: channels of each group, whose tails are alike: parts have heavier ones than the whole.
+        tails: of the largest value in each group; empty where they are too few.
+        crossed_tails: of synthetic images with films held out; empty where these are too few.
         crossed_factor: times that there are more training films than films held out, at least 1.
     """
 
@@ -57,32 +60,55 @@ class Null:
     middle: Floats
     spread: Floats
     scores: Floats
-    tail: Tail | None
-    crossed_tail: Tail | None
+    groups: tuple[tuple[int, ...], ...]
+    tails: tuple[Tail, ...]
+    crossed_tails: tuple[Tail, ...]
     crossed_factor: float
 
     @property
     def extrapolates(self) -> bool:
         """Whether tail p values are more than conformal ones."""
-        return self.tail is not None and not self.tail.goodness_p < LEAST_GOODNESS_P
+        return bool(self.tails) and not any(tail.goodness_p < LEAST_GOODNESS_P for tail in self.tails)
+
+    def standardise(self, ratio: NDArray[np.floating]) -> Floats:
+        """Float (n, c) ratios in units of the films held out: 0 their median, 1 their 90 % quantile."""
+        return np.asarray((-np.log(ratio.astype(np.float64)) - self.middle) / self.spread)
 
     def judge(self, ratio: NDArray[np.floating]) -> Judgement:
         """Scores and p values of images, float (n, c) ratios."""
-        evidence = -np.log(ratio.astype(np.float64))
-        standard = (evidence - self.middle) / self.spread
-        score = standard.max(axis=1)
-        p_value = compute_joint_p_values(evidence=evidence, holdout_evidence=self.evidence)
-        tail_p_value = p_value
-        if self.extrapolates and self.tail is not None:
-            tail_p_value = self.tail.compute_p_values(score)
-            if self.crossed_tail is not None:
-                crossed = self.crossed_factor * self.crossed_tail.compute_p_values(score)
-                tail_p_value = np.maximum(tail_p_value, np.minimum(1.0, crossed))
-        return Judgement(score, standard.argmax(axis=1), p_value, tail_p_value)
+        standard = self.standardise(ratio)
+        p_value = compute_joint_p_values(evidence=-np.log(ratio.astype(np.float64)), holdout_evidence=self.evidence)
+        tail_p_value = self.extrapolate(standard, crossed=True) if self.extrapolates else p_value
+        return Judgement(standard.max(axis=1), standard.argmax(axis=1), p_value, tail_p_value)
+
+    def extrapolate(self, standard: Floats, *, crossed: bool) -> Floats:
+        """P values by the tails.
+
+        Args:
+            standard: float64 (n, c), from `standardise`.
+            crossed: by the larger one of both nulls, where the second has a tail.
+
+        Raises:
+            ValueError: no tails are fitted.
+        """
+        found = []
+        for number, group in enumerate(self.groups):
+            score = standard[:, group].max(axis=1)
+            p_value = self.tails[number].compute_p_values(score)
+            if crossed and self.crossed_tails:
+                other = self.crossed_factor * self.crossed_tails[number].compute_p_values(score)
+                p_value = np.maximum(p_value, other)
+            found.append(p_value)
+        return np.asarray(np.minimum(1.0, len(self.groups) * np.min(found, axis=0)))
 
 
 def build_null(
-    *, holdout_ratio: NDArray[np.floating], crossed_ratio: NDArray[np.floating], num_train: int, num_holdout: int
+    *,
+    holdout_ratio: NDArray[np.floating],
+    crossed_ratio: NDArray[np.floating],
+    groups: Sequence[Sequence[int]],
+    num_train: int,
+    num_holdout: int,
 ) -> Null:
     """The null of a search.
 
@@ -91,23 +117,31 @@ def build_null(
         crossed_ratio: float (n, c), of synthetic images: their distance to the nearest film held out over that to their
             near training films. Any of the `num_train` films is beyond a value at most num_train / num_holdout times
             as likely as any of the `num_holdout`, where the generator knows neither.
+        groups: channels of each group.
         num_train: training films.
         num_holdout: films held out.
     """
     evidence = -np.log(holdout_ratio.astype(np.float64))
     middle = np.median(evidence, axis=0)
     spread = np.maximum(np.quantile(evidence, _HIGH_QUANTILE, axis=0) - middle, 1e-6)
-    scores = ((evidence - middle) / spread).max(axis=1)
-    crossed = ((-np.log(crossed_ratio.astype(np.float64)) - middle) / spread).max(axis=1)
+    standard, crossed = (
+        (-np.log(ratio.astype(np.float64)) - middle) / spread for ratio in (holdout_ratio, crossed_ratio)
+    )
     return Null(
         evidence=evidence,
         middle=middle,
         spread=spread,
-        scores=scores,
-        tail=fit_tail(scores),
-        crossed_tail=fit_tail(crossed),
+        scores=standard.max(axis=1),
+        groups=tuple(tuple(group) for group in groups),
+        tails=_fit_tails(standard, groups),
+        crossed_tails=_fit_tails(crossed, groups),
         crossed_factor=max(1.0, num_train / num_holdout),
     )
+
+
+def _fit_tails(standard: Floats, groups: Sequence[Sequence[int]]) -> tuple[Tail, ...]:
+    tails = [fit_tail(standard[:, list(group)].max(axis=1)) for group in groups]
+    return tuple(tail for tail in tails if tail is not None) if None not in tails else ()
 
 
 def compute_joint_p_values(*, evidence: Floats, holdout_evidence: Floats) -> Floats:

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from cspine_bench.errors import DataError
 from cspine_bench.evaluate.inputs import Images
-from cspine_bench.evaluate.memorization.channels import WHOLE, Channel, Nearest, Searcher, find_clusters, list_channels
+from cspine_bench.evaluate.memorization.channels import (
+    WHOLE,
+    Channel,
+    Nearest,
+    Searcher,
+    find_clusters,
+    group_channels,
+    list_channels,
+)
 from cspine_bench.evaluate.memorization.maps import BLOCK_IMAGES, iter_map_blocks, make_maps
 from cspine_bench.evaluate.memorization.null import Judgement, Null, build_null, compute_joint_p_values
 from cspine_bench.evaluate.memorization.recheck import compare_with_rest, find_crossed_rows, find_limits, register_rows
@@ -183,7 +191,11 @@ def _conclude(
     (forth, back), rate = of_synthetic, recipe.false_discovery_rate
     crossed = cross_ratio(forth, back)
     null = build_null(
-        holdout_ratio=of_holdout.ratio, crossed_ratio=crossed, num_train=len(train), num_holdout=len(holdout_ids)
+        holdout_ratio=of_holdout.ratio,
+        crossed_ratio=crossed,
+        groups=group_channels(searcher.channels),
+        num_train=len(train),
+        num_holdout=len(holdout_ids),
     )
     judgement = null.judge(forth.ratio)
     by_rank = discover(p_values=judgement.p_value, rate=rate)
@@ -296,11 +308,11 @@ def _suspect_holdout(
     null: Null, crossed: NDArray[np.float64], rate: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Synthetic images that seem copies of films held out, (n,), and in which channel."""
-    standard = (-np.log(crossed) - null.middle) / null.spread
-    score = standard.max(axis=1)
-    if null.tail is None:
-        return np.zeros(len(crossed), bool), standard.argmax(axis=1)
-    return discover(p_values=null.tail.compute_p_values(score), rate=rate).found, standard.argmax(axis=1)
+    standard = null.standardise(crossed)
+    channel = np.asarray(standard.argmax(axis=1))
+    if not null.tails:
+        return np.zeros(len(crossed), bool), channel
+    return discover(p_values=null.extrapolate(standard, crossed=False), rate=rate).found, channel
 
 
 def _describe_holdout(holdout_ids: tuple[str, ...], nearest: Nearest, null: Null) -> SearchedSide:

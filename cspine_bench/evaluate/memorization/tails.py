@@ -19,10 +19,10 @@ _TAIL_SHARE: Final = 0.1
 # The scores that a tail begins with: at least LEAST_EXCEEDANCES, so more than the share where few were held out.
 _LARGEST_SHARE: Final = 0.25
 LEAST_SCORES: Final = round(LEAST_EXCEEDANCES / _LARGEST_SHARE)
-# Shapes from the exponential tail to one whose variance is not finite, by the prior of Martins and Stedinger cut off at
-# 0: nearest neighbours are maxima of many pairs, whose logarithms have exponential tails or lighter ones.
-_SHAPES: Final = np.linspace(0, 0.49, 50)
-_LOG_PRIOR: Final = 5 * np.log(0.5 - _SHAPES) + 8 * np.log(0.5 + _SHAPES)
+# Shapes from the exponential tail to one whose variance is not finite. The nearest of very many is close to having an
+# exponential tail, so before any score is seen a shape is half-normal about 0. Scales are about the mean excess.
+_SHAPES: Final = np.linspace(0, 0.5, 51)
+_LOG_PRIOR: Final = -0.5 * (_SHAPES / 0.1) ** 2
 _SCALES: Final = np.exp(np.linspace(np.log(0.2), np.log(5), 81))
 
 
@@ -66,8 +66,8 @@ def fit_tail(scores: NDArray[Any]) -> Tail | None:
     """Fit the tail of the scores of honest images; high scores are suspicious.
 
     Shape and scale are not fixed at their likeliest values: p values average over all that the scores allow, by their
-    likelihood (shape uniform in 0..1, scale uniform on a log scale), so few scores give a heavier tail. Tails lighter
-    than exponential are not allowed, whatever the scores say.
+    likelihood (beforehand a shape is half-normal about 0 with a deviation of 0.1, and a scale uniform on a log scale),
+    so few scores give a heavier tail. Tails lighter than exponential are not allowed, whatever the scores say.
 
     Args:
         scores: float (h,), of films held out.

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from cspine_bench.evaluate.inputs import Images, OnProgress
 from cspine_bench.evaluate.memorization.duplicates import Films, measure_duplicates
-from cspine_bench.evaluate.memorization.encoder_neighbours import Space, measure_encoder_neighbours
+from cspine_bench.evaluate.memorization.encoder_neighbours import Space, find_unseen, measure_encoder_neighbours
 from cspine_bench.evaluate.memorization.leakage import measure_leakage
 from cspine_bench.evaluate.memorization.maps import make_maps
-from cspine_bench.evaluate.memorization.membership import measure_membership
+from cspine_bench.evaluate.memorization.membership import LEAST_FILMS, Membership, measure_membership
 from cspine_bench.evaluate.memorization.pairs import build_rows, collect_pairs
 from cspine_bench.evaluate.memorization.paper import rank_pairs
 from cspine_bench.evaluate.memorization.pictures import Parts, collect_pictures
@@ -121,9 +121,11 @@ class Memorization:
                 )
         films = {side.role: _describe_films(side) for side in sides}
         with show("duplicates") as tell:
-            duplicates = measure_duplicates(
-                synthetic=films["synthetic"], train=films["train"], holdout=films["holdout"], on_progress=tell
-            )
+            duplicates = None
+            if len(self.synthetic) > 1:
+                duplicates = measure_duplicates(
+                    synthetic=films["synthetic"], train=films["train"], holdout=films["holdout"], on_progress=tell
+                )
         with show("leakage between training and held-out films") as tell:
             leakage = measure_leakage(train=films["train"], holdout=films["holdout"], seed=seed, on_progress=tell)
         train_groups, holdout_groups = self.train.group_ids, self.holdout.group_ids
@@ -147,6 +149,19 @@ class Memorization:
             )  # fmt: skip
         verdict = reach_verdict(search, planted, recipe=recipe, seed=seed)
         return Parts(search, planted, verdict, duplicates, leakage, neighbours, membership, ranking)
+
+    def _attack(self, spaces: tuple[Space, ...], losses: tuple[NDArray[np.float64], ...] | None) -> Membership | None:
+        train_groups, holdout_groups = self.train.group_ids, self.holdout.group_ids
+        unseen = int(find_unseen(train_groups=train_groups, holdout_groups=holdout_groups).sum())
+        if min(len(self.train), unseen) < LEAST_FILMS:
+            return None
+        return measure_membership(
+            spaces=spaces,
+            train_groups=train_groups,
+            holdout_groups=holdout_groups,
+            losses=None if losses is None else (losses[0], losses[1]),
+            seed=self.setup.seed,
+        )
 
     def _encode(self, encoder: Encoder, show: ShowStage) -> Space:
         store = FeatureStore(self.setup.store, encoder)
@@ -178,7 +193,7 @@ def _list_figures(parts: Parts) -> tuple[Figure, ...]:
         *parts.verdict.figures,
         *planted,
         *(figure for found in parts.neighbours for figure in found.figures),
-        *parts.membership.figures,
-        *parts.duplicates.figures,
+        *(() if parts.membership is None else parts.membership.figures),
+        *(() if parts.duplicates is None else parts.duplicates.figures),
         *parts.leakage.figures,
     )

@@ -10,7 +10,7 @@ from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.duplicates import Duplicates
 from cspine_bench.evaluate.memorization.encoder_neighbours import EncoderNeighbours
 from cspine_bench.evaluate.memorization.leakage import Leakage
-from cspine_bench.evaluate.memorization.membership import Membership
+from cspine_bench.evaluate.memorization.membership import LEAST_FILMS, Membership
 from cspine_bench.evaluate.memorization.paper import PairRanking
 from cspine_bench.evaluate.memorization.planted import CONFIRMED, PlantedCopies, draw_examples
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
@@ -45,20 +45,20 @@ class Parts:
         search: for copies, in pixels.
         planted: its power; None: not asked for.
         verdict: on both.
-        duplicates: inside the release.
+        duplicates: inside the release; None: it has one image.
         leakage: between training films and those held out.
         neighbours: in the spaces of encoders.
-        membership: attacks on the generator.
+        membership: attacks on the generator; None: too few films.
         ranking: the published procedure, by the first encoder.
     """
 
     search: CopySearch
     planted: PlantedCopies | None
     verdict: Verdict
-    duplicates: Duplicates
+    duplicates: Duplicates | None
     leakage: Leakage
     neighbours: tuple[EncoderNeighbours, ...]
-    membership: Membership
+    membership: Membership | None
     ranking: PairRanking
 
 
@@ -85,6 +85,7 @@ def collect_pictures(
         command: that makes the result again.
         citation: of toolkit and method.
     """
+    attacks = () if parts.membership is None else parts.membership.attacks
     return MemorizationPictures(
         outcome=_OUTCOMES[parts.verdict.kind],
         gates=_list_gates(parts, recipe),
@@ -93,9 +94,9 @@ def collect_pictures(
         planted=()
         if parts.planted is None
         else draw_examples(parts.planted, train, synthetic, recipe=recipe, seed=seed),
-        attacks=tuple(AttackScores(one.name, one.space, one.members, one.others) for one in parts.membership.attacks),
+        attacks=tuple(AttackScores(one.name, one.space, one.members, one.others) for one in attacks),
         duplicates=(
-            *_show_twins(parts.duplicates, "release", synthetic, synthetic),
+            *(() if parts.duplicates is None else _show_twins(parts.duplicates, "release", synthetic, synthetic)),
             *_show_twins(parts.leakage, "leak", holdout, train),
         ),
         ranking=tuple(
@@ -105,7 +106,7 @@ def collect_pictures(
         not_measured=tuple(_list_missing(parts)),
         notes={
             "calibration": _tell_exclusions(parts.search),
-            "membership": parts.membership.sentences,
+            "membership": () if parts.membership is None else parts.membership.sentences,
             "ranking": (parts.ranking.note,),
         },
         warnings=(*train.warnings, *holdout.warnings, *synthetic.warnings),
@@ -176,9 +177,14 @@ def _show_twins(found: Duplicates | Leakage, kind: str, first: Images, second: I
 def _list_missing(parts: Parts) -> Iterator[NotMeasured]:
     if parts.planted is None:
         yield NotMeasured("planted_recall", "the recipe plants no copies")
-    for reason in (*parts.membership.not_measured, *parts.duplicates.not_measured, *parts.leakage.not_measured):
-        what, _, why = reason.partition(": ")
-        yield NotMeasured(what, why or reason)
+    if parts.membership is None:
+        yield NotMeasured("membership_auroc", f"fewer than {LEAST_FILMS} films of a kind, and of other patients")
+    if parts.duplicates is None:
+        yield NotMeasured("duplicate_share", "there is one synthetic image")
+    for part in (parts.membership, parts.duplicates, parts.leakage):
+        for reason in () if part is None else part.not_measured:
+            what, _, why = reason.partition(": ")
+            yield NotMeasured(what, why or reason)
 
 
 def _tell_exclusions(search: CopySearch) -> tuple[str, ...]:

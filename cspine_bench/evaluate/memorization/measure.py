@@ -105,7 +105,8 @@ class Memorization:
                 parts, self.train, self.holdout, self.synthetic, recipe=self.recipe, seed=self.setup.seed,
                 **spell_command(self.question),
             )  # fmt: skip
-            page = build_memorization_page(result, pairs, pictures, real_pixels=self.setup.real_pixels)
+            shown = self.setup.real_pixels
+            page = build_memorization_page(result, pairs, pictures, real_pixels=shown, real_ids=shown)
         return Evidence(result, build_rows(parts.search, parts.neighbours), page)
 
     def _measure(self, work: Work, show: ShowStage) -> Parts:
@@ -133,7 +134,8 @@ class Memorization:
         with show("nearest films and membership"):
             neighbours = tuple(
                 measure_encoder_neighbours(
-                    space=space, train_groups=train_groups, holdout_groups=holdout_groups, num_neighbours=recipe.num_neighbours,
+                    space=space, train_groups=train_groups, holdout_groups=holdout_groups,
+                    num_neighbours=recipe.num_neighbours,
                     false_discovery_rate=recipe.false_discovery_rate, seed=seed,
                 )
                 for space in spaces

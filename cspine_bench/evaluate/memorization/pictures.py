@@ -109,6 +109,8 @@ def collect_pictures(
             "membership": () if parts.membership is None else parts.membership.sentences,
             "ranking": (parts.ranking.note,),
         },
+        train_ids=train.sample_ids,
+        holdout_ids=holdout.sample_ids,
         warnings=(*train.warnings, *holdout.warnings, *synthetic.warnings),
         command=command,
         citation=citation,
@@ -116,27 +118,26 @@ def collect_pictures(
 
 
 def _list_gates(parts: Parts, recipe: MemorizationRecipe) -> tuple[Gate, ...]:
-    held = len(parts.search.holdout_ids)
+    search, planted = parts.search, parts.planted
+    held, confirmed = len(search.holdout_ids), int(search.synthetic.confirmed.sum())
+    excluded = len(search.duplicates_excluded) + len(search.patients_excluded) + len(search.lookalikes_excluded)
+    copies = len(search.copies_of_holdout)
     gates = [
         Gate(f"at least {recipe.least_holdout:,} films held out", f"{held:,}", held >= recipe.least_holdout),
+        Gate("hardly a film held out was trained on", f"{excluded:,} of {held + excluded:,}", excluded <= held / 9),
+        Gate("no synthetic image copies a film held out", f"{copies:,}", copies == 0),
         Gate(
-            "no other weakness of the search",
-            "none" if not parts.verdict.reasons else "; ".join(parts.verdict.reasons),
-            not parts.verdict.reasons,
+            "the scores of the films held out fit a tail",
+            "yes" if search.null.extrapolates else "no",
+            search.null.extrapolates,
         ),
     ]
-    confirmed = int(parts.search.synthetic.confirmed.sum())
-    gates.append(Gate("no copy confirmed", f"{confirmed:,}", confirmed == 0))
-    if parts.planted is not None and parts.planted.common.any():
-        recall = parts.planted.estimate_recall(CONFIRMED, parts.planted.common)
-        gates.insert(
-            1,
-            Gate(
-                f"recall of planted common copies at least {recipe.least_recall:g}, at the interval's lower end",
-                f"{recall.value:.2f} ({recall.low:.2f} to {recall.high:.2f})",
-                recall.low >= recipe.least_recall,
-            ),
-        )
+    if planted is not None and planted.common.any():
+        recall = planted.estimate_recall(CONFIRMED, planted.common)
+        found = f"{recall.value:.2f} ({recall.low:.2f} to {recall.high:.2f})"
+        asked = f"of common planted copies at least {recipe.least_recall:g} are confirmed, at the interval's lower end"
+        gates.append(Gate(asked, found, recall.low >= recipe.least_recall))
+    gates.append(Gate("no copy is confirmed", f"{confirmed:,}", confirmed == 0))
     return tuple(gates)
 
 

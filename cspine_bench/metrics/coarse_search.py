@@ -7,6 +7,7 @@ index = CoarseIndex(train_maps)
 found = index.search(images=maps, variants=WIDE, count=24)
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, Final
@@ -33,22 +34,33 @@ _LARGEST_SAMPLE: Final = 2048
 _BLOCK_IMAGES: Final = 256
 _TILE: Final = 512
 
-_SHIFTS: Final = tuple(
-    (down, right) for down, right in itertools.product((-3, -1.5, 0, 1.5, 3), repeat=2) if abs(down) + abs(right) <= 3
+_STEPS: Final = tuple(itertools.product((-3.0, -1.5, 0.0, 1.5, 3.0), (-3.0, -1.5, 0.0, 1.5, 3.0)))
+_SHIFTS: Final = tuple(step for step in _STEPS if abs(step[0]) + abs(step[1]) <= 3)
+_FAR_SHIFTS: Final = tuple(step for step in _STEPS if step not in _SHIFTS)
+WIDE: Final = (
+    *itertools.starmap(
+        Variant,
+        itertools.product(
+            (False, True), (-18.0, -12.0, -6.0, 0.0, 6.0, 12.0, 18.0), (0.8, 0.9, 1.0, 1.12, 1.25), _SHIFTS
+        ),
+    ),
+    *itertools.starmap(Variant, itertools.product((False, True), (-6.0, 0.0, 6.0), (1.12, 1.25), _FAR_SHIFTS)),
+    *list_variants(max_shift_px=4),
 )
-WIDE: Final = tuple(
-    Variant(flip, rotation, scale, shift)
-    for flip, rotation, scale, shift in itertools.product(
-        (False, True), (-18, -12, -6, 0, 6, 12, 18), (0.8, 0.9, 1.0, 1.12, 1.25), _SHIFTS
-    )
-) + list_variants(max_shift_px=4)
-"""Turns of up to 20 degrees, scales of 0.75 to 1.35, shifts of up to 6 or, of what is neither turned nor scaled, 8 % of
-the side; mirrored or not: 1,072, so near to each other that registration closes the gaps."""
+"""Turns of up to 20 degrees, scales of 0.75 to 1.35 and shifts of up to 10 % of the side, mirrored or not: 1,216, so
+near to each other that registration closes the gaps. What was cut out far from the centre is shifted farther."""
 UPENDED: Final = tuple(
-    Variant(flip, rotation, 1.0, shift)
-    for flip, rotation, shift in itertools.product((False, True), (90, 180, 270), _SHIFTS)
+    itertools.starmap(
+        Variant,
+        itertools.product(
+            (False, True),
+            tuple(turn + tilt for turn in (90.0, 180.0, 270.0) for tilt in (0.0, -6.0, 6.0)),
+            (1.0,),
+            _SHIFTS,
+        ),
+    )
 )
-"""Quarter turns, mirrored or not, 13 shifts: 78; for square maps."""
+"""Quarter turns, up to 9 degrees more or less, mirrored or not, 13 shifts: 234; for square maps."""
 
 
 def coarsen(maps: Maps) -> Maps:
@@ -77,8 +89,7 @@ class CoarseIndex:
             ValueError: the region holds fewer than 4 px.
         """
         coarse = coarsen(references)
-        self._size = coarse.shape[1:]
-        self._moves: tuple[tuple[Variant, ...], list[Any]] = ((), [])
+        self._size = (int(coarse.shape[1]), int(coarse.shape[2]))
         self._rows, self._columns = list_window(self._size[0], self._size[1], region or Region(), MARGIN_PX)
         windows = normalise_columns(self._cut(coarse)).T
         step = -(-len(windows) // _LARGEST_SAMPLE)
@@ -116,20 +127,13 @@ class CoarseIndex:
                 f"needs images of the references' size, variants, and a count of 1 to {len(self)}, got "
                 f"{images.shape}, {len(variants)} and {count}"
             )
-        moves = self._build_moves(tuple(variants))
+        moves = _build_moves(tuple(variants), tuple(self._rows), tuple(self._columns), self._size)
         parts = []
         for start in range(0, len(coarse), _BLOCK_IMAGES):
             flat = np.ascontiguousarray(coarse[start : start + _BLOCK_IMAGES].reshape(-1, coarse[0].size).T)
             described = [_normalise_rows(normalise_columns(move @ flat).T @ self._basis.T) for move in moves]
             parts.append(self._compare(np.stack(described), count))
         return NearCopies(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-    def _build_moves(self, variants: tuple[Variant, ...]) -> list[Any]:
-        """Kept for the next images: a thousand of them take longer to build than to use on a few images."""
-        if variants != self._moves[0]:
-            built = [build_resampling(variant, self._rows, self._columns, *self._size) for variant in variants]
-            self._moves = variants, built
-        return self._moves[1]
 
     def _compare(
         self, described: NDArray[np.float32], count: int
@@ -154,6 +158,14 @@ class CoarseIndex:
             order = np.argsort(-joined[0], axis=1, kind="stable")[:, :count]
             similarity, index, which = (np.take_along_axis(part, order, axis=1) for part in joined)
         return similarity, index, which
+
+
+@functools.lru_cache(maxsize=16)
+def _build_moves(
+    variants: tuple[Variant, ...], rows: tuple[int, ...], columns: tuple[int, ...], size: tuple[int, int]
+) -> list[Any]:
+    """Kept for the next images: a thousand of them take longer to build than to use on a few images."""
+    return [build_resampling(variant, np.array(rows), np.array(columns), *size) for variant in variants]
 
 
 def _normalise_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

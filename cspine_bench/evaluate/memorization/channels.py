@@ -123,6 +123,7 @@ class Searcher:
         """
         self.references, self.channels, self.clusters = references, tuple(channels), clusters
         self.num_neighbours = num_neighbours
+        self._coarse = coarsen(references)
         self._indices = {
             channel.region: CoarseIndex(references, region=REGIONS[channel.region])
             for channel in channels
@@ -173,10 +174,10 @@ class Searcher:
         found = self._indices[channel.region].search(images=images, variants=variants, count=many)
         moves = build_moves([variants[number] for number in found.variant.ravel()])
         rows = np.repeat(np.arange(len(images)), many)
-        small, small_references = coarsen(images), coarsen(self.references)
+        small = coarsen(images)
         rough = register_pairs(
             images=small[rows],
-            references=small_references[found.index.ravel()],
+            references=self._coarse[found.index.ravel()],
             starts=moves,
             region=region,
             margin_px=_COARSE_MARGIN_PX,

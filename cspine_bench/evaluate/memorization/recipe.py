@@ -20,7 +20,7 @@ class MemorizationRecipe(Recipe):
     variants: tuple[VariantSet, ...] = Field(
         default=("shifted", "turned", "upended"),
         min_length=1,
-        description="Moves that every pair is tried under: flips with shifts; turns, scales, far shifts; quarter turns.",
+        description="Moves that every pair is tried under: flips and shifts; turns, scales, far shifts; quarter turns.",
     )
     regions: bool = Field(
         default=True, description="Search for parts of a film too: its halves, its quarters and its middle."

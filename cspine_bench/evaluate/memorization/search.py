@@ -37,7 +37,7 @@ LEAST_HOLDOUT: Final = 2
 SAME_FILM: Final = 0.95
 """Correlation after registration from which a film held out is taken for one of training."""
 _LARGEST_LEAK: Final = 0.1
-_KEPT_VERSION: Final = 1
+_KEPT_VERSION: Final = 3
 
 
 @dataclass(frozen=True)
@@ -143,19 +143,12 @@ def search_copies(
     clusters = work.keep("clusters", lambda: {"clusters": find_clusters(train_maps, train.group_ids)}, **settings)
     searcher = Searcher(train_maps, channels, clusters=clusters["clusters"], num_neighbours=recipe.num_neighbours)
     holdout_maps = make_maps(holdout)[kept]
-    blocks = []
-    for first in range(0, len(kept), BLOCK_IMAGES):
-        maps = holdout_maps[first : first + BLOCK_IMAGES]
-        blocks.append(keep_search(work, f"holdout-{first}", searcher, maps, settings))
-        _tell(on_progress, first + len(maps), total)
-    of_holdout = join_nearest(blocks)
-    alike = _find_lookalikes(of_holdout, channels)
-    holdout_searcher = Searcher(
-        holdout_maps[~alike],
-        channels,
-        clusters=np.arange(int((~alike).sum())),
-        num_neighbours=recipe.num_neighbours,
+    of_holdout = _search_maps(
+        work, "holdout", searcher, holdout_maps, settings, lambda done: _tell(on_progress, done, total)
     )
+    alike = _find_lookalikes(of_holdout, channels)
+    every = np.arange(int((~alike).sum()))
+    holdout_searcher = Searcher(holdout_maps[~alike], channels, clusters=every, num_neighbours=recipe.num_neighbours)
     forth, back = [], []
     for first, maps in iter_map_blocks(synthetic):
         forth.append(keep_search(work, f"synthetic-{first}", searcher, maps, settings))
@@ -370,6 +363,22 @@ def keep_search(work: Work, name: str, searcher: Searcher, maps: Maps, settings:
         return {item.name: getattr(found, item.name) for item in fields(found)}
 
     return Nearest(**work.keep(name, compute, **settings))
+
+
+def _search_maps(
+    work: Work,
+    name: str,
+    searcher: Searcher,
+    maps: Maps,
+    settings: dict[str, Any],
+    tell: Callable[[int], None],
+) -> Nearest:
+    blocks = []
+    for first in range(0, len(maps), BLOCK_IMAGES):
+        block = maps[first : first + BLOCK_IMAGES]
+        blocks.append(keep_search(work, f"{name}-{first}", searcher, block, settings))
+        tell(first + len(block))
+    return join_nearest(blocks)
 
 
 def join_nearest(blocks: Sequence[Nearest]) -> Nearest:

@@ -210,9 +210,9 @@ def _view_from_the_side(image: Gray, inside: NDArray[np.float64]) -> Gray:
 
 
 LADDER: Final = (
-    Degradation("blur", "sigma 0.2 % of the side", 1, blur(0.002)),
-    Degradation("blur", "sigma 0.4 % of the side", 2, blur(0.004)),
-    Degradation("blur", "sigma 0.8 % of the side", 3, blur(0.008)),
+    Degradation("blur", "sigma 0.4 % of the side", 1, blur(0.004)),
+    Degradation("blur", "sigma 0.8 % of the side", 2, blur(0.008)),
+    Degradation("blur", "sigma 1.6 % of the side", 3, blur(0.016)),
     Degradation("noise", "1 % of full scale", 1, add_noise(0.01)),
     Degradation("noise", "3 % of full scale", 2, add_noise(0.03)),
     Degradation("noise", "9 % of full scale", 3, add_noise(0.09)),

@@ -74,7 +74,12 @@ class Fidelity:
             self.question,
             encoder=describe_encoder(self.encoder, bit_depth=max(self.real.bit_depth, self.synthetic.bit_depth)),
             figures=figures,
-            verdict=state_verdict(figures, encoder=self.encoder.name),
+            verdict=state_verdict(
+                figures,
+                encoder=self.encoder.name,
+                anatomy=None if parts.anatomy is None else parts.anatomy.p_values,
+                quality=None if parts.quality is None else parts.quality.p_values,
+            ),
             device=self.setup.device,
             seconds=time.monotonic() - begun,
         )

@@ -27,7 +27,7 @@ from cspine_bench.evaluate.page.records import (
 from cspine_bench.imaging.degrade import LADDER
 from cspine_bench.seeding import numpy_generator
 
-NUM_SHOWN: Final = 12
+NUM_SHOWN: Final = 16
 """Radiographs of each side on the sheet."""
 
 

@@ -1,6 +1,6 @@
 """The finding of `evaluate fidelity` in words: what lies beyond the differences of real radiographs, and what not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from cspine_bench.results import Figure
@@ -17,6 +17,8 @@ _TITLES: Final = {
 }
 """Figures that the verdict counts; the limit and CMMD say again what the first two say."""
 _CHANCE: Final = 0.5
+_LEVEL: Final = 0.05
+_NAMED: Final = 4
 
 
 def compare_with_floor(figure: Figure) -> Standing:
@@ -33,14 +35,27 @@ def compare_with_floor(figure: Figure) -> Standing:
     return "beyond" if worse else "within"
 
 
-def state_verdict(figures: Sequence[Figure], *, encoder: str) -> str:
-    """Two to four sentences.
+def state_verdict(
+    figures: Sequence[Figure],
+    *,
+    encoder: str,
+    anatomy: Mapping[str, float] | None = None,
+    quality: Mapping[str, float] | None = None,
+) -> str:
+    """A few sentences.
 
     Args:
         figures: of the result.
         encoder: that the features come from.
+        anatomy: p value of a difference in each parameter, corrected for their number; None: not measured.
+        quality: likewise in each property of image quality.
     """
-    sentences = [*_tell_distances(figures, encoder), *_tell_detector(figures), *_tell_anatomy(figures)]
+    sentences = [
+        *_tell_distances(figures, encoder),
+        *_tell_detector(figures),
+        *_tell_properties("primary parameters of alignment and size", anatomy or {}),
+        *_tell_properties("properties of image quality", quality or {}),
+    ]
     return " ".join(sentences) or "Nothing was measured."
 
 
@@ -48,21 +63,17 @@ def _tell_distances(figures: Sequence[Figure], encoder: str) -> list[str]:
     plain = [item for item in figures if item.name in _TITLES and not item.subgroup and not item.condition]
     beyond = [item for item in plain if compare_with_floor(item) == "beyond"]
     within = [item for item in plain if compare_with_floor(item) == "within"]
-    if not beyond and not within:
-        return []
     sentences = []
     if beyond:
         sentences.append(
-            f"The synthetic radiographs differ from the real ones by more than real ones differ from each other: "
-            f"{'; '.join(_spell(item) for item in beyond)} ({encoder})."
+            "The synthetic radiographs differ from the real ones by more than real ones differ from each other. By "
+            f"{encoder}, with {_count(beyond[0])}: {'; '.join(_spell(item) for item in beyond)}."
         )
     if within:
-        names = ", ".join(_TITLES[item.name] for item in within)
-        counts = _count(within[0])
-        found = "In" if beyond else f"By {encoder}, in"
+        names = _join([_TITLES[item.name] for item in within])
         sentences.append(
-            f"{found} {names} no difference beyond that of real radiographs was found with {counts}; "
-            "that does not show that there is none."
+            f"By {encoder}, no difference beyond that of real radiographs was found in {names} with "
+            f"{_count(within[0])}; that does not show that there is none."
         )
     return sentences
 
@@ -71,10 +82,7 @@ def _spell(figure: Figure) -> str:
     floor = figure.floor
     if floor is None or floor.matched is None:
         return f"{_TITLES[figure.name]} {figure.value:.3g}"
-    return (
-        f"{_TITLES[figure.name]} {floor.matched:.3g} where real against real is {floor.low:.3g} to {floor.high:.3g}, "
-        f"with {_count(figure)}"
-    )
+    return f"{_TITLES[figure.name]} {floor.matched:.3g} (real against real {floor.low:.3g} to {floor.high:.3g})"
 
 
 def _count(figure: Figure) -> str:
@@ -84,6 +92,10 @@ def _count(figure: Figure) -> str:
     return f"{first:,} and {second:,} radiographs"
 
 
+def _join(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _tell_detector(figures: Sequence[Figure]) -> list[str]:
     for figure in figures:
         if figure.name == "detectability_auroc" and not figure.condition and figure.interval is not None:
@@ -91,20 +103,18 @@ def _tell_detector(figures: Sequence[Figure]) -> list[str]:
             if figure.interval.low > _CHANCE:
                 return [f"A trained classifier tells them apart with an AUROC of {ends}."]
             return [
-                f"The trained classifiers did not tell them apart: AUROC {ends}; one that is as good as "
+                f"The trained classifiers did not tell them apart: AUROC {ends}; one as good as "
                 f"{figure.interval.high:.2f} is not excluded, and another kind may see more."
             ]
     return []
 
 
-def _tell_anatomy(figures: Sequence[Figure]) -> list[str]:
-    anatomy = [item for item in figures if item.name == "anatomy_wasserstein_distance"]
-    told = [item for item in anatomy if compare_with_floor(item) != "unknown"]
-    if not told:
+def _tell_properties(what: str, p_values: Mapping[str, float]) -> list[str]:
+    if not p_values:
         return []
-    beyond = [item for item in told if compare_with_floor(item) == "beyond"]
-    names = ", ".join(next(iter(item.condition.values()), "") for item in beyond[:4])
-    more = f": {names}{' ...' if len(beyond) > 4 else ''}" if beyond else ""
-    return [
-        f"Of {len(told)} alignment and size parameters, {len(beyond)} differ by more than in real radiographs{more}."
-    ]
+    differ = sorted((name for name in p_values if p_values[name] < _LEVEL), key=lambda name: p_values[name])
+    if not differ:
+        smallest = min(p_values.values())
+        return [f"In {len(p_values)} {what} no difference was shown (smallest corrected p {smallest:.2g})."]
+    shown = _join(differ[:_NAMED]) if len(differ) <= _NAMED else f"{', '.join(differ[:_NAMED])} and others"
+    return [f"Of {len(p_values)} {what}, {len(differ)} differ ({shown}; p below {_LEVEL:g}, corrected)."]

@@ -1,0 +1,63 @@
+"""The words of a fidelity result follow its figures, and never turn "not found" into "the same"."""
+
+import pytest
+
+from cspine_bench.evaluate.fidelity.verdict import compare_with_floor, state_verdict
+from cspine_bench.evaluate.figures import build_figure
+from cspine_bench.metrics.intervals import Estimate
+from cspine_bench.results import Direction, Figure, Floor
+
+COUNTS = {"real": 100, "synthetic": 100}
+
+
+def make(name: str, matched: float, direction: Direction = "lower") -> Figure:
+    floor = Floor(value=2.0, low=1.0, high=3.0, method="m", n_used=(50, 50), matched=matched)
+    return build_figure(
+        name, Estimate(matched, matched - 1, matched + 1), direction=direction, used=COUNTS, available=COUNTS,
+        method="m", floor=floor,
+    )  # fmt: skip
+
+
+def make_auroc(low: float, high: float) -> Figure:
+    ends = Estimate((low + high) / 2, low, high)
+    return build_figure("detectability_auroc", ends, direction="lower", used=COUNTS, available=COUNTS, method="m")
+
+
+@pytest.mark.parametrize(
+    ("matched", "direction", "standing"),
+    [
+        (4.0, "lower", "beyond"), (3.0, "lower", "within"), (0.5, "lower", "within"),
+        (0.5, "higher", "beyond"), (1.0, "higher", "within"), (9.0, "higher", "within"), (9.0, "none", "unknown"),
+    ],
+)  # fmt: skip
+def test_a_figure_is_read_against_its_floor(matched: float, direction: Direction, standing: str) -> None:
+    assert compare_with_floor(make("recall", matched, direction)) == standing
+
+
+def test_what_lies_beyond_is_named_with_its_floor_and_counts() -> None:
+    text = state_verdict([make("frechet_distance", 9.0), make("kernel_distance", 2.0)], encoder="pixels")
+    assert "differ from the real ones by more than real ones differ from each other" in text
+    assert "By pixels, with 50 and 50 radiographs: Fréchet distance 9 (real against real 1 to 3)" in text
+    assert "no difference beyond that of real radiographs was found in kernel distance" in text
+    assert "does not show that there is none" in text
+
+
+def test_nothing_found_is_never_sold_as_the_same() -> None:
+    figures = [make("frechet_distance", 2.0), make("recall", 2.0, "higher"), make_auroc(0.4, 0.58)]
+    text = state_verdict(figures, encoder="pixels", anatomy={"SVA": 0.4}, quality={"noise": 0.2})
+    assert "does not show that there is none" in text
+    assert "one as good as 0.58 is not excluded" in text
+    assert "no difference was shown (smallest corrected p 0.4)" in text
+    for word in ("identical", "indistinguishable", "the same", "equivalent"):
+        assert word not in text
+
+
+def test_differences_in_properties_are_counted_after_correction() -> None:
+    p_values = {"a": 0.2, "b": 0.001, "c": 0.049, "d": 0.002, "e": 0.003, "f": 0.004}
+    text = state_verdict([make_auroc(0.6, 0.7)], encoder="pixels", quality=p_values)
+    assert "A trained classifier tells them apart with an AUROC of 0.65 (0.60 to 0.70)." in text
+    assert "Of 6 properties of image quality, 5 differ (b, d, e, f and others; p below 0.05, corrected)." in text
+
+
+def test_nothing_measured_is_said() -> None:
+    assert state_verdict([], encoder="pixels") == "Nothing was measured."

@@ -13,17 +13,18 @@ from cspine_bench.dataset.write import write_dataset
 class SmallSource:
     """Noise with one rectangle for each of C2..C7, its corners labelled. Even samples are male."""
 
-    def __init__(self, count: int, *, same_pixels: bool = False) -> None:
+    def __init__(self, count: int, *, first: int = 0, same_pixels: bool = False) -> None:
         self.count = count
+        self.first = first
         self.same_pixels = same_pixels
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "phantom", "count": self.count, "same_pixels": self.same_pixels}
+        return {"kind": "phantom", "count": self.count, "first": self.first, "same_pixels": self.same_pixels}
 
     def list_samples(self) -> list[SampleKey]:
         return [
             SampleKey(f"small{index:08d}", f"group{index}", str(index), {"sex": "female" if index % 2 else "male"})
-            for index in range(self.count)
+            for index in range(self.first, self.first + self.count)
         ]
 
     def estimate_bytes(self) -> int:
@@ -46,14 +47,14 @@ class SmallSource:
                 "facing": "left",
                 "curvature": "straight",
                 "sex": key.strata["sex"],
-                "age": 20 + index,
+                "age": 20 + index % 60,
                 "pixel_spacing_mm": 0.5,
                 "pixel_spacing_plane": "patient",
             }
             yield Radiograph(key, image, mask, np.array(points, np.float32), fields)
 
 
-def write_small(folder: Path, count: int = 12, *, same_pixels: bool = False) -> Path:
-    """Write the dataset and return its folder."""
-    write_dataset(SmallSource(count, same_pixels=same_pixels), folder, fractions=(0.5, 0.25, 0.25))
+def write_small(folder: Path, count: int = 12, *, first: int = 0, same_pixels: bool = False) -> Path:
+    """Write the dataset and return its folder; other numbers from `first` on are other people."""
+    write_dataset(SmallSource(count, first=first, same_pixels=same_pixels), folder, fractions=(0.5, 0.25, 0.25))
     return folder

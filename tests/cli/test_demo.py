@@ -55,7 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_demo_from_interrupted_to_done(folder: Path) -> None:
     stdout, stderr = finish(start(folder, *SMALL))
     pictures = ("demo/contact_sheet.png", "demo/runs/phantom-64/progress.png", "demo/samples.png")
-    assert stdout == f"Synthetic, not for diagnosis. Open {', '.join(pictures)}\n"
+    pages = ("demo/evaluation/fidelity.html", "demo/evaluation/memorization.html")
+    assert stdout == f"Synthetic, not for diagnosis. Open {', '.join((*pictures, *pages))}\n"
     assert [line for line in stderr.splitlines() if line.startswith(f"[{len(STAGES)}/{len(STAGES)}]")]
     demo = folder / "demo"
     assert verify_dataset(demo / "datasets" / "phantom") == []
@@ -67,13 +68,19 @@ def test_the_demo_from_interrupted_to_done(folder: Path) -> None:
     assert set(results) == {"demo", *(stage.name for stage in STAGES)}
     assert sum(results["load_dataset"].values()) == 6
     assert results["replay"]["same"] is True
+    assert results["memorization"]["verdict"].startswith("Underpowered")
+    assert {path.name for path in (demo / "release" / "evaluation").glob("*.json")} >= {
+        "fidelity.json", "memorization.json",
+    }  # fmt: skip
+    for page in pages:
+        assert (folder / page).read_bytes().startswith(b"<!doctype html>")
 
     # Again: nothing is left to do.
     assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * len(STAGES)
 
     # A file is gone: its stage runs, and all after it.
     (demo / "samples.png").unlink()
-    assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * 8 + [True] * 3
+    assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * 8 + [True] * 5
 
 
 def test_too_few_films_for_the_recipe_are_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ def _extrapolate(ratio: Floats, unseen_ratio: Floats, crossed_ratio: Floats, num
     null = build_null(
         holdout_ratio=np.maximum(unseen_ratio, _LEAST_RATIO)[:, None],
         crossed_ratio=np.clip(crossed_ratio, _LEAST_RATIO, 1 / _LEAST_RATIO)[:, None],
+        groups=((0,),),
         num_train=num_train,
         num_holdout=len(unseen_ratio),
     )

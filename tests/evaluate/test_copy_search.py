@@ -150,3 +150,16 @@ def test_any_size_depth_and_shape_becomes_a_map() -> None:
     assert np.corrcoef(expected.ravel(), deep.ravel())[0, 1] == pytest.approx(1)
     small = make_map(film.reshape(32, 8, 32, 8).mean((1, 3)).astype(np.uint8))
     assert np.corrcoef(expected.ravel(), small.ravel())[0, 1] > 0.9
+
+
+def test_a_few_bright_pixels_do_not_make_a_map() -> None:
+    film = draw_films(1, 6)[0]
+    spoiled = film.copy()
+    spoiled[np.random.default_rng(0).integers(0, 64, 80), np.random.default_rng(1).integers(0, 64, 80)] = 255
+    expected, found = make_map(film), make_map(spoiled)
+    raw = [remove_low_frequencies(one[None])[0].ravel() for one in (film, spoiled)]
+    assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.93 > 0.88 > np.corrcoef(*raw)[0, 1]
+    # A small bright square on black: nothing but outliers, so nothing is cut.
+    square = np.zeros((64, 64), np.uint8)
+    square[30:34, 30:34] = 200
+    assert np.array_equal(make_map(square), remove_low_frequencies(square[None])[0])

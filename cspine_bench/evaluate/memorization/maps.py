@@ -11,13 +11,19 @@ from cspine_bench.evaluate.inputs import Images
 from cspine_bench.metrics.copying import SIDE_PX, Maps, remove_low_frequencies
 
 BLOCK_IMAGES: Final = 512
+_LIMIT_DEVIATIONS: Final = 2.0
+_COMMON_SHARE: Final = 0.8
+# Of a normal distribution, this many deviations hold that share.
+_COMMON_DEVIATIONS: Final = 1.2816
+# Of the deviation of the whole map: with less, what is to be compared is itself but a fifth of the map.
+_LEAST_DEVIATION: Final = 0.1
 
 
 def make_map(image: NDArray[Any]) -> Maps:
     """One radiograph as float32 (64, 64).
 
     Sides of 64 px or more are averaged down, shorter ones are first enlarged, and what is not square is squeezed into
-    one: films of one shape stay comparable, and of another shape the search sees them squeezed.
+    one: films of one shape stay comparable, and of another shape the search sees them squeezed. Outliers are limited.
 
     Args:
         image: uint8 or uint16 (height, width).
@@ -27,7 +33,21 @@ def make_map(image: NDArray[Any]) -> Maps:
         size = (max(width, SIDE_PX), max(height, SIDE_PX))
         enlarged = Image.fromarray(image.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
         image = np.asarray(enlarged)
-    return np.asarray(remove_low_frequencies(image[None])[0])
+    return limit_outliers(remove_low_frequencies(image[None])[0])
+
+
+def limit_outliers(sharp: Maps) -> Maps:
+    """A map with its largest values cut to two deviations, where these are of all but a fifth of its pixels.
+
+    Letters, edges of the field and single bright pixels are the largest values of a map, and two copies of which one
+    has them would be unlike each other by these alone. A film that is flat over four fifths stays as it is.
+
+    Args:
+        sharp: float32 (height, width), from `remove_low_frequencies`.
+    """
+    deviation = float(np.quantile(np.abs(sharp), _COMMON_SHARE)) / _COMMON_DEVIATIONS
+    limit = _LIMIT_DEVIATIONS * deviation
+    return np.clip(sharp, -limit, limit) if deviation > _LEAST_DEVIATION * float(sharp.std()) else sharp
 
 
 def make_maps(side: Images) -> Maps:

@@ -37,7 +37,7 @@ LEAST_HOLDOUT: Final = 2
 SAME_FILM: Final = 0.95
 """Correlation after registration from which a film held out is taken for one of training."""
 _LARGEST_LEAK: Final = 0.1
-_KEPT_VERSION: Final = 3
+_KEPT_VERSION: Final = 4
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cspine_bench.evaluate.fidelity.verdict import compare_with_floor, state_verdict
-from cspine_bench.evaluate.figures import build_figure
+from cspine_bench.evaluate.fidelity.verdict import state_verdict
+from cspine_bench.evaluate.figures import build_figure, compare_with_floor
 from cspine_bench.metrics.intervals import Estimate
 from cspine_bench.results import Direction, Figure, Floor
 
@@ -26,12 +26,21 @@ def make_auroc(low: float, high: float) -> Figure:
 @pytest.mark.parametrize(
     ("matched", "direction", "standing"),
     [
-        (4.0, "lower", "beyond"), (3.0, "lower", "within"), (0.5, "lower", "within"),
-        (0.5, "higher", "beyond"), (1.0, "higher", "within"), (9.0, "higher", "within"), (9.0, "none", "unknown"),
+        (4.0, "lower", "beyond"), (3.0, "lower", "within"), (0.5, "lower", "better"),
+        (0.5, "higher", "beyond"), (1.0, "higher", "within"), (9.0, "higher", "better"), (9.0, "none", "none"),
     ],
 )  # fmt: skip
 def test_a_figure_is_read_against_its_floor(matched: float, direction: Direction, standing: str) -> None:
     assert compare_with_floor(make("recall", matched, direction)) == standing
+
+
+def test_a_figure_that_is_not_known_well_is_not_beyond() -> None:
+    floor = Floor(value=0.49, low=0.39, high=0.6, method="m", n_used=(50, 50))
+    wide = build_figure(
+        "nearer_train_share", Estimate(0.62, 0.31, 0.87), direction="lower", used=COUNTS, available=COUNTS, method="m",
+        floor=floor,
+    )  # fmt: skip
+    assert compare_with_floor(wide) == "within"
 
 
 def test_what_lies_beyond_is_named_with_its_floor_and_counts() -> None:
@@ -40,6 +49,11 @@ def test_what_lies_beyond_is_named_with_its_floor_and_counts() -> None:
     assert "By pixels, with 50 and 50 radiographs: Fréchet distance 9 (real against real 1 to 3)" in text
     assert "no difference beyond that of real radiographs was found in kernel distance" in text
     assert "does not show that there is none" in text
+
+
+def test_too_good_is_said() -> None:
+    text = state_verdict([make("frechet_distance", 0.2)], encoder="pixels")
+    assert "In Fréchet distance they are nearer to the real ones than other real ones are, as copies" in text
 
 
 def test_nothing_found_is_never_sold_as_the_same() -> None:

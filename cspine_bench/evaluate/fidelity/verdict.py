@@ -1,11 +1,10 @@
 """The finding of `evaluate fidelity` in words: what lies beyond the differences of real radiographs, and what not."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
+from cspine_bench.evaluate.figures import compare_with_floor
 from cspine_bench.results import Figure
-
-Standing = Literal["beyond", "within", "unknown"]
 
 _TITLES: Final = {
     "frechet_distance": "Fréchet distance",
@@ -19,20 +18,6 @@ _TITLES: Final = {
 _CHANCE: Final = 0.5
 _LEVEL: Final = 0.05
 _NAMED: Final = 4
-
-
-def compare_with_floor(figure: Figure) -> Standing:
-    """Where a figure lies beside its floor, at the floor's own numbers of images.
-
-    Returns:
-        `beyond`: worse than what two sets of real images score, ends of the floor included; `within`: no such
-        difference was found, which is not the same as none; `unknown`: there is no floor, or no better end.
-    """
-    floor = figure.floor
-    if floor is None or floor.matched is None or figure.direction == "none":
-        return "unknown"
-    worse = floor.matched > floor.high if figure.direction == "lower" else floor.matched < floor.low
-    return "beyond" if worse else "within"
 
 
 def state_verdict(
@@ -63,6 +48,7 @@ def _tell_distances(figures: Sequence[Figure], encoder: str) -> list[str]:
     plain = [item for item in figures if item.name in _TITLES and not item.subgroup and not item.condition]
     beyond = [item for item in plain if compare_with_floor(item) == "beyond"]
     within = [item for item in plain if compare_with_floor(item) == "within"]
+    nearer = [item for item in plain if compare_with_floor(item) == "better"]
     sentences = []
     if beyond:
         sentences.append(
@@ -74,6 +60,11 @@ def _tell_distances(figures: Sequence[Figure], encoder: str) -> list[str]:
         sentences.append(
             f"By {encoder}, no difference beyond that of real radiographs was found in {names} with "
             f"{_count(within[0])}; that does not show that there is none."
+        )
+    if nearer:
+        sentences.append(
+            f"In {_join([_TITLES[item.name] for item in nearer])} they are nearer to the real ones than other real "
+            "ones are, as copies and images without variety would be."
         )
     return sentences
 

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine_bench.evaluate.figures import Standing, compare_with_floor
 from cspine_bench.results import Figure
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -186,34 +187,32 @@ def show_figure(figure: Figure) -> Shown:
     )
 
 
+_READINGS: Final = {
+    "beyond": "worse than real against real",
+    "better": "better than real against real",
+    "within": "no difference seen at this n",
+}
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a figure says beside its floor.
 
     Attributes:
-        kind: `beyond` (worse than real against real), `within`, `better` or `none` (no floor).
+        kind: as `compare_with_floor` gives it.
         text: the same in words.
     """
 
-    kind: Literal["beyond", "within", "better", "none"]
+    kind: Standing
     text: str
 
 
 def read_against_floor(figure: Figure) -> Reading:
     """Compare a figure, at the floor's n where it is known there, with what real images score against real ones."""
-    floor = figure.floor
-    if floor is None:
-        return Reading("none", "no floor")
-    if figure.direction == "none":
-        return Reading("none", "no better end")
-    value = figure.value if floor.matched is None else floor.matched
-    sign = 1 if figure.direction == "lower" else -1
-    worst, best = (floor.high, floor.low) if sign == 1 else (floor.low, floor.high)
-    if sign * (value - worst) > 0:
-        return Reading("beyond", "worse than real against real")
-    if sign * (value - best) < 0:
-        return Reading("better", "better than real against real")
-    return Reading("within", "no difference seen at this n")
+    kind = compare_with_floor(figure)
+    if kind == "none":
+        return Reading(kind, "no floor" if figure.floor is None else "no better end")
+    return Reading(kind, _READINGS[kind])
 
 
 def count_used(figure: Figure) -> str:

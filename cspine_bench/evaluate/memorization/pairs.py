@@ -10,6 +10,7 @@ from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.encoder_neighbours import EncoderNeighbours
 from cspine_bench.evaluate.memorization.search import CopySearch
 from cspine_bench.evaluate.page.records import Pair
+from cspine_bench.metrics.registration import describe_move
 
 _WHOLE: Final = "whole"
 
@@ -25,10 +26,10 @@ def build_rows(search: CopySearch, neighbours: tuple[EncoderNeighbours, ...]) ->
     """A row for each synthetic image, in order.
 
     Columns: `sample_id`; `nearest_train_id`, `similarity` (absolute correlation, 0..1), `ratio` (its distance over that
-    of the usual near films), `channel` (how it was found); `nearest_holdout_id`, `holdout_similarity`; `score`,
-    `p_value` (conformal), `q_value`, `tail_p_value` (extrapolated), `tail_q_value`; `registered_correlation` (null: not
-    registered); `listed`, `beyond_holdout`, `confirmed`. Of each encoder E: `E.nearest_train_id`, `E.distance`,
-    `E.holdout_distance`, `E.ratio`, `E.p_value`, `E.q_value`.
+    of the usual near films), `channel` (how it was found), `move` (what was done to the film); `nearest_holdout_id`,
+    `holdout_similarity`; `score`, `p_value` (conformal), `q_value`, `tail_p_value` (extrapolated), `tail_q_value`;
+    `registered_correlation` (null: not registered); `listed`, `beyond_holdout`, `confirmed`. Of each encoder E:
+    `E.nearest_train_id`, `E.distance`, `E.holdout_distance`, `E.ratio`, `E.p_value`, `E.q_value`.
     """
     side = search.synthetic
     rows = np.arange(len(side.sample_ids))
@@ -39,6 +40,7 @@ def build_rows(search: CopySearch, neighbours: tuple[EncoderNeighbours, ...]) ->
         "similarity": side.nearest.similarity[rows, channel],
         "ratio": side.nearest.ratio[rows, channel],
         "channel": [search.channels[number].name for number in channel],
+        "move": [describe_move(move) for move in side.nearest.moves[rows, channel]],
     }
     if side.to_holdout is not None:
         columns["nearest_holdout_id"] = [search.holdout_ids[index] for index in side.to_holdout.index[rows, channel]]

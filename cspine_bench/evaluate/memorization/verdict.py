@@ -32,8 +32,8 @@ class Verdict:
         kind: one of three.
         sentences: what was found, how hard was looked, and what was not shown; to be read together.
         reasons: why the search is too weak, each with what would help; empty where it is not.
-        covered: transforms that the bound on the rate speaks of.
-        missed: transforms by which a copy would more likely be missed.
+        covered: transforms that the bound on the rate speaks of, fixed before the search.
+        missed: transforms of which fewer copies than asked for were confirmed.
         figures: of the search.
     """
 
@@ -68,7 +68,7 @@ def reach_verdict(
     kind: Kind = "copies found" if found else "underpowered" if reasons else "none found"
     return Verdict(
         kind=kind,
-        sentences=_word(kind, search, rate, reasons, missed),
+        sentences=_word(kind, search, rate, reasons, covered, missed),
         reasons=reasons,
         covered=covered,
         missed=missed,
@@ -79,13 +79,18 @@ def reach_verdict(
 def _split_transforms(
     planted: PlantedCopies | None, recipe: MemorizationRecipe
 ) -> tuple[tuple[str, ...], tuple[str, ...], Estimate | None]:
-    """Names of those by which copies are found, of the rest, and the recall of the first by the rule that confirms."""
+    """Names of those that the bound speaks of, of others that the search is too weak for, and the recall of the first.
+
+    The first are fixed beforehand: chosen by what was found, their recall would come out too high.
+    """
     if planted is None:
         return (), (), None
-    enough = planted.found[CONFIRMED].mean(axis=1) >= recipe.least_recall
-    covered = tuple(item.name for item, is_found in zip(planted.transforms, enough, strict=True) if is_found)
-    missed = tuple(item.name for item, is_found in zip(planted.transforms, enough, strict=True) if not is_found)
-    return covered, missed, planted.estimate_recall(CONFIRMED, enough) if covered else None
+    bounded = planted.common if planted.common.any() else np.ones(len(planted.transforms), bool)
+    weak = planted.found[CONFIRMED].mean(axis=1) < recipe.least_recall
+    names = [transform.name for transform in planted.transforms]
+    covered = tuple(name for name, is_bounded in zip(names, bounded, strict=True) if is_bounded)
+    missed = tuple(name for name, is_weak in zip(names, weak, strict=True) if is_weak)
+    return covered, missed, planted.estimate_recall(CONFIRMED, bounded)
 
 
 def _estimate_rate(search: CopySearch, recall: Estimate | None) -> Estimate:
@@ -143,7 +148,12 @@ def _list_weaknesses(search: CopySearch, planted: PlantedCopies | None, recipe: 
 
 
 def _word(
-    kind: Kind, search: CopySearch, rate: Estimate, reasons: tuple[str, ...], missed: tuple[str, ...]
+    kind: Kind,
+    search: CopySearch,
+    rate: Estimate,
+    reasons: tuple[str, ...],
+    covered: tuple[str, ...],
+    missed: tuple[str, ...],
 ) -> tuple[str, ...]:
     side, total = search.synthetic, len(search.synthetic.sample_ids)
     confirmed, listed = int(side.confirmed.sum()), int(side.listed.sum())
@@ -152,13 +162,14 @@ def _word(
         f"{len(search.channels)} ways, and so were {len(search.holdout_ids):,} films held out."
     )
     bound = (
-        f"With 95 % confidence at most {_percent(rate.high)} of images like these are copies of the kinds that were "
-        "planted and found."
+        f"With 95 % confidence at most {_percent(rate.high)} of images like these are copies by the common changes, as "
+        f"mixed as they were planted ({'; '.join(covered)})."
         if rate.high < 1
         else "No rate of copies is excluded."
     )
     weak = tuple(f"{reason[0].upper()}{reason[1:]}." for reason in reasons)
-    not_covered = (f"The bound does not cover: {'; '.join(missed)}.",) if missed else ()
+    weakly = f"The search is weak for these, and more such copies may be there: {'; '.join(missed)}."
+    not_covered = (weakly,) if missed else ()
     if kind == "copies found":
         order = np.argsort(side.judgement.tail_p_value, kind="stable")
         named = [side.sample_ids[row] for row in order if side.confirmed[row]]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.anatomy.classes import CURVATURE_CLASSES, DISEASES, FACINGS, SEXES
+from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
 from cspine_bench.dataset.splits import age_band
 from cspine_bench.errors import DataError
@@ -119,6 +120,7 @@ class Images:
         store: FeatureStore | Path | None = None,
         *,
         num_workers: int = 1,
+        ray: RayCluster | None = None,
         on_progress: OnProgress | None = None,
     ) -> NDArray[np.float32]:
         """Features, float32 (n, dimension); what the store holds is not computed again.
@@ -140,6 +142,7 @@ class Images:
                 store,
                 split=split,
                 num_workers=num_workers,
+                ray=ray,
                 on_progress=lambda made, total, before=before: tell(made, total, before),  # type: ignore[misc]
             )
             parts.append(features.values)

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.errors import RecipeError
-from cspine_bench.evaluate.inputs import OnProgress
+from cspine_bench.evaluate.inputs import Images, OnProgress
 from cspine_bench.evaluate.outputs import Evidence, Outputs, Question
 from cspine_bench.evaluate.work import Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.registry import load_encoder
+from cspine_bench.features.store import FeatureStore
 from cspine_bench.provenance import find_clean_commit, package_version
 from cspine_bench.results import EncoderUsed, Figure, Result
 
@@ -34,6 +39,7 @@ class Setup:
         device: of the encoder.
         store: folder of the feature store; None: in the user's cache folder.
         num_workers: processes that encode.
+        ray: encode in tasks of this cluster instead.
         real_pixels: whether the page may show films.
     """
 
@@ -41,7 +47,16 @@ class Setup:
     device: str = "cpu"
     store: Path | None = None
     num_workers: int = 1
+    ray: RayCluster | None = None
     real_pixels: bool = True
+
+
+def encode_side(
+    side: Images, encoder: Encoder, store: FeatureStore, setup: Setup, show: ShowStage
+) -> NDArray[np.float32]:
+    """Features of one side, float32 (n, dimension), by what the setup has."""
+    with show(f"{encoder.name}, {side.role} images") as tell:
+        return side.encode(encoder, store, num_workers=setup.num_workers, ray=setup.ray, on_progress=tell)
 
 
 class Task(Protocol):

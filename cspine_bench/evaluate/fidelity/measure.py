@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from cspine_bench.evaluate.fidelity.anatomy import measure_anatomy
 from cspine_bench.evaluate.fidelity.detectability import measure_detectability
@@ -21,7 +20,15 @@ from cspine_bench.evaluate.fidelity.verdict import state_verdict
 from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.outputs import Evidence, Question
 from cspine_bench.evaluate.page.fidelity import build_fidelity_page
-from cspine_bench.evaluate.task import Setup, ShowStage, build_result, describe_encoder, open_encoder, spell_command
+from cspine_bench.evaluate.task import (
+    Setup,
+    ShowStage,
+    build_result,
+    describe_encoder,
+    encode_side,
+    open_encoder,
+    spell_command,
+)
 from cspine_bench.evaluate.work import Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.store import FeatureStore
@@ -95,7 +102,9 @@ class Fidelity:
         store = FeatureStore(self.setup.store, self.encoder)
         found: dict[str, Any] = {}
         if {"distribution", "ladder", "subgroups"} & set(wanted):
-            real, synthetic = (self._encode(side, store, show) for side in (self.real, self.synthetic))
+            real, synthetic = (
+                encode_side(side, self.encoder, store, self.setup, show) for side in (self.real, self.synthetic)
+            )
             groups = {"real_groups": self.real.group_ids, "synthetic_groups": self.synthetic.group_ids}
             counts = {"real": len(self.real), "synthetic": len(self.synthetic)}
             if "distribution" in wanted:
@@ -129,10 +138,6 @@ class Fidelity:
                     on_progress=tell,
                 )  # fmt: skip
         return Parts(**found)
-
-    def _encode(self, side: Images, store: FeatureStore, show: ShowStage) -> NDArray[np.float32]:
-        with show(f"features of the {side.role} images") as tell:
-            return side.encode(self.encoder, store, num_workers=self.setup.num_workers, on_progress=tell)
 
 
 def _list_figures(parts: Parts) -> tuple[Figure, ...]:

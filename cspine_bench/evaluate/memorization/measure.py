@@ -24,7 +24,15 @@ from cspine_bench.evaluate.memorization.search import search_copies
 from cspine_bench.evaluate.memorization.verdict import reach_verdict
 from cspine_bench.evaluate.outputs import Evidence, Question
 from cspine_bench.evaluate.page.memorization import build_memorization_page
-from cspine_bench.evaluate.task import Setup, ShowStage, build_result, describe_encoder, open_encoder, spell_command
+from cspine_bench.evaluate.task import (
+    Setup,
+    ShowStage,
+    build_result,
+    describe_encoder,
+    encode_side,
+    open_encoder,
+    spell_command,
+)
 from cspine_bench.evaluate.work import Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.pixels import PIXELS
@@ -167,11 +175,8 @@ class Memorization:
 
     def _encode(self, encoder: Encoder, show: ShowStage) -> Space:
         store = FeatureStore(self.setup.store, encoder)
-        features = []
-        for side in (self.train, self.holdout, self.synthetic):
-            with show(f"{encoder.name}, {side.role} images") as tell:
-                features.append(side.encode(encoder, store, num_workers=self.setup.num_workers, on_progress=tell))
-        return Space(encoder.name, *features)
+        sides = (self.train, self.holdout, self.synthetic)
+        return Space(encoder.name, *(encode_side(side, encoder, store, self.setup, show) for side in sides))
 
     def _lose(self, side: Images, show: ShowStage) -> NDArray[np.float64]:
         if self.losses is None:

@@ -3,14 +3,14 @@
 OUT/fidelity.json               the result: what a policy, a card or a report reads
 OUT/fidelity.samples.parquet    a row for each radiograph
 OUT/fidelity.html               the page that a reviewer reads
-OUT/.work/                      finished parts of a measurement that is not done yet
+OUT/.fidelity.work/             finished parts of a measurement that is not done yet
 """
 
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,8 +18,6 @@ import pyarrow.parquet as pq
 from cspine_bench.errors import DataError
 from cspine_bench.evaluate.work import Work
 from cspine_bench.results import Input, Result, load_result, render_result
-
-WORK: Final = ".work"
 
 
 @dataclass(frozen=True)
@@ -93,9 +91,14 @@ class Outputs:
         """The page."""
         return self.folder / f"{self.question.measure}.html"
 
+    @property
+    def work(self) -> Path:
+        """Finished parts."""
+        return self.folder / f".{self.question.measure}.work"
+
     def open_work(self) -> Work:
         """Finished parts that an earlier run of this question left, and place for new ones."""
-        return Work(self.folder / WORK, self.question.describe())
+        return Work(self.work, self.question.describe())
 
     def find_answer(self, *, overwrite: bool) -> Result | None:
         """The answer, if an earlier run gave it.
@@ -137,7 +140,7 @@ class Outputs:
             draft = _draft(path)
             draft.write_bytes(data)
             draft.replace(path)
-        shutil.rmtree(self.folder / WORK, ignore_errors=True)
+        shutil.rmtree(self.work, ignore_errors=True)
 
 
 def _draft(path: Path) -> Path:

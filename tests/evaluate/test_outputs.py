@@ -79,7 +79,7 @@ def test_parts_of_another_question_are_not_taken(tmp_path: Path) -> None:
 def test_a_torn_part_is_made_anew(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_task(Measuring(stop=True), tmp_path)
-    [part] = (tmp_path / ".work").glob("first-*.npz")
+    [part] = (tmp_path / ".fidelity.work").glob("first-*.npz")
     part.write_bytes(part.read_bytes()[:100])
     again = Measuring()
     run_task(again, tmp_path)

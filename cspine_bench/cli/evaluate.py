@@ -113,9 +113,12 @@ def fidelity(printing: Printing, **asked: Any) -> None:
     """
     from cspine_bench.evaluate.fidelity.measure import Fidelity
     from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
+    from cspine_bench.evaluate.inputs import compare_sides
 
     recipe = _read_recipe(FidelityRecipe, asked)
     real, synthetic = (_open(role, asked, printing) for role in ("real", "synthetic"))
+    for caution in compare_sides(real, synthetic):
+        print_note(caution, quiet=printing.quiet)
     _answer(Fidelity(real, synthetic, recipe, _read_setup(asked)), asked, printing)
 
 
@@ -235,8 +238,8 @@ def _answer(task: "Task", asked: dict[str, Any], printing: Printing) -> "Result"
 
 
 def _format(result: "Result", outputs: "Outputs") -> str:
-    rows = [["figure", "value", "interval", "real against real", "n"]]
-    rows += [_format_figure(figure) for figure in result.figures if figure.name in _SHOWN and not figure.subgroup]
+    rows = [["figure", "value", "interval", "n", "real against real", "and this at its n", "its n"]]
+    rows += [_format_figure(figure) for figure in result.figures if _is_printed(figure)]
     encoder = "" if result.encoder is None else f"Encoder: {result.encoder.name}. "
     lines = [
         result.verdict,
@@ -249,10 +252,18 @@ def _format(result: "Result", outputs: "Outputs") -> str:
     return "\n".join(lines)
 
 
+def _is_printed(figure: "Figure") -> bool:
+    return figure.name in _SHOWN and not figure.subgroup and not {"degradation", "rule"} & set(figure.condition)
+
+
 def _format_figure(figure: "Figure") -> list[str]:
     told = ", ".join(figure.condition.values())
     unit = "" if figure.unit in ("", "share") else f" {figure.unit}"
     interval = "" if figure.interval is None else f"{figure.interval.low:.4g} to {figure.interval.high:.4g}"
-    floor = "" if figure.floor is None else f"{figure.floor.low:.4g} to {figure.floor.high:.4g}"
     counts = ", ".join(f"{count:,} {role}" for role, count in figure.n_used.items())
-    return [f"{figure.name}{f' ({told})' if told else ''}", f"{figure.value:.4g}{unit}", interval, floor, counts]
+    shown = [f"{figure.name}{f' ({told})' if told else ''}", f"{figure.value:.4g}{unit}", interval, counts]
+    floor = figure.floor
+    if floor is None:
+        return [*shown, "", "", ""]
+    matched = "" if floor.matched is None else f"{floor.matched:.4g}"
+    return [*shown, f"{floor.low:.4g} to {floor.high:.4g}", matched, f"{floor.n_used[0]:,} and {floor.n_used[1]:,}"]

@@ -5,6 +5,8 @@ real.labels["sex"]                             one value for each radiograph, in
 features = real.encode(encoder, store)
 """
 
+from collections import Counter
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
 from cspine_bench.dataset.splits import age_band
 from cspine_bench.errors import DataError
-from cspine_bench.features.contract import Preflight, inspect_images
+from cspine_bench.features.contract import Preflight, compare_images, inspect_images
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.extract import encode_dataset
 from cspine_bench.features.store import FeatureStore
@@ -82,6 +84,22 @@ class Images:
         """What the look at the images found that is no error."""
         found = (issue.message for preflight in self.preflights for issue in preflight.issues)
         return tuple(dict.fromkeys(f"{self.role}: {message}" for message in found))
+
+    @property
+    def preflight(self) -> Preflight:
+        """Facts of the images of all splits together; their issues are in `warnings`."""
+        depths, sizes = Counter[int](), Counter[tuple[int, int]]()
+        for part in self.preflights:
+            depths.update(part.bit_depths)
+            sizes.update(part.sizes)
+        return Preflight(
+            num_images=sum(part.num_images for part in self.preflights),
+            num_distinct=len(set(self.pixel_sha256)),
+            bit_depths=dict(sorted(depths.items())),
+            sizes=dict(sorted(sizes.items())),
+            highest_share=max(part.highest_share for part in self.preflights),
+            issues=(),
+        )
 
     @property
     def bit_depth(self) -> int:
@@ -150,6 +168,20 @@ class Images:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
+def list_warnings(*sides: Images) -> tuple[str, ...]:
+    """What a reader of every figure should know of the images: of each side, and of the last one beside each other.
+
+    Args:
+        sides: real ones first, the synthetic one last.
+    """
+    *films, synthetic = sides
+    found = [warning for side in sides for warning in side.warnings]
+    for side in films:
+        compared = compare_images(side.preflight, synthetic.preflight)
+        found += [f"{side.role} and {synthetic.role}: {issue.message}" for issue in compared]
+    return tuple(dict.fromkeys(found))
+
+
 def open_images(role: str, dataset: Path | str, *, splits: Sequence[Split] = ()) -> Images:
     """Open one side, and look at each of its images once.
 
@@ -178,6 +210,41 @@ def open_images(role: str, dataset: Path | str, *, splits: Sequence[Split] = ())
     for preflight in preflights:
         preflight.require_usable(f"{role} images of {folder.path}")
     return _read_labels(role, folder, used, preflights)
+
+
+def compare_sides(real: Images, synthetic: Images) -> tuple[str, ...]:
+    """What a reader of every figure should know of two sides together: images of both, differences of making.
+
+    Group ids are not compared: they are numbers of one folder's own patients or anatomies.
+
+    Returns:
+        Sentences, the gravest first; none where there is nothing to say.
+    """
+    said = []
+    films = set(real.pixel_sha256)
+    if copies := sum(pixels in films for pixels in synthetic.pixel_sha256):
+        said.append(
+            f"{copies:,} of {len(synthetic):,} synthetic images have the very pixels of a real one, and every distance "
+            "is too small by that; give real films that the generator was not made from"
+        )
+    return (*said, *(issue.message for issue in compare_images(_join(real), _join(synthetic))))
+
+
+def _join(images: Images) -> Preflight:
+    """Facts of all splits of a side together; what is only known within a split is left out."""
+    depths: Counter[int] = Counter()
+    sizes: Counter[tuple[int, int]] = Counter()
+    for preflight in images.preflights:
+        depths.update(preflight.bit_depths)
+        sizes.update(preflight.sizes)
+    return Preflight(
+        num_images=len(images),
+        num_distinct=len(set(images.pixel_sha256)),
+        bit_depths=dict(sorted(depths.items())),
+        sizes=dict(sorted(sizes.items())),
+        highest_share=max(preflight.highest_share for preflight in images.preflights),
+        issues=(),
+    )
 
 
 _COLUMNS: Final = (

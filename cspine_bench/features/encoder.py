@@ -67,6 +67,7 @@ class Encoder:
         resize: how images get their size.
         revision: raised when the code changes what comes out.
         details: what else a distance depends on, by name.
+        own_units: its features have units of their own, which distances must bring to one scale first.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Encoder:
     resize: Resize = BICUBIC
     revision: int = 1
     details: tuple[tuple[str, str], ...] = ()
+    own_units: bool = False
 
     def describe(self) -> dict[str, Any]:
         """What a figure from these features states beside itself, as JSON."""

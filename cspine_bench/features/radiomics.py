@@ -53,6 +53,7 @@ def load_radiomics(device: str = "cpu") -> Encoder:
         device=torch.device(device),
         network=_describe_all,
         resize=NATIVE,
+        own_units=True,
     )
 
 

@@ -75,3 +75,8 @@ def test_differences_in_properties_are_counted_after_correction() -> None:
 
 def test_nothing_measured_is_said() -> None:
     assert state_verdict([], encoder="pixels") == "Nothing was measured."
+
+
+def test_what_is_wrong_with_the_images_is_said_with_the_finding() -> None:
+    text = state_verdict([make("frechet_distance", 2.0)], encoder="pixels", cautions=["real images have 8 bits"])
+    assert text.endswith("Real images have 8 bits.")

@@ -15,7 +15,7 @@ from toy_source import ToySource
 
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.errors import DataError
-from cspine_bench.evaluate.inputs import SUBGROUPS, UNKNOWN, open_images
+from cspine_bench.evaluate.inputs import SUBGROUPS, UNKNOWN, compare_sides, open_images
 
 
 @pytest.fixture(scope="session")
@@ -98,3 +98,17 @@ def test_warnings_name_the_side(tmp_path: Path) -> None:
     write_dataset(ToySource(6, broken={1: {"image": same}, 4: {"image": same}}), tmp_path / "ds", fractions=(1, 0, 0))
     [warning] = open_images("synthetic", tmp_path / "ds").warnings
     assert warning.startswith("synthetic: 2 of 6 images have the pixels of another one")
+
+
+def test_two_sides_of_one_making_and_no_common_image_need_no_caution(
+    folder: Path, make_once: Callable[[str, Callable[[Path], object]], Path]
+) -> None:
+    train, held_out = (open_images("real", folder, splits=splits) for splits in (("train",), ("test", "validation")))
+    assert compare_sides(train, held_out) == ()
+    whole = open_images("synthetic", folder)
+    assert f"{len(train)} of 30 synthetic images have the very pixels of a real one" in compare_sides(train, whole)[0]
+    deep = make_once("evaluate-deep", lambda path: write_dataset(ToySource(20, size=32, bits=16, seed=1), path))
+    depth, size = compare_sides(whole, open_images("synthetic", deep))
+    assert "real images have 8 bits, synthetic ones 16" in depth
+    assert "24 x 24" in size
+    assert "32 x 32" in size

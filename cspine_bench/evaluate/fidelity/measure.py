@@ -1,7 +1,7 @@
 """`evaluate fidelity`: real and synthetic radiographs in, a result with its rows and its page out."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -11,13 +11,14 @@ import pyarrow as pa
 from cspine_bench.evaluate.fidelity.anatomy import measure_anatomy
 from cspine_bench.evaluate.fidelity.detectability import measure_detectability
 from cspine_bench.evaluate.fidelity.distribution import measure_distribution
+from cspine_bench.evaluate.fidelity.feature_scale import bring_to_one_scale, name_scaled
 from cspine_bench.evaluate.fidelity.ladder import measure_ladder
 from cspine_bench.evaluate.fidelity.pictures import Parts, collect_pictures
 from cspine_bench.evaluate.fidelity.quality import measure_quality
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.fidelity.subgroups import measure_subgroups
 from cspine_bench.evaluate.fidelity.verdict import state_verdict
-from cspine_bench.evaluate.inputs import Images
+from cspine_bench.evaluate.inputs import Images, compare_sides
 from cspine_bench.evaluate.outputs import Evidence, Question
 from cspine_bench.evaluate.page.fidelity import build_fidelity_page
 from cspine_bench.evaluate.task import (
@@ -79,13 +80,17 @@ class Fidelity:
         figures = _list_figures(parts)
         result = build_result(
             self.question,
-            encoder=describe_encoder(self.encoder, bit_depth=max(self.real.bit_depth, self.synthetic.bit_depth)),
+            encoder=describe_encoder(
+                replace(self.encoder, name=name_scaled(self.encoder)),
+                bit_depth=max(self.real.bit_depth, self.synthetic.bit_depth),
+            ),
             figures=figures,
             verdict=state_verdict(
                 figures,
-                encoder=self.encoder.name,
+                encoder=name_scaled(self.encoder),
                 anatomy=None if parts.anatomy is None else parts.anatomy.p_values,
                 quality=None if parts.quality is None else parts.quality.p_values,
+                cautions=compare_sides(self.real, self.synthetic),
             ),
             device=self.setup.device,
             seconds=time.monotonic() - begun,
@@ -102,9 +107,9 @@ class Fidelity:
         store = FeatureStore(self.setup.store, self.encoder)
         found: dict[str, Any] = {}
         if {"distribution", "ladder", "subgroups"} & set(wanted):
-            real, synthetic = (
-                encode_side(side, self.encoder, store, self.setup, show) for side in (self.real, self.synthetic)
-            )
+            both = (encode_side(side, self.encoder, store, self.setup, show) for side in (self.real, self.synthetic))
+            space = bring_to_one_scale(self.encoder, **dict(zip(("real", "synthetic"), both, strict=True)))
+            real, synthetic = space.real, space.synthetic
             groups = {"real_groups": self.real.group_ids, "synthetic_groups": self.synthetic.group_ids}
             counts = {"real": len(self.real), "synthetic": len(self.synthetic)}
             if "distribution" in wanted:
@@ -116,7 +121,7 @@ class Fidelity:
             if "ladder" in wanted:
                 with show("known degradations") as tell:
                     found["ladder"] = measure_ladder(
-                        self.real, self.synthetic, self.encoder, real_features=real, synthetic_features=synthetic,
+                        self.real, self.synthetic, space.encoder, real_features=real, synthetic_features=synthetic,
                         recipe=recipe, seed=seed, work=work, on_progress=tell,
                     )  # fmt: skip
             if "subgroups" in wanted:

@@ -13,7 +13,7 @@ from cspine_bench.evaluate.fidelity.distribution import Distribution
 from cspine_bench.evaluate.fidelity.ladder import Ladder
 from cspine_bench.evaluate.fidelity.quality import Quality
 from cspine_bench.evaluate.fidelity.subgroups import Subgroups
-from cspine_bench.evaluate.inputs import Images
+from cspine_bench.evaluate.inputs import Images, compare_sides
 from cspine_bench.evaluate.page.records import (
     DetectorView,
     FidelityPictures,
@@ -71,7 +71,7 @@ def collect_pictures(
         else tuple(OddSpine(spine.role, spine.sample_id, spine.reason) for spine in anatomy.implausible),
         not_measured=tuple(_list_missing(parts)),
         notes=_list_notes(parts),
-        warnings=(*real.warnings, *synthetic.warnings),
+        warnings=(*compare_sides(real, synthetic), *real.warnings, *synthetic.warnings),
         command=command,
         citation=citation,
     )

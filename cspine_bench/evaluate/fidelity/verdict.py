@@ -26,6 +26,7 @@ def state_verdict(
     encoder: str,
     anatomy: Mapping[str, float] | None = None,
     quality: Mapping[str, float] | None = None,
+    cautions: Sequence[str] = (),
 ) -> str:
     """A few sentences.
 
@@ -34,6 +35,7 @@ def state_verdict(
         encoder: that the features come from.
         anatomy: p value of a difference in each parameter, corrected for their number; None: not measured.
         quality: likewise in each property of image quality.
+        cautions: sentences on the images that every figure is to be read with.
     """
     sentences = [
         *_tell_distances(figures, encoder),
@@ -41,7 +43,8 @@ def state_verdict(
         *_tell_properties("primary parameters of alignment and size", anatomy or {}),
         *_tell_properties("properties of image quality", quality or {}),
     ]
-    return " ".join(sentences) or "Nothing was measured."
+    told = [f"{caution[0].upper()}{caution[1:]}." for caution in cautions]
+    return " ".join([*(sentences or ["Nothing was measured."]), *told])
 
 
 def _tell_distances(figures: Sequence[Figure], encoder: str) -> list[str]:

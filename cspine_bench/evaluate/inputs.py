@@ -6,7 +6,6 @@ features = real.encode(encoder, store)
 """
 
 from collections import Counter
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,22 +85,6 @@ class Images:
         return tuple(dict.fromkeys(f"{self.role}: {message}" for message in found))
 
     @property
-    def preflight(self) -> Preflight:
-        """Facts of the images of all splits together; their issues are in `warnings`."""
-        depths, sizes = Counter[int](), Counter[tuple[int, int]]()
-        for part in self.preflights:
-            depths.update(part.bit_depths)
-            sizes.update(part.sizes)
-        return Preflight(
-            num_images=sum(part.num_images for part in self.preflights),
-            num_distinct=len(set(self.pixel_sha256)),
-            bit_depths=dict(sorted(depths.items())),
-            sizes=dict(sorted(sizes.items())),
-            highest_share=max(part.highest_share for part in self.preflights),
-            issues=(),
-        )
-
-    @property
     def bit_depth(self) -> int:
         """8 where all images have 8 bits; else 16."""
         return 8 if all(set(preflight.bit_depths) <= {8} for preflight in self.preflights) else 16
@@ -166,20 +149,6 @@ class Images:
             parts.append(features.values)
             done += len(features)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def list_warnings(*sides: Images) -> tuple[str, ...]:
-    """What a reader of every figure should know of the images: of each side, and of the last one beside each other.
-
-    Args:
-        sides: real ones first, the synthetic one last.
-    """
-    *films, synthetic = sides
-    found = [warning for side in sides for warning in side.warnings]
-    for side in films:
-        compared = compare_images(side.preflight, synthetic.preflight)
-        found += [f"{side.role} and {synthetic.role}: {issue.message}" for issue in compared]
-    return tuple(dict.fromkeys(found))
 
 
 def open_images(role: str, dataset: Path | str, *, splits: Sequence[Split] = ()) -> Images:

@@ -170,7 +170,7 @@ def _memorization_command(settings: Settings) -> list[str]:
     held_out = ["--holdout", small, "--holdout-split", "validation", "--holdout-split", "test"]
     sides = ["--train", small, "--train-split", "train", *held_out, "--synthetic", str(settings.sampled)]
     where = ["--run", str(settings.run), "--store", str(settings.store), "--out", str(settings.evidence)]
-    fewer = ["--set", "planted=6", "--seed", str(settings.seed)]
+    fewer = ["--set", f"planted={min(6, settings.samples)}", "--seed", str(settings.seed)]
     return ["cspine-bench", "evaluate", "memorization", *sides, *where, *fewer, "--json"]
 
 

@@ -79,8 +79,8 @@ def test_the_demo_from_interrupted_to_done(folder: Path) -> None:
     assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * len(STAGES)
 
     # A file is gone: its stage runs, and all after it.
-    (demo / "samples.png").unlink()
-    assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * 8 + [True] * 5
+    (demo / "evaluation" / "memorization.html").unlink()
+    assert [row["ran"] for row in run_json(folder)["stages"]] == [False] * 10 + [True] * 3
 
 
 def test_too_few_films_for_the_recipe_are_refused_before_anything_runs(tmp_path: Path) -> None:

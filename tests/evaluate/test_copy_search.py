@@ -100,21 +100,21 @@ def test_synthetic_copies_of_films_held_out_are_told(train: Images, holdout: Ima
     assert not found.synthetic.confirmed.any()
 
 
-def test_a_killed_search_goes_on(
-    train: Images, holdout: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search_module, "BLOCK_IMAGES", 40)
+def test_a_killed_search_goes_on(make_once: MakeOnce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = open_films(make_once, "train", "few", FILMS[:18])
+    holdout = open_films(make_once, "holdout", "fewer", draw_films(17, 1))
+    monkeypatch.setattr(search_module, "BLOCK_IMAGES", 8)
     given = {"recipe": QUICK, "seed": 0, "work": Work(tmp_path, {"inputs": "a"})}
     told: list[tuple[int, int]] = []
 
     def stop(done: int, total: int) -> None:
         told.append((done, total))
-        if done >= 80:
+        if done >= 16:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         search_copies(train, holdout, train, **given, on_progress=stop)
-    assert told == [(40, 175), (80, 175)]
+    assert told == [(8, 35), (16, 35)]
     kept = len(list(tmp_path.glob("*.npz")))
     assert kept == 3  # patients and duplicates, and two blocks
     searched = []

@@ -14,6 +14,7 @@ from cspine_bench.features.registry import load_encoder
 # Worker processes unpickle toy sources and encoders by these names.
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
+sys.path.append(str(Path(__file__).parent.parent / "ddpm"))  # forks
 
 
 @pytest.fixture(scope="session")

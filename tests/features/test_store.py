@@ -4,8 +4,7 @@ import hashlib
 import json
 import logging
 import os
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from forks import fork
 from toy_encoder import make_encoder
 from toy_source import ToySource
 
@@ -185,33 +185,49 @@ def test_damage_is_seen_and_mended(
     assert encode_dataset(dataset, encoder, tmp_path).values.shape == (40, 16) and counter.num_encoded == 80
 
 
-def start_slow(dataset: Path, store: Path, seconds_per_image: float) -> subprocess.Popen[str]:
-    root = str(Path(__file__).parents[2])
-    file = Path(__file__).with_name("toy_encoder.py")
-    script = [sys.executable, str(file), str(dataset), str(store), str(seconds_per_image)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, *sys.path]))}
-    return subprocess.Popen(script, stdout=subprocess.PIPE, text=True, env=environment)
+def start_slow(dataset: Path, store: Path, seconds_per_image: float) -> tuple[int, int]:
+    """A process that encodes slowly; its id, and the end of a pipe for what it prints. Forked: nothing is imported."""
+    ours, theirs = os.pipe()
+
+    def work() -> None:
+        os.close(ours)
+        slow, counter = make_encoder(seconds_per_image)
+        found = encode_dataset(dataset, slow, store)
+        digest = hashlib.sha256(found.values.tobytes()).hexdigest()
+        with os.fdopen(theirs, "w") as file:
+            json.dump({"encoded": counter.num_encoded, "values": digest}, file)
+
+    process = fork(work)
+    os.close(theirs)
+    return process, ours
+
+
+def runs(process: int) -> bool:
+    return os.waitpid(process, os.WNOHANG) == (0, 0)
 
 
 def test_a_killed_run_is_gone_on_with_and_two_at_once_share_the_rest(many: Path, tmp_path: Path) -> None:
-    process = start_slow(many, tmp_path, 0.002)
+    process, answers = start_slow(many, tmp_path, 0.002)
     give_up = time.monotonic() + 60
     while len(list(tmp_path.glob("*/shards/*.features"))) < 2:
-        assert process.poll() is None and time.monotonic() < give_up
+        assert runs(process) and time.monotonic() < give_up
         time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(answers)
     encoder, counter = make_encoder(0.004)
     kept = len(FeatureStore(tmp_path, encoder))
     left = set(tmp_path.glob("*/claims/*"))
     assert 2 * BLOCK_ROWS <= kept < MANY
 
-    other = start_slow(many, tmp_path, 0.004)
+    other, answers = start_slow(many, tmp_path, 0.004)
     while set(tmp_path.glob("*/claims/*")) <= left:
-        assert other.poll() is None and time.monotonic() < give_up
+        assert runs(other) and time.monotonic() < give_up
         time.sleep(0.005)
     found = encode_dataset(many, encoder, tmp_path)
-    answer = json.loads(other.communicate(timeout=60)[0])
+    with os.fdopen(answers) as file:
+        answer = json.load(file)
+    assert os.waitpid(other, 0)[1] == 0
     assert answer["encoded"] + counter.num_encoded == MANY - kept and answer["encoded"] and counter.num_encoded
     assert answer["values"] == hashlib.sha256(found.values.tobytes()).hexdigest()
     assert np.array_equal(found.values, encode_directly(many))

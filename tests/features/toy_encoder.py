@@ -1,20 +1,12 @@
-"""A cheap real encoder, which counts what it encodes; run as a script, it fills a store slowly.
+"""A cheap real encoder, which counts what it encodes, and may do so slowly."""
 
-python toy_encoder.py DATASET STORE SECONDS_PER_IMAGE   prints, as JSON, how many images it encoded, and their features
-"""
-
-import hashlib
-import json
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from cspine_bench.features.encoder import Encoder
-from cspine_bench.features.extract import encode_dataset
 
 
 @dataclass
@@ -43,10 +35,3 @@ def make_encoder(seconds_per_image: float = 0.0, scale: float = 1.0) -> tuple[En
         network=network,
     )
     return encoder, network
-
-
-if __name__ == "__main__":
-    slow, counter = make_encoder(float(sys.argv[3]))
-    found = encode_dataset(Path(sys.argv[1]), slow, Path(sys.argv[2]))
-    digest = hashlib.sha256(found.values.tobytes()).hexdigest()
-    print(json.dumps({"encoded": counter.num_encoded, "values": digest}))

@@ -255,7 +255,7 @@ class _Measurement:
         seen = [
             degrade_images(
                 images, side, _find_rows(side, chosen, rows), self.encoder, views=(FEATURES, SPECTRUM),
-                seed=self.seed, work=self.work, key=self._key(), on_image=self._tell,
+                rungs=TRANSMISSION, seed=self.seed, work=self.work, key=self._key(), on_image=self._tell,
             )
             for side, images in self.sides.items()
         ]  # fmt: skip

@@ -196,6 +196,12 @@ def compare_sides(real: Images, synthetic: Images) -> tuple[str, ...]:
             f"{copies:,} of {len(synthetic):,} synthetic images have the very pixels of a real one, and every distance "
             "is too small by that; give real films that the generator was not made from"
         )
+    facing = [{side for side in images.facing if side != UNKNOWN} for images in (real, synthetic)]
+    if all(facing) and not facing[0] & facing[1]:
+        ways = [" or ".join(sorted(found)) for found in facing]
+        said.append(
+            f"real patients face {ways[0]}, synthetic ones {ways[1]}, and encoders see that; mirror one side on import"
+        )
     return (*said, *(issue.message for issue in compare_images(_join(real), _join(synthetic))))
 
 

@@ -80,3 +80,15 @@ def test_nothing_measured_is_said() -> None:
 def test_what_is_wrong_with_the_images_is_said_with_the_finding() -> None:
     text = state_verdict([make("frechet_distance", 2.0)], encoder="pixels", cautions=["real images have 8 bits"])
     assert text.endswith("Real images have 8 bits.")
+
+
+def test_missing_variety_and_the_group_that_fails_are_said() -> None:
+    far = make("kernel_distance", 9.0)
+    groups = [far.model_copy(update={"subgroup": {"sex": "female"}}), make("kernel_distance", 2.0)]
+    groups.append(groups[1].model_copy(update={"subgroup": {"sex": "male"}}))
+    text = state_verdict([make("recall", 0.1, "higher"), make("precision", 2.0, "higher"), *groups], encoder="pixels")
+    assert "variety is missing (recall)" in text
+    assert "where few or no real ones do" not in text
+    assert "Of 2 subgroups, 1 differ from real ones of the group" in text
+    assert "the farthest first: sex female." in text
+    assert "sex male" not in text

@@ -253,6 +253,20 @@ def test_a_distance_without_encoder_is_not_printed(editions: dict[str, Edition])
     assert "123.2" not in without and "`frechet_distance` (no encoder named)" in without
 
 
+def test_hundreds_of_figures_do_not_drown_the_card(editions: dict[str, Edition]) -> None:
+    counts = {"real": 50, "synthetic": 50}
+    plain = Figure(
+        name="kernel_distance", value=1.25, direction="lower", n_used=counts, n_available=counts,
+        interval=Interval(low=1, high=1.5, method="jackknife"),
+    )  # fmt: skip
+    others = [plain.model_copy(update={"subgroup": {"age_band": str(number)}}) for number in range(30)]
+    others += [plain.model_copy(update={"condition": {"degradation": str(number)}}) for number in range(30)]
+    result = make_result("3" * 64, measure="fidelity", figures=(plain, *others))
+    card = render_card(replace(editions["phantom"], results={"fidelity.json": result}))
+    assert card.count("`kernel_distance`") == 1
+    assert "60 more figures, of subgroups and of other conditions, stand in the file." in card
+
+
 def test_what_is_not_known_is_said(papers: dict[str, dict[str, str]]) -> None:
     bare = papers["bare"]["card"]
     assert "What the generator was trained on is not stated" in bare

@@ -1,6 +1,7 @@
 """`evaluate fidelity`: real and synthetic radiographs in, a result with its rows and its page out."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -90,7 +91,7 @@ class Fidelity:
                 encoder=name_scaled(self.encoder),
                 anatomy=None if parts.anatomy is None else parts.anatomy.p_values,
                 quality=None if parts.quality is None else parts.quality.p_values,
-                cautions=compare_sides(self.real, self.synthetic),
+                cautions=(*_list_missing(self.recipe.parts, parts), *compare_sides(self.real, self.synthetic)),
             ),
             device=self.setup.device,
             seconds=time.monotonic() - begun,
@@ -143,6 +144,13 @@ class Fidelity:
                     on_progress=tell,
                 )  # fmt: skip
         return Parts(**found)
+
+
+def _list_missing(wanted: Sequence[str], parts: Parts) -> list[str]:
+    """A sentence on the parts that were asked for and have no figure."""
+    measured = {name: getattr(parts, name) for name in wanted}
+    empty = [name for name, part in measured.items() if part is None or not part.figures]
+    return [f"not measured, for reasons that the page gives: {', '.join(empty)}"] if empty else []
 
 
 def _list_figures(parts: Parts) -> tuple[Figure, ...]:

@@ -39,6 +39,7 @@ def state_verdict(
     """
     sentences = [
         *_tell_distances(figures, encoder),
+        *_tell_subgroups(figures),
         *_tell_detector(figures),
         *_tell_properties("primary parameters of alignment and size", anatomy or {}),
         *_tell_properties("properties of image quality", quality or {}),
@@ -58,6 +59,7 @@ def _tell_distances(figures: Sequence[Figure], encoder: str) -> list[str]:
             "The synthetic radiographs differ from the real ones by more than real ones differ from each other. By "
             f"{encoder}, with {_count(beyond[0])}: {'; '.join(_spell(item) for item in beyond)}."
         )
+        sentences += _tell_direction({item.name for item in beyond})
     if within:
         names = _join([_TITLES[item.name] for item in within])
         sentences.append(
@@ -70,6 +72,34 @@ def _tell_distances(figures: Sequence[Figure], encoder: str) -> list[str]:
             "ones are, as copies and images without variety would be."
         )
     return sentences
+
+
+def _tell_direction(beyond: set[str]) -> list[str]:
+    said = []
+    if missing := [_TITLES[name] for name in ("recall", "coverage") if name in beyond]:
+        said.append(f"real radiographs lie where few or no synthetic ones do: variety is missing ({_join(missing)})")
+    if strange := [_TITLES[name] for name in ("precision", "density") if name in beyond]:
+        said.append(f"synthetic ones lie where few or no real ones do ({_join(strange)})")
+    if not said:
+        return []
+    text = "; ".join(said)
+    return [f"{text[0].upper()}{text[1:]}."]
+
+
+def _tell_subgroups(figures: Sequence[Figure]) -> list[str]:
+    """By the kernel distance alone, which uses all images of a group: one test for each group."""
+    groups = [item for item in figures if item.name == "kernel_distance" and item.subgroup and not item.condition]
+    compared = [item for item in groups if compare_with_floor(item) != "none"]
+    beyond = [item for item in compared if compare_with_floor(item) == "beyond"]
+    if not beyond:
+        return []
+    beyond.sort(key=lambda item: item.value, reverse=True)
+    told = [f"{name.replace('_', ' ')} {value}" for item in beyond for name, value in item.subgroup.items()]
+    named = _join(told) if len(told) <= _NAMED else f"{', '.join(told[:_NAMED])} and others"
+    return [
+        f"Of {len(compared)} subgroups, {len(beyond)} differ from real ones of the group by more than real ones do, by "
+        f"the kernel distance, the farthest first: {named}."
+    ]
 
 
 def _spell(figure: Figure) -> str:

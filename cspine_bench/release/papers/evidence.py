@@ -10,6 +10,9 @@ from cspine_bench.results import Figure, Result
 
 _OF_DISTRIBUTIONS: Final = re.compile(r"frechet|fid\b|fid_|kid\b|kid_|kernel|precision|recall|density|coverage")
 _NOISE: Final = 1e-12
+_MOST_FIGURES: Final = 40
+_PLAIN: Final = {"side"}
+"""Conditions that only say which images a figure is of."""
 _FIDELITY: Final = re.compile(r"fidelity|distribution")
 
 
@@ -26,7 +29,8 @@ class Measured:
         header: of the table of figures.
         rows: of that table; only figures with all that they need.
         shared: what holds for all rows, and so is no column.
-        left_out: the others, each with what it lacks.
+        left_out: figures that lack something to be printed, each with what it lacks.
+        num_more: further figures in the file, where all would be too many to read: of subgroups and conditions.
         made_by: code and seed.
     """
 
@@ -39,6 +43,7 @@ class Measured:
     rows: tuple[tuple[str, ...], ...]
     shared: tuple[str, ...]
     left_out: tuple[str, ...]
+    num_more: int
     made_by: str
 
 
@@ -80,7 +85,8 @@ def describe_result(name: str, result: Result, *, own_digest: str) -> Measured:
     """
     rows: list[dict[str, str]] = []
     left_out: list[str] = []
-    for figure in result.figures:
+    figures = _choose(result.figures)
+    for figure in figures:
         missing = _find_missing(figure, result)
         if missing:
             left_out.append(f"{_name_figure(figure)} ({', '.join(missing)})")
@@ -110,8 +116,16 @@ def describe_result(name: str, result: Result, *, own_digest: str) -> Measured:
         rows=cells,
         shared=shared,
         left_out=tuple(left_out),
+        num_more=len(result.figures) - len(figures),
         made_by=code + ("" if result.seed is None else f", seed {result.seed}"),
     )
+
+
+def _choose(figures: Sequence[Figure]) -> list[Figure]:
+    """All, if they can be read; else those of all images as they are."""
+    if len(figures) <= _MOST_FIGURES:
+        return list(figures)
+    return [figure for figure in figures if not figure.subgroup and set(figure.condition) <= _PLAIN]
 
 
 def _find_missing(figure: Figure, result: Result) -> list[str]:

@@ -15,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.evaluate.inputs import OnProgress
+from cspine_bench.evaluate.memorization.channels import Searcher, list_channels
+from cspine_bench.evaluate.memorization.maps import make_map
+from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
+from cspine_bench.evaluate.memorization.transforms import TRANSFORMS
 from cspine_bench.evaluate.task import open_encoder
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.registry import DEFAULT_ENCODER
@@ -29,6 +33,8 @@ from cspine_bench.seeding import numpy_generator
 _BATCH_TOLERANCE: Final = 1e-4
 _DEPTH_TOLERANCE: Final = 1e-4
 _FRECHET_TOLERANCE: Final = 1e-6
+_NUM_FILMS: Final = 24
+_NUM_HONEST: Final = 12
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ def examine(*, encoder: str | None = None, device: str = "cpu", on_progress: OnP
         lambda: _check_batches(network),
         lambda: _check_depth(network),
         lambda: _check_store(network),
+        _check_copies,
     ]
     checks = []
     for number, test in enumerate(tests):
@@ -196,3 +203,29 @@ def _check_store(encoder: Encoder) -> Check:
         kept = FeatureStore(Path(folder), encoder).gather(hashes)
     passed = bool(np.array_equal(kept, features)) and not np.array_equal(kept[0], kept[1])
     return Check("feature store", passed, "what is kept is read again to the bit, by its pixels and not by its name")
+
+
+def _check_copies() -> Check:
+    """Films among others, changed in the common ways: the search must name each, nearer than any honest image is."""
+    recipe = MemorizationRecipe(regions=False, variants=("shifted", "turned"))
+    films = _draw_films(_NUM_FILMS + _NUM_HONEST)
+    train, honest = films[:_NUM_FILMS], films[_NUM_FILMS:]
+    common = [transform for transform in TRANSFORMS if transform.common]
+    copies = [
+        transform.apply(train[row], honest[0], _draw(f"copies.{transform.name}"))
+        for row, transform in enumerate(common)
+    ]
+    maps = np.stack([make_map(image) for image in (*train, *honest, *copies)])
+    clusters = np.arange(_NUM_FILMS)
+    searcher = Searcher(maps[:_NUM_FILMS], list_channels(recipe), clusters=clusters, num_neighbours=_NUM_FILMS)
+    found = searcher.search(maps[_NUM_FILMS:])
+    limit = found.ratio[:_NUM_HONEST].min()
+    ratio, index = found.ratio[_NUM_HONEST:], found.index[_NUM_HONEST:]
+    best = ratio.argmin(axis=1)
+    rows = np.arange(len(copies))
+    named = (index[rows, best] == rows) & (ratio[rows, best] < limit)
+    missed = ", ".join(transform.name for transform, is_named in zip(common, named, strict=True) if not is_named)
+    sentence = (
+        f"{int(named.sum())} of {len(copies)} copies named, each nearer to its film than {_NUM_HONEST} others to any"
+    )
+    return Check("planted copies", bool(named.all()), f"{sentence}; missed: {missed}" if missed else sentence)

@@ -16,6 +16,7 @@ from toy_encoder import make_encoder
 
 from cspine_bench.cli import cli
 from cspine_bench.evaluate import doctor
+from cspine_bench.evaluate.memorization.transforms import TRANSFORMS, Transform
 from cspine_bench.metrics.manifold import Manifold
 
 
@@ -57,6 +58,17 @@ def test_swapped_sides_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, _ = make_encoder()
     monkeypatch.setattr(doctor, "open_encoder", lambda name, *, device: encoder)
     assert _find(doctor.examine()) == ["which side is which"]
+
+
+def test_a_copy_that_the_search_misses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = Transform("another film", True, lambda film, canvas, generator: canvas)
+    monkeypatch.setattr(doctor, "TRANSFORMS", (*TRANSFORMS[:2], lost))
+    encoder, _ = make_encoder()
+    monkeypatch.setattr(doctor, "open_encoder", lambda name, *, device: encoder)
+    [check] = [check for check in doctor.examine() if not check.passed]
+    assert check.name == "planted copies"
+    assert check.sentence.startswith("2 of 3 copies named")
+    assert check.sentence.endswith("missed: another film")
 
 
 def test_a_failed_test_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:

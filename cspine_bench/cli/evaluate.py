@@ -148,6 +148,39 @@ def memorization(context: click.Context, /, printing: Printing, **asked: Any) ->
 
 
 @evaluate.command()
+@_side("train", "Films that the generator was trained on.")
+@_side("holdout", "Films of the same source that it never saw.")
+@_side("synthetic", "Synthetic radiographs.")
+@click.option("--encoder", help="Name of an encoder, or KIND:PATH.  [the default one]")
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Most pairs.")
+@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu or cuda:N.")
+@click.option("--store", type=NEW_PATH, help="Folder of the feature store.  [in the user's cache]")
+@printing_options
+def ranking(encoder: str | None, count: int, device: str, store: Path | None, printing: Printing, **asked: Any) -> None:
+    """Rank synthetic images by cosine similarity to a training film, as arXiv 2510.22166 did: no test, no power.
+
+    \b
+    Example:
+      cspine-bench evaluate ranking --train films --holdout others --synthetic ds
+    """
+    from cspine_bench.evaluate.memorization.measure import rank_sides
+    from cspine_bench.evaluate.task import Setup, open_encoder
+    from cspine_bench.features.registry import DEFAULT_ENCODER
+
+    train, holdout, synthetic = (_open(role, asked, printing) for role in ("train", "holdout", "synthetic"))
+    network = open_encoder(encoder or DEFAULT_ENCODER, device=device)
+    show = partial(show_progress, quiet=printing.quiet)
+    setup = Setup(device=device, store=store)
+    found = rank_sides(network, (train, holdout, synthetic), setup, count=count, show=show)
+    rows = [["synthetic", "training film", "cosine", "of films held out as near"]]
+    rows += [
+        [pair.synthetic_id, pair.train_id, f"{pair.cosine:.4f}", f"{pair.holdout_share:.1%}"] for pair in found.pairs
+    ]
+    document = {"encoder": network.describe(), "pairs": [asdict(pair) for pair in found.pairs], "note": found.note}
+    print_result(document, f"{format_table(rows)}\n\n{network.name}. {found.note}", as_json=printing.as_json)
+
+
+@evaluate.command()
 @click.option("--encoder", default=None, help="Name of an encoder, or KIND:PATH.  [the default one]")
 @click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu or cuda:N.")
 @printing_options

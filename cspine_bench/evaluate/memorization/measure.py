@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine_bench.errors import DataError
 from cspine_bench.evaluate.inputs import Images, OnProgress
 from cspine_bench.evaluate.memorization.duplicates import Films, measure_duplicates
 from cspine_bench.evaluate.memorization.encoder_neighbours import Space, find_unseen, measure_encoder_neighbours
@@ -16,7 +17,7 @@ from cspine_bench.evaluate.memorization.leakage import measure_leakage
 from cspine_bench.evaluate.memorization.maps import make_maps
 from cspine_bench.evaluate.memorization.membership import LEAST_FILMS, Membership, measure_membership
 from cspine_bench.evaluate.memorization.pairs import build_rows, collect_pairs
-from cspine_bench.evaluate.memorization.paper import rank_pairs
+from cspine_bench.evaluate.memorization.paper import PairRanking, rank_pairs
 from cspine_bench.evaluate.memorization.pictures import Parts, collect_pictures
 from cspine_bench.evaluate.memorization.planted import find_planted_copies
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
@@ -31,6 +32,7 @@ from cspine_bench.evaluate.task import (
     describe_encoder,
     encode_side,
     open_encoder,
+    show_nothing,
     spell_command,
 )
 from cspine_bench.evaluate.work import Work
@@ -138,7 +140,7 @@ class Memorization:
         with show("leakage between training and held-out films") as tell:
             leakage = measure_leakage(train=films["train"], holdout=films["holdout"], seed=seed, on_progress=tell)
         train_groups, holdout_groups = self.train.group_ids, self.holdout.group_ids
-        spaces = tuple(self._encode(encoder, show) for encoder in self.encoders)
+        spaces = tuple(encode_space(encoder, sides, self.setup, show) for encoder in self.encoders)
         with show("nearest films and membership"):
             neighbours = tuple(
                 measure_encoder_neighbours(
@@ -173,16 +175,50 @@ class Memorization:
             seed=self.setup.seed,
         )
 
-    def _encode(self, encoder: Encoder, show: ShowStage) -> Space:
-        store = FeatureStore(self.setup.store, encoder)
-        sides = (self.train, self.holdout, self.synthetic)
-        return Space(encoder.name, *(encode_side(side, encoder, store, self.setup, show) for side in sides))
-
     def _lose(self, side: Images, show: ShowStage) -> NDArray[np.float64]:
         if self.losses is None:
             raise ValueError("there are no losses to compute")
         with show(f"losses of the {side.role} films") as tell:
             return self.losses.compute(side, tell)
+
+
+def encode_space(encoder: Encoder, sides: tuple[Images, Images, Images], setup: Setup, show: ShowStage) -> Space:
+    """Features of the training films, those held out and the synthetic images, in this order."""
+    store = FeatureStore(setup.store, encoder)
+    return Space(encoder.name, *(encode_side(side, encoder, store, setup, show) for side in sides))
+
+
+def rank_sides(
+    encoder: Encoder,
+    sides: tuple[Images, Images, Images],
+    setup: Setup,
+    *,
+    count: int,
+    show: ShowStage = show_nothing,
+) -> PairRanking:
+    """The published procedure alone: see `rank_pairs`.
+
+    Args:
+        encoder: of the space.
+        sides: training films, films held out, synthetic images.
+        setup: where features are computed and kept.
+        count: most pairs.
+        show: told each stage.
+
+    Raises:
+        DataError: no film held out is of a patient that was not trained on, or an image cannot be encoded.
+    """
+    train, holdout, synthetic = sides
+    if not find_unseen(train_groups=train.group_ids, holdout_groups=holdout.group_ids).any():
+        raise DataError(f"{holdout.name}: all its patients were trained on ({train.name}); give films of others")
+    return rank_pairs(
+        space=encode_space(encoder, sides, setup, show),
+        synthetic_ids=synthetic.sample_ids,
+        train_ids=train.sample_ids,
+        train_groups=train.group_ids,
+        holdout_groups=holdout.group_ids,
+        num_pairs=count,
+    )
 
 
 def is_cleared(result: Result) -> bool:

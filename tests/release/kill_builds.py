@@ -29,7 +29,7 @@ def kill_builds(out: Path, num_kills: int) -> dict[str, object]:
     """Start builds in one place after another, kill each, and note what bore the release's name after each kill."""
     draw = random.Random(2)
     dataset = out / "ds"
-    write_dataset(Unlabelled(60), dataset, shard_rows=10)
+    write_dataset(Unlabelled(18), dataset, shard_rows=3)
     left: list[dict[str, str]] = []
     finished: list[dict[str, str]] = []
     begun: list[int] = []

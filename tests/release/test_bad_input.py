@@ -17,7 +17,7 @@ from cspine_bench.recipe import build_recipe
 from cspine_bench.release.recipe import ReleaseRecipe, order_version
 from cspine_bench.release.validate import validate_release
 
-from .conftest import RECIPE, ToySource, build_release
+from .conftest import RECIPE, Unlabelled, build_release
 
 
 def refuse(*arguments: object, env: dict[str, str] | None = None) -> str:
@@ -150,7 +150,7 @@ def test_a_release_that_was_fetched_in_part_is_not_loaded(release: Path, tmp_pat
 
 
 def test_a_split_whose_radiographs_were_all_rejected_makes_a_valid_release(tmp_path: Path) -> None:
-    source = ToySource(20, rejected=frozenset(range(12)))
+    source = Unlabelled(20, rejected=frozenset(range(12)))
     write_dataset(source, tmp_path / "ds", shard_rows=6, skip_bad=True)
     assert any(shard.num_rows == 0 for shard in load_manifest(tmp_path / "ds").shards), "nothing is tested otherwise"
     build_release(tmp_path / "ds", tmp_path / "rel", RECIPE, mirror=True)

@@ -97,7 +97,12 @@ class Outputs:
         return self.folder / f".{self.question.measure}.work"
 
     def open_work(self) -> Work:
-        """Finished parts that an earlier run of this question left, and place for new ones."""
+        """Finished parts that an earlier run of this question left, and place for new ones.
+
+        Raises:
+            OSError: the folder cannot be written: said now, and not after hours of work.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
         return Work(self.work, self.question.describe())
 
     def find_answer(self, *, overwrite: bool) -> Result | None:

@@ -1,5 +1,6 @@
 """What the measures have in common: where they work, and how they say how far they are."""
 
+import json
 import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.registry import load_encoder
 from cspine_bench.features.store import FeatureStore
 from cspine_bench.provenance import find_clean_commit, package_version
+from cspine_bench.recipe import Recipe
 from cspine_bench.results import EncoderUsed, Figure, Result
 
 ShowStage = Callable[[str], AbstractContextManager[OnProgress | None]]
@@ -122,16 +124,23 @@ def build_result(
     )
 
 
-def spell_command(question: Question) -> dict[str, str]:
+def spell_command(question: Question, recipe: Recipe) -> dict[str, str]:
     """For a page: `command`, that answers the question again, and `citation`.
 
-    Folders are named as the result names them; settings that differ from the recipe's defaults are in the result.
+    Folders are named as the result names them.
+
+    Args:
+        question: that was answered.
+        recipe: its settings; those that are not the defaults are in the command.
     """
+    usual = type(recipe)().model_dump(mode="json")
+    changed = {name: value for name, value in recipe.model_dump(mode="json").items() if value != usual[name]}
     sides = []
     for item in question.inputs:
         name, _, splits = item.name.partition(" (")
         sides.append(f"--{item.role} {shlex.quote(name)}")
         sides += [f"--{item.role}-split {split}" for split in splits.removesuffix(")").split(", ") if split]
+    sides += [f"--set {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in changed.items()]
     words = ["cspine-bench", "evaluate", question.measure, *sides, f"--seed {question.seed}", "--out results"]
     return {
         "command": " ".join(words),

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cspine_bench.errors import DataError
+from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.figures import build_figure
 from cspine_bench.evaluate.outputs import Evidence, Outputs, Question
-from cspine_bench.evaluate.task import ShowStage, run_task
+from cspine_bench.evaluate.task import ShowStage, run_task, spell_command
 from cspine_bench.evaluate.work import Work
 from cspine_bench.metrics.intervals import Estimate
 from cspine_bench.results import Input, Result, load_result
@@ -111,3 +112,20 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"fidelity\.json: not a result file"):
         run_task(Measuring(), tmp_path)
     assert Outputs(tmp_path, Measuring().question).find_answer(overwrite=True) is None
+
+
+def test_the_command_of_a_page_has_every_setting_that_was_changed() -> None:
+    recipe = FidelityRecipe(encoder="pixels", parts=("anatomy", "ladder"))
+    command = spell_command(Measuring(seed=3).question, recipe)["command"]
+    assert command == (
+        "cspine-bench evaluate fidelity --real films --set 'encoder=\"pixels\"' "
+        '--set \'parts=["anatomy", "ladder"]\' --seed 3 --out results'
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    task = Measuring()
+    with pytest.raises(OSError, match="file"):
+        run_task(task, tmp_path / "file" / "out")
+    assert task.computed == []

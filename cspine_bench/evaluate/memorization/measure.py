@@ -113,7 +113,7 @@ class Memorization:
             pairs = collect_pairs(parts.search, self.train, self.holdout, self.synthetic, count=self.recipe.num_pairs)
             pictures = collect_pictures(
                 parts, self.train, self.holdout, self.synthetic, recipe=self.recipe, seed=self.setup.seed,
-                **spell_command(self.question),
+                **spell_command(self.question, self.recipe),
             )  # fmt: skip
             shown = self.setup.real_pixels
             page = build_memorization_page(result, pairs, pictures, real_pixels=shown, real_ids=shown)

@@ -92,3 +92,21 @@ def test_missing_variety_and_the_group_that_fails_are_said() -> None:
     assert "Of 2 subgroups, 1 differ from real ones of the group" in text
     assert "the farthest first: sex female." in text
     assert "sex male" not in text
+
+
+def test_distances_without_floor_are_not_read() -> None:
+    bare = make("frechet_distance", 9.0).model_copy(update={"floor": None})
+    assert "none has a floor" in state_verdict([bare], encoder="pixels")
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.3, True), (0.05, False)])
+def test_spines_that_cannot_be_are_said_where_they_are_more_than_among_real_ones(low: float, said: bool) -> None:
+    shares = [
+        build_figure(
+            "implausible_share", Estimate(*ends), direction="lower", used=COUNTS, available=COUNTS, method="m",
+            condition={"side": side},
+        )
+        for side, ends in (("real", (0.02, 0.0, 0.1)), ("synthetic", (0.4, low, 0.5)))
+    ]  # fmt: skip
+    text = state_verdict(shares, encoder="pixels")
+    assert ("Of the synthetic spines 40 % can hardly be, of the real ones 2 %." in text) == said

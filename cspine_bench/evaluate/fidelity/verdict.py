@@ -41,6 +41,7 @@ def state_verdict(
         *_tell_distances(figures, encoder),
         *_tell_subgroups(figures),
         *_tell_detector(figures),
+        *_tell_spines(figures),
         *_tell_properties("primary parameters of alignment and size", anatomy or {}),
         *_tell_properties("properties of image quality", quality or {}),
     ]
@@ -70,6 +71,10 @@ def _tell_distances(figures: Sequence[Figure], encoder: str) -> list[str]:
         sentences.append(
             f"In {_join([_TITLES[item.name] for item in nearer])} they are nearer to the real ones than other real "
             "ones are, as copies and images without variety would be."
+        )
+    if plain and not (beyond or within or nearer):
+        sentences.append(
+            f"Distances by {encoder} were measured, but none has a floor of real against real to be read against."
         )
     return sentences
 
@@ -131,6 +136,22 @@ def _tell_detector(figures: Sequence[Figure]) -> list[str]:
                 f"{figure.interval.high:.2f} is not excluded, and another kind may see more."
             ]
     return []
+
+
+def _tell_spines(figures: Sequence[Figure]) -> list[str]:
+    """Only where more synthetic spines than real ones break a rule of anatomy, beyond both intervals."""
+    sides = {
+        item.condition["side"]: item
+        for item in figures
+        if item.name == "implausible_share" and set(item.condition) == {"side"} and not item.subgroup
+    }
+    real, synthetic = (sides.get(role) for role in ("real", "synthetic"))
+    if real is None or synthetic is None or real.interval is None or synthetic.interval is None:
+        return []
+    if synthetic.interval.low <= real.interval.high:
+        return []
+    shares = [f"{100 * item.value:.3g} %" for item in (synthetic, real)]
+    return [f"Of the synthetic spines {shares[0]} can hardly be, of the real ones {shares[1]}."]
 
 
 def _tell_properties(what: str, p_values: Mapping[str, float]) -> list[str]:

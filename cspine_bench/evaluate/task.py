@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.errors import RecipeError
 from cspine_bench.evaluate.inputs import Images, OnProgress
@@ -164,12 +165,19 @@ def run_task(
         The result, and where all of it lies.
 
     Raises:
-        DataError: an image cannot be used, or another result lies there.
+        DataError: an image cannot be used, another result lies there, or another process writes there.
+        OSError: the folder cannot be written.
     """
     outputs = Outputs(folder, task.question)
     found = outputs.find_answer(overwrite=overwrite)
-    if found is None:
-        evidence = task.answer(outputs.open_work(), show)
-        outputs.write(evidence)
-        found = evidence.result
+    if found is not None:
+        return found, outputs
+    work = outputs.open_work()
+    with hold_folder(outputs.work):
+        # Another process may have given it since we looked.
+        found = outputs.find_answer(overwrite=overwrite)
+        if found is None:
+            evidence = task.answer(work, show)
+            outputs.write(evidence)
+            found = evidence.result
     return found, outputs

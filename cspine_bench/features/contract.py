@@ -211,8 +211,8 @@ _TRACES: Final = "an encoder brings them to one size, and the resampling leaves 
 
 
 def _spell_sizes(sizes: dict[tuple[int, int], int]) -> str:
-    smallest, largest = min(sizes), max(sizes)
-    return f"{smallest[0]} x {smallest[1]} to {largest[0]} x {largest[1]} px"
+    ends = dict.fromkeys(f"{width} x {height}" for width, height in (min(sizes), max(sizes)))
+    return f"{' to '.join(ends)} px"
 
 
 def compare_images(real: Preflight, synthetic: Preflight) -> tuple[ContractIssue, ...]:

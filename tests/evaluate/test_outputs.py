@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.errors import DataError
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.figures import build_figure
@@ -129,3 +130,14 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path: Path) ->
     with pytest.raises(OSError, match="file"):
         run_task(task, tmp_path / "file" / "out")
     assert task.computed == []
+
+
+def test_two_processes_do_not_write_one_result(tmp_path: Path) -> None:
+    task = Measuring()
+    work = Outputs(tmp_path, task.question)
+    work.open_work()
+    with hold_folder(work.work), pytest.raises(DataError, match="another process is writing here"):
+        run_task(task, tmp_path)
+    assert task.computed == []
+    run_task(task, tmp_path)
+    assert not work.work.exists()

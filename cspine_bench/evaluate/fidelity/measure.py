@@ -97,7 +97,12 @@ class Fidelity:
             seconds=time.monotonic() - begun,
         )
         pictures = collect_pictures(
-            parts, self.real, self.synthetic, seed=self.setup.seed, **spell_command(self.question, self.recipe)
+            parts,
+            self.real,
+            self.synthetic,
+            seed=self.setup.seed,
+            real_pixels=self.setup.real_pixels,
+            **spell_command(self.question, self.recipe),
         )
         with show("page"):
             page = build_fidelity_page(result, pictures, real_pixels=self.setup.real_pixels)

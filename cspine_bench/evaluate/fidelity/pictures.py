@@ -1,6 +1,6 @@
 """What the page of fidelity shows beside its figures, from what was measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,7 +44,7 @@ class Parts:
 
 
 def collect_pictures(
-    parts: Parts, real: Images, synthetic: Images, *, seed: int, command: str, citation: str
+    parts: Parts, real: Images, synthetic: Images, *, seed: int, real_pixels: bool, command: str, citation: str
 ) -> FidelityPictures:
     """Pictures, curves and sentences of a page.
 
@@ -53,10 +53,12 @@ def collect_pictures(
         real: one side.
         synthetic: the other.
         seed: draws the radiographs that are shown; nobody chooses them.
+        real_pixels: False leaves out synthetic images that have the very pixels of a real one.
         command: that makes the result again.
         citation: of toolkit and method.
     """
-    sheets = [_draw_sheet(side, seed) for side in (real, synthetic)]
+    films = frozenset() if real_pixels else frozenset(real.pixel_sha256)
+    sheets = [_draw_sheet(real, seed), _draw_sheet(synthetic, seed, films)]
     anatomy, quality = parts.anatomy, parts.quality
     return FidelityPictures(
         real=sheets[0],
@@ -77,9 +79,9 @@ def collect_pictures(
     )
 
 
-def _draw_sheet(side: Images, seed: int) -> tuple[tuple[str, Pixels], ...]:
+def _draw_sheet(side: Images, seed: int, hidden: Set[str] = frozenset()) -> tuple[tuple[str, Pixels], ...]:
     draw = numpy_generator(seed, f"evaluate.fidelity.sheet.{side.role}")
-    rows = draw.permutation(len(side))[:NUM_SHOWN]
+    rows = [row for row in draw.permutation(len(side)) if side.pixel_sha256[row] not in hidden][:NUM_SHOWN]
     chosen = [side.sample_ids[row] for row in rows]
     images = side.take_images(chosen)
     return tuple((name, images[name]) for name in chosen)

@@ -24,6 +24,7 @@ from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.extract import encode_dataset
 from cspine_bench.features.store import FeatureStore
 from cspine_bench.imaging.png import decode_png
+from cspine_bench.provenance import sha256_json
 from cspine_bench.results import Input
 from cspine_bench.schema import SPLITS, Split
 
@@ -46,7 +47,7 @@ class Images:
         folder: where they are.
         splits: that are used, each once.
         sample_ids: (n,).
-        group_ids: (n,), patient or anatomy.
+        group_ids: (n,), patient or anatomy; equal ones of two sides are the same.
         landmarks_xy: float32 (n, 23, 2), px; NaN: not labelled.
         pixel_spacing_mm: float64 (n,); NaN: not known.
         facing: (n,), `left`, `right` or `unknown`.
@@ -222,6 +223,13 @@ def _join(images: Images) -> Preflight:
     )
 
 
+_NUMBERED_BY: Final = {
+    "phantom": ("seed",),
+    "images": ("fingerprint", "group_pattern"),
+    "dicom": ("fingerprint",),
+}
+"""Sources that number patients, and what the numbers depend on. Others give names that hold everywhere."""
+
 _COLUMNS: Final = (
     "sample_id", "group_id", "landmarks_xy", "pixel_spacing_mm", "facing", "label_source", "sex", "age", "curvature",
     "disease", "weights_sha256", "pixel_sha256",
@@ -242,7 +250,7 @@ def _read_labels(
         folder=folder,
         splits=splits,
         sample_ids=tuple(columns["sample_id"]),
-        group_ids=tuple(columns["group_id"]),
+        group_ids=_tell_groups_apart(columns["group_id"], folder),
         landmarks_xy=np.asarray(columns["landmarks_xy"], np.float32).reshape(len(spacing), -1, 2),
         pixel_spacing_mm=np.asarray(spacing, np.float64),
         facing=_name_classes(columns["facing"], FACINGS),
@@ -257,6 +265,16 @@ def _read_labels(
         pixel_sha256=tuple(columns["pixel_sha256"]),
         preflights=preflights,
     )
+
+
+def _tell_groups_apart(group_ids: Sequence[str], folder: DatasetFolder) -> tuple[str, ...]:
+    """Groups that a source only numbers get its digest: number 3 of another source is somebody else."""
+    source = folder.manifest.source
+    parts = _NUMBERED_BY.get(str(source.get("kind")))
+    if parts is None:
+        return tuple(group_ids)
+    origin = sha256_json({part: source.get(part) for part in ("kind", *parts)})[:12]
+    return tuple(f"{group}@{origin}" for group in group_ids)
 
 
 def _name_classes(numbers: Sequence[int | None], names: Sequence[str]) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ _SHOWN: Final = (
     "planted_recall", "nearer_train_share", "membership_auroc", "duplicate_share", "leaked_share",
 )  # fmt: skip
 """Figures that are printed for people; the result file holds all."""
+_SHOWN_CONDITIONS: Final = ("detector", "space", "attack", "side", "kind")
+_SHOWN_PLANTED: Final = {"transform": "common ones", "rule": "confirmed"}
 
 
 @click.group()
@@ -287,6 +289,12 @@ def _format(result: "Result", outputs: "Outputs") -> str:
 
 def _is_printed(figure: "Figure") -> bool:
     return figure.name in _SHOWN and not figure.subgroup and not {"degradation", "rule"} & set(figure.condition)
+
+
+def _is_shown(figure: "Figure") -> bool:
+    if figure.name not in _SHOWN or figure.subgroup:
+        return False
+    return set(figure.condition) <= set(_SHOWN_CONDITIONS) or figure.condition == _SHOWN_PLANTED
 
 
 def _format_figure(figure: "Figure") -> list[str]:

@@ -152,9 +152,7 @@ class Memorization:
                 if space.name != PIXELS
             )  # fmt: skip
             losses = None if self.losses is None else (self._lose(self.train, show), self._lose(self.holdout, show))
-            membership = measure_membership(
-                spaces=spaces, train_groups=train_groups, holdout_groups=holdout_groups, losses=losses, seed=seed
-            )
+            membership = self._attack(spaces, losses)
             ranking = rank_pairs(
                 space=spaces[0], synthetic_ids=self.synthetic.sample_ids, train_ids=self.train.sample_ids,
                 train_groups=train_groups, holdout_groups=holdout_groups, num_pairs=recipe.num_pairs,

@@ -274,7 +274,7 @@ def _answer(task: "Task", asked: dict[str, Any], printing: Printing) -> "Result"
 
 def _format(result: "Result", outputs: "Outputs") -> str:
     rows = [["figure", "value", "interval", "n", "real against real", "and this at its n", "its n"]]
-    rows += [_format_figure(figure) for figure in result.figures if _is_printed(figure)]
+    rows += [_format_figure(figure) for figure in result.figures if _is_shown(figure)]
     encoder = "" if result.encoder is None else f"Encoder: {result.encoder.name}. "
     lines = [
         result.verdict,
@@ -285,10 +285,6 @@ def _format(result: "Result", outputs: "Outputs") -> str:
         f"Page: {outputs.page}. Synthetic, {NOT_FOR_DIAGNOSIS}.",
     ]
     return "\n".join(lines)
-
-
-def _is_printed(figure: "Figure") -> bool:
-    return figure.name in _SHOWN and not figure.subgroup and not {"degradation", "rule"} & set(figure.condition)
 
 
 def _is_shown(figure: "Figure") -> bool:

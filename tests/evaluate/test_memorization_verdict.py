@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
@@ -117,3 +118,26 @@ def test_more_held_out_than_trained_on_is_matched_too(honest: CopySearch) -> Non
     planted = make_planted(np.ones(len(TRANSFORMS)))
     forth, back = (get(judge(search, planted), "nearer_train_share") for search in (honest, swapped))
     assert forth == pytest.approx((1 - back[0], 1 - back[2], 1 - back[1]))
+
+
+@pytest.mark.parametrize(("alarms", "clear"), [(0, True), (6, True), (30, False)])
+def test_more_alarms_than_chance_explains_clear_nothing(honest: CopySearch, alarms: int, clear: bool) -> None:
+    count = len(honest.synthetic.sample_ids)
+    p_value = np.where(np.arange(count) < alarms, 0.02, 0.5)
+    side = replace(honest.synthetic, judgement=replace(honest.synthetic.judgement, p_value=p_value))
+    recipe = RECIPE.model_copy(update={"false_positive_rate": 0.05})
+    verdict = judge(replace(honest, synthetic=side), make_planted(np.ones(len(TRANSFORMS))), recipe)
+    assert (verdict.kind == "none found") is clear
+    assert clear or "30 of 85 synthetic images raise the alarm" in verdict.text
+
+
+def test_alarms_of_honest_images_seldom_exceed_chance() -> None:
+    draw = np.random.default_rng(0)
+    held, total, rate = 99, 300, 0.05
+    rank = int(rate * (held + 1))
+    exceeded = 0
+    for _ in range(400):
+        limit = np.sort(draw.standard_normal(held))[-rank]
+        alarms = int((draw.standard_normal(total) > limit).sum())
+        exceeded += stats.betabinom.sf(alarms - 1, total, rank, held + 1 - rank) <= 0.05
+    assert exceeded / 400 < 0.08

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+from scipy import stats
 
 from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.evaluate.memorization.planted import CONFIRMED, OPERATING, PlantedCopies
@@ -18,6 +19,7 @@ from cspine_bench.seeding import numpy_generator
 Kind = Literal["copies found", "none found", "underpowered"]
 
 _NAMED_COPIES: Final = 5
+_ALARM_LEVEL: Final = 0.01
 _NOT_TESTED: Final = (
     "Not tested: copies by other changes than those planted, and whether a patient could be known by anything but the "
     "picture."
@@ -130,6 +132,14 @@ def _list_weaknesses(search: CopySearch, planted: PlantedCopies | None, recipe: 
             "the scores of the films held out fit no tail, so no single copy can be told from chance: hold out more "
             "films of the same origin"
         )
+    alarms, chance = _test_alarms(search, recipe)
+    if chance <= _ALARM_LEVEL:
+        reasons.append(
+            f"{alarms:,} of {len(search.synthetic.sample_ids):,} synthetic images raise the alarm that "
+            f"{recipe.false_positive_rate:g} of the films held out raise, more than chance explains (p = "
+            f"{chance:.2g}): copies that the second look cannot confirm, or images that come nearer to films than "
+            "films do; look at the pairs"
+        )
     if planted is None:
         reasons.append("no copies were planted, so nobody knows what the search would find: plant some")
     else:
@@ -147,6 +157,23 @@ def _list_weaknesses(search: CopySearch, planted: PlantedCopies | None, recipe: 
     return tuple(reasons)
 
 
+def _test_alarms(search: CopySearch, recipe: MemorizationRecipe) -> tuple[int, float]:
+    """Alarms that no confirmed copy raises, and the chance of as many among honest images.
+
+    An honest image raises one where its score is among the k highest of the h films held out and itself. They share
+    these films, so their number is beta-binomial, not binomial. Source: the tail that the k-th highest of h scores
+    leaves is Beta(k, h + 1 - k), David, Nagaraja 2003, Order Statistics, section 2.
+    """
+    side, held = search.synthetic, len(search.holdout_ids)
+    raised = side.judgement.p_value <= recipe.false_positive_rate
+    alarms = int((raised & ~side.confirmed).sum())
+    rank = math.floor(recipe.false_positive_rate * (held + 1))
+    if rank < 1 or alarms == 0:
+        return alarms, 1.0
+    total = int((~side.confirmed).sum())
+    return alarms, float(stats.betabinom.sf(alarms - 1, total, rank, held + 1 - rank))
+
+
 def _word(
     kind: Kind,
     search: CopySearch,
@@ -159,7 +186,7 @@ def _word(
     confirmed, listed = int(side.confirmed.sum()), int(side.listed.sum())
     looked = (
         f"Each of {total:,} synthetic images was compared with each of {len(search.train_ids):,} training films in "
-        f"{len(search.channels)} ways, and so were {len(search.holdout_ids):,} films held out."
+        f"{_count_ways(len(search.channels))}, and so were {len(search.holdout_ids):,} films held out."
     )
     bound = (
         f"With 95 % confidence at most {_percent(rate.high)} of images like these are copies by the common changes, as "
@@ -175,16 +202,20 @@ def _word(
         named = [side.sample_ids[row] for row in order if side.confirmed[row]]
         first = (
             f"Copies found: {confirmed:,} of {total:,} synthetic images are copies of training films "
-            f"({_name(tuple(named))}); {listed:,} stand out by rank alone."
+            f"({_name(tuple(named))})."
         )
         rest = (bound,) if not reasons else ("More may have been missed.", *weak)
         return (first, looked, *rest, *not_covered, _NOT_TESTED)
     if kind == "underpowered":
-        first = f"Underpowered: no copy was confirmed among {total:,} synthetic images, but the search is too weak."
+        first = f"Underpowered: no copy was confirmed among {total:,} synthetic images, but that does not clear them."
         return (first, *weak, looked, _NOT_TESTED)
     first = f"None found: no synthetic image was confirmed as a copy of a training film. {bound}"
     suspicious = (f"{listed:,} stand out by rank and should be looked at.",) if listed else ()
     return (first, *suspicious, looked, *not_covered, _NOT_TESTED)
+
+
+def _count_ways(number: int) -> str:
+    return "one way" if number == 1 else f"{number} ways"
 
 
 def _name(ids: tuple[str, ...]) -> str:

@@ -11,11 +11,12 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type docs
+.PHONY: help demo test test-slow lint type docs
 
 help:
 	@echo "make demo   the whole pipeline on made-up radiographs, into $(OUT)/"
-	@echo "make test   all tests (CPU, offline)"
+	@echo "make test   the tests (CPU, offline)"
+	@echo "make test-slow   those that take more than ten seconds each: kills, clusters, the whole demo"
 	@echo "make lint   style and format"
 	@echo "make type   static types"
 	@echo "make docs   regenerate docs/reference/"
@@ -31,9 +32,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/cspine-bench demo --out $(OUT)
 
+PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
+
 # `make test ARGS="-k phantom"` runs a part.
 test: $(STAMP)
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal -m "not gpu and not network" $(ARGS)
+	@$(PYTEST) -m "not slow and not gpu and not network" $(ARGS)
+
+test-slow: $(STAMP)
+	@$(PYTEST) -m "slow and not gpu and not network" $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .

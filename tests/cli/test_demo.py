@@ -53,6 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_demo_from_interrupted_to_done(folder: Path) -> None:
     stdout, stderr = finish(start(folder, *SMALL))
     pictures = ("demo/contact_sheet.png", "demo/runs/phantom-64/progress.png", "demo/samples.png")

@@ -28,6 +28,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return hash_tree(folder)
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_run_again_it_ends_in_the_same_bytes(tmp_path: Path, undisturbed: dict[str, str]) -> None:
     answer = subprocess.run(
         _script("kill_loop.py", tmp_path, NUM_KILLS), env=_environment(), stdout=subprocess.PIPE, check=True

@@ -37,6 +37,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
 
 
+@pytest.mark.slow
 def test_parts_that_are_killed_and_run_again_end_in_the_same_bytes(
     seen: dict[str, Any], undisturbed: dict[str, str]
 ) -> None:

@@ -33,6 +33,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_an_interrupted_writer_and_a_killed_worker_cost_their_shards_alone(tmp_path: Path) -> None:
     out = tmp_path / "ds"
     # Ray may abort a process that is interrupted; whichever way it ends, its tasks end with it.

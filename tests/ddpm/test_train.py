@@ -90,6 +90,7 @@ def test_a_generator_is_the_averaged_network(finished: Path) -> None:
         load_generator(finished, ema=0.2)
 
 
+@pytest.mark.slow
 def test_killed_anywhere_it_ends_in_the_same_weights(phantoms: Path, finished: Path, outcomes: Path) -> None:
     run = outcomes / "killed"
     assert 0 < list_steps(run)[-1] < NUM_STEPS

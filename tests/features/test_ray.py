@@ -19,6 +19,7 @@ from cspine_bench.features.extract import BLOCK_ROWS, encode_dataset
 COUNT = 3 * BLOCK_ROWS + 9
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_block_alone(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra cspine-bench[ray] is not installed")
     write_dataset(ToySource(COUNT), tmp_path / "ds")

@@ -45,6 +45,7 @@ def search(train: Images, holdout: Images, synthetic: Images, recipe: Memorizati
     return search_copies(train, holdout, synthetic, recipe=recipe, seed=0, work=NOWHERE)
 
 
+@pytest.mark.slow
 def test_copies_are_confirmed_and_honest_images_are_not(train: Images, holdout: Images, make_once: MakeOnce) -> None:
     """Moves of every kind among honest images; and a part, by the part alone."""
     films = draw_films(14, 2)

@@ -63,7 +63,9 @@ def test_each_rule_has_a_broken_release() -> None:
     assert all(rule.why and rule.mend for rule in RULES.values())
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "level", [pytest.param(level, marks=[pytest.mark.slow] if level == "full" else []) for level in LEVELS]
+)
 def test_a_sound_release_yields_nothing(release: Path, mirror: Path, level: Any) -> None:
     seen: list[tuple[int, int]] = []
     for folder, kind in ((release, "parquet"), (mirror, "webdataset")):

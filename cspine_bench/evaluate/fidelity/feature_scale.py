@@ -48,8 +48,7 @@ def bring_to_one_scale(encoder: Encoder, *, real: Features, synthetic: Features)
         All as it was for a network's features. Else divided, with an encoder that gives such features of other images.
         A feature that is the same in all real images keeps its unit.
 
-    Source: the Fréchet radiomics distance is that of normalised features, too: Osuala et al. 2024, Towards Learning
-    Contrast Kinetics with Multi-Condition Latent Diffusion Models, and its package frd-score.
+    Source: the Fréchet radiomics distance is that of normalised features, too: 2412.01496, and its package frd-score.
     """
     if not encoder.own_units:
         return Encoded(encoder, real, synthetic)

@@ -54,7 +54,11 @@ def build_recipe(values: dict[str, Any], model: type[RecipeT], *, where: str) ->
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise RecipeError("; ".join(_explain(item, model, where) for item in error.errors())) from error
+        found = error.errors()
+        # A list whose entry is refused is called too short as well, without that entry.
+        inner = {item["loc"][:-1] for item in found}
+        told = [item for item in found if not (item["type"] == "too_short" and item["loc"] in inner)]
+        raise RecipeError("; ".join(_explain(item, model, where) for item in told)) from error
 
 
 def _explain(item: Any, model: type[Recipe], where: str) -> str:

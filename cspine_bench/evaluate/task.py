@@ -128,7 +128,7 @@ def build_result(
 def spell_command(question: Question, recipe: Recipe) -> dict[str, str]:
     """For a page: `command`, that answers the question again, and `citation`.
 
-    Folders are named as the result names them.
+    Folders are named as the result names them; a run folder has no name there.
 
     Args:
         question: that was answered.
@@ -142,6 +142,10 @@ def spell_command(question: Question, recipe: Recipe) -> dict[str, str]:
         sides.append(f"--{item.role} {shlex.quote(name)}")
         sides += [f"--{item.role}-split {split}" for split in splits.removesuffix(")").split(", ") if split]
     sides += [f"--set {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in changed.items()]
+    if losses := question.settings.get("losses"):
+        sides.append(f"--run RUN --checkpoint {losses['step']}")
+    if not question.settings.get("real_pixels", True):
+        sides.append("--no-real-pixels")
     words = ["cspine-bench", "evaluate", question.measure, *sides, f"--seed {question.seed}", "--out results"]
     return {
         "command": " ".join(words),

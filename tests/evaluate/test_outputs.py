@@ -8,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from cspine_bench.dataset.lock import hold_folder
-from cspine_bench.errors import DataError
+from cspine_bench.errors import DataError, RecipeError
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.figures import build_figure
+from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.outputs import Evidence, Outputs, Question
 from cspine_bench.evaluate.task import ShowStage, run_task, spell_command
 from cspine_bench.evaluate.work import Work
 from cspine_bench.metrics.intervals import Estimate
+from cspine_bench.recipe import apply_overrides
 from cspine_bench.results import Input, Result, load_result
 
 SIDE = Input(role="real", name="films", digest="a" * 64, num_samples=9)
@@ -124,6 +126,13 @@ def test_the_command_of_a_page_has_every_setting_that_was_changed() -> None:
     )
 
 
+def test_the_command_of_a_page_has_the_run_and_what_the_page_may_show() -> None:
+    settings = {"real_pixels": False, "losses": {"run_id": "0" * 16, "step": 1100, "weights": "a" * 64}}
+    question = Question("memorization", "1", (SIDE,), settings, 0)
+    command = spell_command(question, MemorizationRecipe())["command"]
+    assert command.endswith("--real films --run RUN --checkpoint 1100 --no-real-pixels --seed 0 --out results")
+
+
 def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     task = Measuring()
@@ -141,3 +150,11 @@ def test_two_processes_do_not_write_one_result(tmp_path: Path) -> None:
     assert task.computed == []
     run_task(task, tmp_path)
     assert not work.work.exists()
+
+
+def test_a_list_whose_entry_is_wrong_is_not_called_empty_too() -> None:
+    with pytest.raises(RecipeError, match="nonsense") as caught:
+        apply_overrides(FidelityRecipe(), ["parts=[nonsense]"])
+    assert "at least 1 item" not in str(caught.value)
+    with pytest.raises(RecipeError, match="at least 1 item"):
+        apply_overrides(FidelityRecipe(), ["parts=[]"])

@@ -15,7 +15,6 @@ from cspine_bench.evaluate.page.records import (
     OddSpine,
     ParameterValues,
     Spectra,
-    SuppressedGroup,
 )
 from cspine_bench.imaging.degrade import LADDER
 from cspine_bench.metrics.intervals import Estimate, clopper_pearson_interval
@@ -253,7 +252,6 @@ def build_fidelity_pictures(real: list[NDArray[np.generic]], synthetic: list[NDA
             OddSpine("real", "film-004", "C3 is 31 mm high"),
         ),
         notes={"anatomy": ("Landmarks of the synthetic images were measured by a teacher.",)},
-        suppressed=(SuppressedGroup("age_band", "70-79", 31, 4), SuppressedGroup("curvature", "kyphotic", 60, 9)),
         not_measured=(NotMeasured("FID", "its network's weights were not given, so no figure is called FID"),),
         warnings=("synthetic: 3 images have fewer than 32 gray levels",),
         command="cspine-bench evaluate fidelity --real films --synthetic samples --out result --seed 7",

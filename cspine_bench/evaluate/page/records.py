@@ -129,16 +129,6 @@ class OddSpine:
 
 
 @dataclass(frozen=True)
-class SuppressedGroup:
-    """A subgroup that is named, but too small to be measured."""
-
-    label: str
-    value: str
-    num_real: int
-    num_synthetic: int
-
-
-@dataclass(frozen=True)
 class NotMeasured:
     """A part that was left out, and why: one sentence each."""
 
@@ -159,8 +149,7 @@ class FidelityPictures:
         quality: properties of single images, likewise.
         detector: what the classifiers look at.
         implausible: spines that cannot be, or hardly.
-        suppressed: subgroups that were too small.
-        not_measured: parts left out.
+        not_measured: parts left out, and subgroups that were too small.
         notes: sentences by section of the page: the words after # in its address.
         warnings: what a reader of every figure should know of the images.
         command: that makes this result again.
@@ -175,7 +164,6 @@ class FidelityPictures:
     quality: tuple[ParameterValues, ...] = ()
     detector: DetectorView | None = None
     implausible: tuple[OddSpine, ...] = ()
-    suppressed: tuple[SuppressedGroup, ...] = ()
     not_measured: tuple[NotMeasured, ...] = ()
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

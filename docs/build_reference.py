@@ -11,9 +11,10 @@ import click
 from cspine_bench import errors
 from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.anatomy.landmarks import LANDMARK_NAMES, MASK_LABELS
+from cspine_bench.augment import AugmentRecipe
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
-from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
+from cspine_bench.ddpm.recipe import DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.recipe import Recipe

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cspine_bench.evaluate.inputs import Images, OnProgress
     from cspine_bench.evaluate.memorization.measure import Losses
-    from cspine_bench.evaluate.outputs import Outputs
-    from cspine_bench.evaluate.task import Setup, Task
+    from cspine_bench.measurement.inputs import Images, OnProgress
+    from cspine_bench.measurement.outputs import Outputs
+    from cspine_bench.measurement.task import Setup, Task
     from cspine_bench.recipe import RecipeT
     from cspine_bench.results import Figure, Result
 
@@ -115,7 +115,7 @@ def fidelity(printing: Printing, **asked: Any) -> None:
     """
     from cspine_bench.evaluate.fidelity.measure import Fidelity
     from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
-    from cspine_bench.evaluate.inputs import compare_sides
+    from cspine_bench.measurement.inputs import compare_sides
 
     recipe = _read_recipe(FidelityRecipe, asked)
     real, synthetic = (_open(role, asked, printing) for role in ("real", "synthetic"))
@@ -166,8 +166,8 @@ def ranking(encoder: str | None, count: int, device: str, store: Path | None, pr
       cspine-bench evaluate ranking --train films --holdout others --synthetic ds
     """
     from cspine_bench.evaluate.memorization.measure import rank_sides
-    from cspine_bench.evaluate.task import Setup, open_encoder
     from cspine_bench.features.registry import DEFAULT_ENCODER
+    from cspine_bench.measurement.task import Setup, open_encoder
 
     train, holdout, synthetic = (_open(role, asked, printing) for role in ("train", "holdout", "synthetic"))
     network = open_encoder(encoder or DEFAULT_ENCODER, device=device)
@@ -214,7 +214,7 @@ def _read_recipe(model: "type[RecipeT]", asked: dict[str, Any]) -> "RecipeT":
 
 def _read_setup(asked: dict[str, Any]) -> "Setup":
     from cspine_bench.dataset.ray_tasks import RayCluster
-    from cspine_bench.evaluate.task import Setup
+    from cspine_bench.measurement.task import Setup
 
     on_ray, device, workers = asked["executor"] == "ray", asked["device"], asked["workers"]
     if asked["ray_address"] is not None and not on_ray:
@@ -231,7 +231,7 @@ def _read_setup(asked: dict[str, Any]) -> "Setup":
 
 
 def _open(role: str, asked: dict[str, Any], printing: Printing) -> "Images":
-    from cspine_bench.evaluate.inputs import open_images
+    from cspine_bench.measurement.inputs import open_images
 
     images = open_images(role, asked[role], splits=asked[f"{role}_splits"])
     for warning in images.warnings:
@@ -262,7 +262,7 @@ def _find_losses(asked: dict[str, Any], train: "Images", printing: Printing) -> 
 
 def _answer(task: "Task", asked: dict[str, Any], printing: Printing) -> "Result":
     from cspine_bench.dataset.ray_tasks import connect
-    from cspine_bench.evaluate.task import run_task
+    from cspine_bench.measurement.task import run_task
 
     show = partial(show_progress, quiet=printing.quiet)
     # One connection for all sides.

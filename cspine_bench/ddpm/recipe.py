@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cspine_bench.augment import AugmentRecipe
 from cspine_bench.recipe import Recipe
 
 Objective = Literal["flow", "flow-edm", "v", "epsilon", "edm"]
@@ -41,25 +42,6 @@ class NetworkRecipe(Recipe):
     def size_multiple(self) -> int:
         """The side of an image must be a multiple of this."""
         return self.unshuffle << (len(self.widths) - 1)
-
-
-class AugmentRecipe(Recipe):
-    """Changes that a radiograph survives, drawn anew for every image of every update; landmarks go along.
-
-    All are off by default. Each strength is the largest that is drawn; smaller ones are as likely, in both directions.
-    The network is not told of them, so its samples vary as much more than the films.
-    """
-
-    shift: Annotated[float, Field(ge=0, le=0.25)] = Field(0.0, description="Along each axis, as a share of the side.")
-    rotate_deg: Annotated[float, Field(ge=0, le=30)] = Field(0.0, description="Rotation about the centre, degrees.")
-    zoom: Annotated[float, Field(ge=0, le=0.25)] = Field(0.0, description="Enlargement: 0.1 is 1/1.1 to 1.1 times.")
-    gain: Annotated[float, Field(ge=0, le=0.5)] = Field(0.0, description="Brightness: 0.1 is 1/1.1 to 1.1 times.")
-    gamma: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.0, description="Contrast: gray values 0..1 to a power; 0.1 is 1/1.1 to 1.1."
-    )
-    flip: bool = Field(
-        False, description="Mirror half of the images left to right: half of the patients then face the other way."
-    )
 
 
 class MonitorRecipe(Recipe):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cspine_bench.ddpm.augment import change_images, change_landmarks, draw_changes
+from cspine_bench.augment import change_images, change_landmarks, draw_changes
 from cspine_bench.ddpm.averages import find_exponent, update_average
 from cspine_bench.ddpm.classes import NOT_TOLD
 from cspine_bench.ddpm.detail import measure_detail_errors

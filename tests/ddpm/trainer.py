@@ -24,9 +24,10 @@ import accelerate  # noqa: F401
 import yaml
 from forks import fork
 
+from cspine_bench.augment import AugmentRecipe
 from cspine_bench.ddpm.checkpoint import list_steps
 from cspine_bench.ddpm.progress import append_log
-from cspine_bench.ddpm.recipe import AugmentRecipe, DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
+from cspine_bench.ddpm.recipe import DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
 from cspine_bench.ddpm.train import train
 from cspine_bench.errors import CspineBenchError
 

@@ -11,7 +11,7 @@ from toy_source import ToySource
 
 from cspine_bench.dataset.source import SampleKey
 from cspine_bench.dataset.write import write_dataset
-from cspine_bench.evaluate.inputs import Images, open_images
+from cspine_bench.measurement.inputs import Images, open_images
 
 Films = NDArray[np.uint8]
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]

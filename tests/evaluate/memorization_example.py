@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, WILSON, build_figure
 from cspine_bench.evaluate.page.records import (
     AttackScores,
     DuplicatePair,
@@ -17,6 +16,7 @@ from cspine_bench.evaluate.page.records import (
     RankedPair,
     Scores,
 )
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, WILSON, build_figure
 from cspine_bench.metrics.intervals import Estimate, clopper_pearson_interval, wilson_interval
 from cspine_bench.metrics.near_copies import Variant
 from cspine_bench.metrics.registration import build_moves

@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, JACKKNIFE, build_figure
 from cspine_bench.evaluate.page.records import (
     DetectorView,
     FidelityPictures,
     LadderPicture,
-    NotMeasured,
     OddSpine,
     ParameterValues,
     Spectra,
 )
 from cspine_bench.imaging.degrade import LADDER
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, JACKKNIFE, build_figure
 from cspine_bench.metrics.intervals import Estimate, clopper_pearson_interval
+from cspine_bench.page.tables import NotMeasured
 from cspine_bench.results import EncoderUsed, Figure, Floor, Input, Result
 
 SIDE = 64

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
 from toy_source import ToySource
 
 from cspine_bench.dataset.write import write_dataset
-from cspine_bench.evaluate.inputs import Images, open_images
+from cspine_bench.measurement.inputs import Images, open_images
 
 SIDE_PX = 130
 Points = NDArray[np.float32]

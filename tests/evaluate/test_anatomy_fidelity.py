@@ -16,7 +16,7 @@ from spine_toys import SIDE_PX, MakeOnce, Points, as_synthetic, draw_spines, ope
 from cspine_bench.anatomy.alignment import PARAMETERS, compute_parameters
 from cspine_bench.evaluate.fidelity.anatomy import DEFINITIONS, MEANS, PRIMARY, Anatomy, measure_anatomy
 from cspine_bench.evaluate.fidelity.plausible import RULES, measure_plausibility
-from cspine_bench.evaluate.inputs import UNKNOWN, Images
+from cspine_bench.measurement.inputs import UNKNOWN, Images
 from cspine_bench.results import Figure
 
 COUNT = 120

@@ -13,13 +13,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
 from drawn_films import Films, MakeOnce, draw_films, open_films
 
 from cspine_bench.errors import DataError
-from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization import search as search_module
 from cspine_bench.evaluate.memorization.channels import Searcher, find_clusters, list_channels
 from cspine_bench.evaluate.memorization.maps import make_map
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import CopySearch, search_copies
-from cspine_bench.evaluate.work import Work
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.work import Work
 from cspine_bench.metrics.copying import remove_low_frequencies
 
 FILMS = draw_films(90, 0)

@@ -27,10 +27,10 @@ from cspine_bench.evaluate.fidelity.detector_statistics import (
 )
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.fidelity.transmission import degrade_images, measure_transmission
-from cspine_bench.evaluate.inputs import open_images
-from cspine_bench.evaluate.work import Work
 from cspine_bench.features.store import FeatureStore
 from cspine_bench.imaging.degrade import TRANSMISSION
+from cspine_bench.measurement.inputs import open_images
+from cspine_bench.measurement.work import Work
 
 Films = NDArray[np.uint8]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cspine_bench.evaluate.fidelity.verdict import state_verdict
-from cspine_bench.evaluate.figures import build_figure, compare_with_floor
+from cspine_bench.measurement.figures import build_figure, compare_with_floor
 from cspine_bench.metrics.intervals import Estimate
 from cspine_bench.results import Direction, Figure, Floor
 

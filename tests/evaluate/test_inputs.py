@@ -16,7 +16,7 @@ from toy_source import ToySource
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.errors import DataError
 from cspine_bench.evaluate.fidelity.pictures import Parts, collect_pictures
-from cspine_bench.evaluate.inputs import SUBGROUPS, UNKNOWN, compare_sides, open_images
+from cspine_bench.measurement.inputs import SUBGROUPS, UNKNOWN, compare_sides, open_images
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.source import PhantomSource
 

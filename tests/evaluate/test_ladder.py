@@ -19,10 +19,10 @@ from toy_source import ToySource
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.evaluate.fidelity.ladder import Ladder, measure_ladder
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
-from cspine_bench.evaluate.inputs import Images, open_images
-from cspine_bench.evaluate.work import Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.imaging.degrade import Degradation, add_noise, blur, stretch_contrast
+from cspine_bench.measurement.inputs import Images, open_images
+from cspine_bench.measurement.work import Work
 from cspine_bench.metrics.frechet import frechet_distance
 from cspine_bench.results import Figure
 

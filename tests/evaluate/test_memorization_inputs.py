@@ -10,7 +10,7 @@ from drawn_films import MakeOnce, draw_films, open_films
 
 from cspine_bench.evaluate.memorization.measure import Memorization, is_cleared
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
-from cspine_bench.evaluate.task import Setup, run_task
+from cspine_bench.measurement.task import Setup, run_task
 
 
 def test_two_films_held_out_and_one_synthetic_image_are_too_few(make_once: MakeOnce, tmp_path: Path) -> None:

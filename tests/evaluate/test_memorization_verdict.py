@@ -19,7 +19,7 @@ from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import CopySearch, search_copies
 from cspine_bench.evaluate.memorization.transforms import TRANSFORMS
 from cspine_bench.evaluate.memorization.verdict import Verdict, reach_verdict
-from cspine_bench.evaluate.work import Work
+from cspine_bench.measurement.work import Work
 from cspine_bench.metrics.calibration import bound_leak_rate
 
 RECIPE = MemorizationRecipe(variants=("shifted",), regions=False, num_neighbours=20, least_holdout=80)

@@ -10,11 +10,11 @@ import pytest
 from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.errors import DataError, RecipeError
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
-from cspine_bench.evaluate.figures import build_figure
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
-from cspine_bench.evaluate.outputs import Evidence, Outputs, Question
-from cspine_bench.evaluate.task import ShowStage, run_task, spell_command
-from cspine_bench.evaluate.work import Work
+from cspine_bench.measurement.figures import build_figure
+from cspine_bench.measurement.outputs import Evidence, Outputs, Question
+from cspine_bench.measurement.task import ShowStage, run_task, spell_command
+from cspine_bench.measurement.work import Work
 from cspine_bench.metrics.intervals import Estimate
 from cspine_bench.recipe import apply_overrides
 from cspine_bench.results import Input, Result, load_result

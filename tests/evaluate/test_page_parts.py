@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from page_example import draw_films
 
-from cspine_bench.evaluate.figures import build_figure
-from cspine_bench.evaluate.page.images import difference_of, to_gray
-from cspine_bench.evaluate.page.wording import describe_move, format_number, read_against_floor
+from cspine_bench.measurement.figures import build_figure
 from cspine_bench.metrics.copying import remove_low_frequencies
 from cspine_bench.metrics.near_copies import Variant, search_near_copies
 from cspine_bench.metrics.registration import build_moves
+from cspine_bench.page.images import difference_of, to_gray
+from cspine_bench.page.wording import describe_move, format_number, read_against_floor
 from cspine_bench.results import Floor
 
 

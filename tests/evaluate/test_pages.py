@@ -25,23 +25,23 @@ from memorization_example import (
 )
 from page_example import build_fidelity_figures, build_fidelity_pictures, build_fidelity_result, draw_films, near
 
-from cspine_bench.evaluate.figures import build_figure
 from cspine_bench.evaluate.page.fidelity import build_fidelity_page
-from cspine_bench.evaluate.page.images import to_gray
 from cspine_bench.evaluate.page.memorization import build_memorization_page
 from cspine_bench.evaluate.page.records import (
     AttackScores,
     DetectorView,
     FidelityPictures,
     MemorizationPictures,
-    NotMeasured,
     ParameterValues,
     Scores,
     Spectra,
 )
-from cspine_bench.evaluate.page.wording import show_figure
+from cspine_bench.measurement.figures import build_figure
 from cspine_bench.metrics.copying import compute_similarity, remove_low_frequencies
 from cspine_bench.metrics.intervals import Estimate
+from cspine_bench.page.images import to_gray
+from cspine_bench.page.tables import NotMeasured
+from cspine_bench.page.wording import show_figure
 from cspine_bench.results import parse_result, render_result
 
 Films = list[NDArray[np.generic]]

@@ -12,7 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "dataset"))
 
 from drawn_films import MakeOnce, draw_films, open_films
 
-from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.planted import (
     CONFIRMED,
     OPERATING,
@@ -23,7 +22,8 @@ from cspine_bench.evaluate.memorization.planted import (
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import CopySearch, search_copies
 from cspine_bench.evaluate.memorization.transforms import TRANSFORMS, Transform
-from cspine_bench.evaluate.work import Work
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.work import Work
 
 RECIPE = MemorizationRecipe(
     variants=("shifted",), regions=False, num_neighbours=20, planted=3, false_positive_rate=0.05

@@ -16,8 +16,8 @@ from toy_source import ToySource
 
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.evaluate.fidelity.quality import DEFINITIONS, Quality, measure_quality
-from cspine_bench.evaluate.inputs import Images, open_images
-from cspine_bench.evaluate.work import Work
+from cspine_bench.measurement.inputs import Images, open_images
+from cspine_bench.measurement.work import Work
 from cspine_bench.results import Figure
 
 COUNT = 40

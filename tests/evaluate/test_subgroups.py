@@ -18,7 +18,7 @@ from toy_source import ToySource
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.fidelity.subgroups import Subgroups, measure_subgroups
-from cspine_bench.evaluate.inputs import SUBGROUPS, UNKNOWN, Images, open_images
+from cspine_bench.measurement.inputs import SUBGROUPS, UNKNOWN, Images, open_images
 from cspine_bench.metrics.kernel import kernel_distance
 from cspine_bench.results import Figure
 

@@ -21,7 +21,7 @@ from cspine_bench.evaluate.fidelity.quantities import (
     describe_differences,
     find_differences,
 )
-from cspine_bench.evaluate.inputs import UNKNOWN, Images
+from cspine_bench.measurement.inputs import UNKNOWN, Images
 from cspine_bench.results import Figure
 
 Floats = NDArray[np.float64]

@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.inputs import Images
-from cspine_bench.evaluate.work import Arrays, Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.imaging.png import decode_png
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.work import Arrays, Work
 
 BLOCK_IMAGES: Final = 32
 

@@ -33,12 +33,12 @@ from cspine_bench.evaluate.fidelity.detector_map import (
 from cspine_bench.evaluate.fidelity.detector_statistics import describe_facts, describe_statistics
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.fidelity.transmission import Rung, choose_rung_images, degrade_images, measure_transmission
-from cspine_bench.evaluate.figures import build_figure
-from cspine_bench.evaluate.inputs import Images, OnProgress
-from cspine_bench.evaluate.work import Arrays, Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.store import FeatureStore
 from cspine_bench.imaging.degrade import TRANSMISSION
+from cspine_bench.measurement.figures import build_figure
+from cspine_bench.measurement.inputs import Images, OnProgress
+from cspine_bench.measurement.work import Arrays, Work
 from cspine_bench.metrics.intervals import Estimate
 from cspine_bench.provenance import sha256_json
 from cspine_bench.results import Figure, Floor

@@ -18,8 +18,8 @@ from scipy import ndimage
 
 from cspine_bench.evaluate.fidelity.chosen_images import Rows, encode_together
 from cspine_bench.evaluate.fidelity.detector import CrossFit, Integers, Linear
-from cspine_bench.evaluate.work import Arrays
 from cspine_bench.features.encoder import Encoder
+from cspine_bench.measurement.work import Arrays
 
 GRID: Final = 8
 LEAST_MAP_IMAGES: Final = 8

@@ -23,7 +23,7 @@ from cspine_bench.evaluate.fidelity.distances import (
 )
 from cspine_bench.evaluate.fidelity.floors import Floors, measure_floors
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
-from cspine_bench.evaluate.figures import JACKKNIFE, build_figure
+from cspine_bench.measurement.figures import JACKKNIFE, build_figure
 from cspine_bench.metrics.frechet import extrapolate
 from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, clopper_pearson_interval
 from cspine_bench.results import Figure

@@ -25,11 +25,11 @@ from cspine_bench.evaluate.fidelity.distances import (
 from cspine_bench.evaluate.fidelity.distribution import build_distance
 from cspine_bench.evaluate.fidelity.floors import deal_halves, draw_rows
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
-from cspine_bench.evaluate.inputs import Images
-from cspine_bench.evaluate.work import Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.imaging.degrade import LADDER, Degradation
 from cspine_bench.imaging.png import decode_png
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.work import Work
 from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, deal_groups
 from cspine_bench.results import Figure
 from cspine_bench.seeding import numpy_generator

@@ -19,10 +19,12 @@ from cspine_bench.evaluate.fidelity.quality import measure_quality
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.fidelity.subgroups import measure_subgroups
 from cspine_bench.evaluate.fidelity.verdict import state_verdict
-from cspine_bench.evaluate.inputs import Images, compare_sides
-from cspine_bench.evaluate.outputs import Evidence, Question
 from cspine_bench.evaluate.page.fidelity import build_fidelity_page
-from cspine_bench.evaluate.task import (
+from cspine_bench.features.encoder import Encoder
+from cspine_bench.features.store import FeatureStore
+from cspine_bench.measurement.inputs import Images, compare_sides
+from cspine_bench.measurement.outputs import Evidence, Question
+from cspine_bench.measurement.task import (
     Setup,
     ShowStage,
     build_result,
@@ -31,9 +33,7 @@ from cspine_bench.evaluate.task import (
     open_encoder,
     spell_command,
 )
-from cspine_bench.evaluate.work import Work
-from cspine_bench.features.encoder import Encoder
-from cspine_bench.features.store import FeatureStore
+from cspine_bench.measurement.work import Work
 from cspine_bench.results import Figure
 
 MEASURE: Final = "fidelity"
@@ -42,7 +42,7 @@ MEASURE_VERSION: Final = "1"
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How close `synthetic` is to `real`. See `cspine_bench.evaluate.task.Task`.
+    """How close `synthetic` is to `real`. See `cspine_bench.measurement.task.Task`.
 
     Raises:
         RecipeError: there is no such encoder.

@@ -13,18 +13,18 @@ from cspine_bench.evaluate.fidelity.distribution import Distribution
 from cspine_bench.evaluate.fidelity.ladder import Ladder
 from cspine_bench.evaluate.fidelity.quality import Quality
 from cspine_bench.evaluate.fidelity.subgroups import Subgroups
-from cspine_bench.evaluate.inputs import Images, compare_sides
 from cspine_bench.evaluate.page.records import (
     DetectorView,
     FidelityPictures,
     LadderPicture,
-    NotMeasured,
     OddSpine,
     ParameterValues,
-    Pixels,
     Spectra,
 )
 from cspine_bench.imaging.degrade import LADDER
+from cspine_bench.measurement.inputs import Images, compare_sides
+from cspine_bench.page.images import Pixels
+from cspine_bench.page.tables import NotMeasured
 from cspine_bench.seeding import numpy_generator
 
 NUM_SHOWN: Final = 16

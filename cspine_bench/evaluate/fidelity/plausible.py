@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from cspine_bench.anatomy.landmarks import LANDMARK_NAMES
 from cspine_bench.anatomy.procrustes import align_shapes, align_to
 from cspine_bench.evaluate.fidelity.spine_rules import FIXED_RULES, Check, iter_checks
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
-from cspine_bench.evaluate.inputs import Images
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, build_figure
+from cspine_bench.measurement.inputs import Images
 from cspine_bench.metrics.intervals import clopper_pearson_interval
 from cspine_bench.results import Figure
 from cspine_bench.seeding import numpy_generator

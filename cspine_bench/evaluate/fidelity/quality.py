@@ -17,8 +17,8 @@ from cspine_bench.evaluate.fidelity.quantities import (
     describe_differences,
     find_differences,
 )
-from cspine_bench.evaluate.inputs import Images
-from cspine_bench.evaluate.work import Arrays, Work
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.work import Arrays, Work
 from cspine_bench.metrics.image_quality import PROPERTIES, build_band_edges, measure_image, scale_gray
 from cspine_bench.results import Figure
 

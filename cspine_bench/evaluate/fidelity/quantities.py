@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.figures import JACKKNIFE, build_figure
+from cspine_bench.measurement.figures import JACKKNIFE, build_figure
 from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, jackknife_intervals
 from cspine_bench.metrics.wasserstein import permutation_p_values, weighted_distances
 from cspine_bench.results import Figure, Floor

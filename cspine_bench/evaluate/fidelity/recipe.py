@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cspine_bench.evaluate.inputs import SUBGROUPS
 from cspine_bench.features.registry import DEFAULT_ENCODER
+from cspine_bench.measurement.inputs import SUBGROUPS
 from cspine_bench.recipe import Recipe
 
 Part = Literal["distribution", "ladder", "subgroups", "anatomy", "quality", "detectability"]

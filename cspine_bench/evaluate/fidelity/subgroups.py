@@ -24,7 +24,7 @@ from cspine_bench.evaluate.fidelity.distances import (
 from cspine_bench.evaluate.fidelity.distribution import build_distance
 from cspine_bench.evaluate.fidelity.floors import draw_rows, measure_floors
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
-from cspine_bench.evaluate.inputs import UNKNOWN, Images
+from cspine_bench.measurement.inputs import UNKNOWN, Images
 from cspine_bench.metrics.intervals import CONFIDENCE
 from cspine_bench.results import Figure
 from cspine_bench.seeding import numpy_generator

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from cspine_bench.evaluate.fidelity.chosen_images import OnImage, Rows, describe_images, encode_together
 from cspine_bench.evaluate.fidelity.detector import CrossFit, Integers, cross_fit, fold_interval
 from cspine_bench.evaluate.fidelity.detector_statistics import describe_statistics
-from cspine_bench.evaluate.inputs import Images
-from cspine_bench.evaluate.work import Arrays, Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.imaging.degrade import TRANSMISSION, Degradation
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.work import Arrays, Work
 from cspine_bench.metrics.intervals import Estimate
 from cspine_bench.seeding import numpy_generator
 

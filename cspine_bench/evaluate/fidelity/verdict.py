@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from cspine_bench.evaluate.figures import compare_with_floor
+from cspine_bench.measurement.figures import compare_with_floor
 from cspine_bench.results import Figure
 
 _TITLES: Final = {

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.metrics.copying import Maps
 from cspine_bench.metrics.intervals import clopper_pearson_interval
 from cspine_bench.metrics.near_copies import Variant, list_variants, search_near_copies

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.evaluate.memorization.null import build_null
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.metrics.calibration import (
     compute_conformal_p_values,
     compute_distance_ratios,

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.evaluate.memorization.duplicates import (
     EXPECTED_FALSE,
     TWINS,
@@ -21,6 +20,7 @@ from cspine_bench.evaluate.memorization.duplicates import (
     measure_honest,
     search_nearest,
 )
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.metrics.intervals import clopper_pearson_interval
 from cspine_bench.metrics.near_copies import Variant
 from cspine_bench.results import Figure

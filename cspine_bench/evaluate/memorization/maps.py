@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cspine_bench.evaluate.inputs import Images
+from cspine_bench.measurement.inputs import Images
 from cspine_bench.metrics.copying import SIDE_PX, Maps, remove_low_frequencies
 
 BLOCK_IMAGES: Final = 512

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.errors import DataError
-from cspine_bench.evaluate.inputs import Images, OnProgress
 from cspine_bench.evaluate.memorization.duplicates import Films, measure_duplicates
 from cspine_bench.evaluate.memorization.encoder_neighbours import Space, find_unseen, measure_encoder_neighbours
 from cspine_bench.evaluate.memorization.leakage import measure_leakage
@@ -23,9 +22,13 @@ from cspine_bench.evaluate.memorization.planted import find_planted_copies
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import search_copies
 from cspine_bench.evaluate.memorization.verdict import reach_verdict
-from cspine_bench.evaluate.outputs import Evidence, Question
 from cspine_bench.evaluate.page.memorization import build_memorization_page
-from cspine_bench.evaluate.task import (
+from cspine_bench.features.encoder import Encoder
+from cspine_bench.features.pixels import PIXELS
+from cspine_bench.features.store import FeatureStore
+from cspine_bench.measurement.inputs import Images, OnProgress
+from cspine_bench.measurement.outputs import Evidence, Question
+from cspine_bench.measurement.task import (
     Setup,
     ShowStage,
     build_result,
@@ -35,10 +38,7 @@ from cspine_bench.evaluate.task import (
     show_nothing,
     spell_command,
 )
-from cspine_bench.evaluate.work import Work
-from cspine_bench.features.encoder import Encoder
-from cspine_bench.features.pixels import PIXELS
-from cspine_bench.features.store import FeatureStore
+from cspine_bench.measurement.work import Work
 from cspine_bench.results import Figure, Result
 
 MEASURE: Final = "memorization"
@@ -60,7 +60,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Memorization:
-    """Whether `synthetic` holds copies of `train`. See `cspine_bench.evaluate.task.Task`.
+    """Whether `synthetic` holds copies of `train`. See `cspine_bench.measurement.task.Task`.
 
     Raises:
         RecipeError: there is no such encoder.

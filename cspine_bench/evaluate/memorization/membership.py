@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.evaluate.memorization.control_attack import Control, attack_without_synthetic
 from cspine_bench.evaluate.memorization.encoder_neighbours import Space, find_unseen
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.metrics.discrimination import auc_cluster_interval, auc_interval, find_operating_point
 from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, clopper_pearson_interval, normal_interval
 from cspine_bench.metrics.nearest import find_nearest

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.encoder_neighbours import EncoderNeighbours
 from cspine_bench.evaluate.memorization.search import CopySearch
 from cspine_bench.evaluate.page.records import Pair
+from cspine_bench.measurement.inputs import Images
 from cspine_bench.metrics.registration import describe_move
 
 _WHOLE: Final = "whole"

@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.duplicates import Duplicates
 from cspine_bench.evaluate.memorization.encoder_neighbours import EncoderNeighbours
 from cspine_bench.evaluate.memorization.leakage import Leakage
@@ -21,11 +20,12 @@ from cspine_bench.evaluate.page.records import (
     DuplicatePair,
     Gate,
     MemorizationPictures,
-    NotMeasured,
     Outcome,
     RankedPair,
     Scores,
 )
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.page.tables import NotMeasured
 
 _OUTCOMES: Final[dict[Kind, Outcome]] = {
     "copies found": "copies",

@@ -7,8 +7,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
-from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.maps import BLOCK_IMAGES, make_map
 from cspine_bench.evaluate.memorization.null import adjust_as_one_more
 from cspine_bench.evaluate.memorization.recheck import register_rows
@@ -16,7 +14,9 @@ from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import CopySearch, confirm, join_nearest, keep_search
 from cspine_bench.evaluate.memorization.transforms import TRANSFORMS, Transform
 from cspine_bench.evaluate.page.records import PlantedExample
-from cspine_bench.evaluate.work import Work
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, build_figure
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.work import Work
 from cspine_bench.metrics.copying import Maps
 from cspine_bench.metrics.intervals import Estimate, clopper_pearson_interval
 from cspine_bench.results import Figure

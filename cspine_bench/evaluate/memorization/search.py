@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.errors import DataError
-from cspine_bench.evaluate.inputs import Images
 from cspine_bench.evaluate.memorization.channels import (
     WHOLE,
     Channel,
@@ -26,7 +25,8 @@ from cspine_bench.evaluate.memorization.maps import BLOCK_IMAGES, iter_map_block
 from cspine_bench.evaluate.memorization.null import Judgement, Null, build_null, compute_joint_p_values
 from cspine_bench.evaluate.memorization.recheck import compare_with_rest, find_crossed_rows, find_limits, register_rows
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
-from cspine_bench.evaluate.work import Work
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.work import Work
 from cspine_bench.metrics.calibration import discover
 from cspine_bench.metrics.copying import Maps
 

@@ -7,10 +7,10 @@ from typing import Final, Literal
 import numpy as np
 from scipy import stats
 
-from cspine_bench.evaluate.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.evaluate.memorization.planted import CONFIRMED, OPERATING, PlantedCopies
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import CopySearch
+from cspine_bench.measurement.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.metrics.calibration import bound_leak_rate, find_detectable_rate, measure_matched_share
 from cspine_bench.metrics.intervals import Estimate, clopper_pearson_interval
 from cspine_bench.results import Figure

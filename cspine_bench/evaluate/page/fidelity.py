@@ -15,19 +15,19 @@ from cspine_bench.evaluate.page.fidelity_plots import (
     draw_spectra,
     draw_strip,
 )
-from cspine_bench.evaluate.page.images import GRAY_RULE, Picture, show
-from cspine_bench.evaluate.page.records import DetectorView, FidelityPictures, ParameterValues, Pixels
-from cspine_bench.evaluate.page.render import render_page
-from cspine_bench.evaluate.page.svg import draw_rows
-from cspine_bench.evaluate.page.tables import (
+from cspine_bench.evaluate.page.records import DetectorView, FidelityPictures, ParameterValues
+from cspine_bench.metrics.intervals import Estimate
+from cspine_bench.page.images import GRAY_RULE, Picture, Pixels, show
+from cspine_bench.page.render import render_page
+from cspine_bench.page.svg import draw_rows
+from cspine_bench.page.tables import (
     Untaken,
     build_property_rows,
     build_table,
     list_missing,
     summarise_readings,
 )
-from cspine_bench.evaluate.page.wording import describe_conditions, read_against_floor, show_figure, title_of
-from cspine_bench.metrics.intervals import Estimate
+from cspine_bench.page.wording import describe_conditions, read_against_floor, show_figure, title_of
 from cspine_bench.results import Figure, Result
 
 DISTRIBUTION: Final = (

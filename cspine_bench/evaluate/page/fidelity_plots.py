@@ -6,10 +6,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.page.images import Picture
-from cspine_bench.evaluate.page.records import ParameterValues, Spectra, Values
-from cspine_bench.evaluate.page.svg import Panel, Scale, fit_scale, fit_text
-from cspine_bench.evaluate.page.wording import title_of
+from cspine_bench.evaluate.page.records import ParameterValues, Spectra
+from cspine_bench.page.images import Picture, Values
+from cspine_bench.page.svg import Panel, Scale, fit_scale, fit_text
+from cspine_bench.page.wording import title_of
 from cspine_bench.results import Figure, Interval
 
 _LOG_FROM = 30

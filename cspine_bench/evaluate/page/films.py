@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from cspine_bench.evaluate.page.records import DuplicatePair, Gate, MemorizationPictures, NotMeasured, Pair
+from cspine_bench.evaluate.page.records import DuplicatePair, Gate, MemorizationPictures, Pair
+from cspine_bench.page.tables import NotMeasured
 from cspine_bench.results import Result
 
 Rename = Callable[[str], str]

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cspine_bench.evaluate.page.films import hide_real_ids, hide_real_pixels
-from cspine_bench.evaluate.page.images import (
+from cspine_bench.evaluate.page.memorization_plots import draw_p_values, draw_roc, draw_scores
+from cspine_bench.evaluate.page.records import SUSPICIOUS_P_VALUE, MemorizationPictures, Pair
+from cspine_bench.page.images import (
     DIFFERENCE_RANGE,
     GRAY_RULE,
     Picture,
@@ -13,12 +15,10 @@ from cspine_bench.evaluate.page.images import (
     show,
     to_picture,
 )
-from cspine_bench.evaluate.page.memorization_plots import draw_p_values, draw_roc, draw_scores
-from cspine_bench.evaluate.page.records import SUSPICIOUS_P_VALUE, MemorizationPictures, Pair
-from cspine_bench.evaluate.page.render import render_page
-from cspine_bench.evaluate.page.svg import draw_rows
-from cspine_bench.evaluate.page.tables import Untaken, build_table, list_missing
-from cspine_bench.evaluate.page.wording import describe_conditions, describe_move, flatten_settings, format_share
+from cspine_bench.page.render import render_page
+from cspine_bench.page.svg import draw_rows
+from cspine_bench.page.tables import Untaken, build_table, list_missing
+from cspine_bench.page.wording import describe_conditions, describe_move, flatten_settings, format_share
 from cspine_bench.results import Figure, Result
 
 _SMALL_PX: Final = 192

@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 from markupsafe import Markup
 
-from cspine_bench.evaluate.page.records import AttackScores, Scores, Values
-from cspine_bench.evaluate.page.svg import Panel, Scale, fit_scale, fit_text
+from cspine_bench.evaluate.page.records import AttackScores, Scores
+from cspine_bench.page.images import Values
+from cspine_bench.page.svg import Panel, Scale, fit_scale, fit_text
 from cspine_bench.results import Figure
 
 _MOST_POINTS: Final = 300

@@ -5,17 +5,15 @@ Every part may be missing; the page then says in a sentence that it was not give
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.metrics.copying import SIDE_PX
 from cspine_bench.metrics.intervals import Estimate
-
-Pixels = NDArray[Any]
-"""uint8 or uint16 (height, width), or float (height, width) for a map."""
-Values = NDArray[np.floating]
+from cspine_bench.page.images import Pixels, Values
+from cspine_bench.page.tables import NotMeasured
 
 SUSPICIOUS_P_VALUE: Final = 0.01
 """Synthetic images at or below it are withheld from a page without real pixels: a copy shows the film."""
@@ -126,14 +124,6 @@ class OddSpine:
     role: str
     sample_id: str
     reason: str
-
-
-@dataclass(frozen=True)
-class NotMeasured:
-    """A part that was left out, and why: one sentence each."""
-
-    what: str
-    why: str
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from cspine_bench.ddpm.augment import Changes, change_images, change_landmarks, draw_changes
-from cspine_bench.ddpm.recipe import AugmentRecipe
+from cspine_bench.augment import AugmentRecipe, Changes, change_images, change_landmarks, draw_changes
 
 SIZE, COUNT = 64, 48
 

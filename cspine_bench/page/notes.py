@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from cspine_bench.evaluate.page.wording import count_used, list_methods, spell_sentence
+from cspine_bench.page.wording import count_used, list_methods, spell_sentence
 from cspine_bench.results import Figure
 
 _LONGEST: Final = 70

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from markupsafe import Markup, escape
 
-from cspine_bench.evaluate.page.wording import MINUS
+from cspine_bench.page.wording import MINUS
 
 WIDTH: Final = 340
 _CHARACTER: Final = 6.6

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cspine_bench.evaluate.page.records import NotMeasured
-from cspine_bench.evaluate.page.wording import (
+from cspine_bench.page.wording import (
     MEASURES,
     count_used,
     describe_conditions,
@@ -17,6 +16,14 @@ from cspine_bench.evaluate.page.wording import (
 from cspine_bench.results import Figure
 
 _NO_REASON: Final = "the result holds no such figure, and gives no reason"
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """A part that was left out, and why: one sentence each."""
+
+    what: str
+    why: str
 
 
 @dataclass(frozen=True)

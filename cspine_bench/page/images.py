@@ -2,14 +2,17 @@
 
 import base64
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cspine_bench.evaluate.page.records import Pixels, Values
 from cspine_bench.imaging.png import encode_png
+
+Pixels = NDArray[Any]
+"""uint8 or uint16 (height, width), or float (height, width) for a map."""
+Values = NDArray[np.floating]
 
 SIDE_PX: Final = 256
 """Longest side of a picture."""

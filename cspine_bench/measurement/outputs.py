@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cspine_bench.errors import DataError
-from cspine_bench.evaluate.work import Work
+from cspine_bench.measurement.work import Work
 from cspine_bench.results import Input, Result, load_result, render_result
 
 

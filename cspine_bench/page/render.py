@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from cspine_bench.evaluate.page.notes import sort_notes
-from cspine_bench.evaluate.page.wording import (
+from cspine_bench.page.notes import sort_notes
+from cspine_bench.page.wording import (
     count_used,
     describe,
     describe_conditions,
@@ -79,4 +79,4 @@ def _open_environment() -> Any:
 
 def read_template(name: str) -> str:
     """A template of this folder, in a checkout, a wheel or an archive."""
-    return (resources.files("cspine_bench.evaluate.page") / _FOLDER / name).read_text(encoding="utf-8")
+    return (resources.files("cspine_bench.page") / _FOLDER / name).read_text(encoding="utf-8")

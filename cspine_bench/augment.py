@@ -1,11 +1,32 @@
-"""Changes that a radiograph survives: a little shift, rotation, zoom, brightness and contrast; landmarks go along."""
+"""Changes that a radiograph survives: shift, rotation, zoom, brightness and contrast; landmarks and masks go along."""
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
-from cspine_bench.ddpm.recipe import AugmentRecipe
+from cspine_bench.recipe import Recipe
+
+
+class AugmentRecipe(Recipe):
+    """Changes that a radiograph survives, drawn anew for every image of every update; landmarks go along.
+
+    All are off by default. Each strength is the largest that is drawn; smaller ones are as likely, in both directions.
+    The network is not told of them, so its samples vary as much more than the films.
+    """
+
+    shift: Annotated[float, Field(ge=0, le=0.25)] = Field(0.0, description="Along each axis, as a share of the side.")
+    rotate_deg: Annotated[float, Field(ge=0, le=30)] = Field(0.0, description="Rotation about the centre, degrees.")
+    zoom: Annotated[float, Field(ge=0, le=0.25)] = Field(0.0, description="Enlargement: 0.1 is 1/1.1 to 1.1 times.")
+    gain: Annotated[float, Field(ge=0, le=0.5)] = Field(0.0, description="Brightness: 0.1 is 1/1.1 to 1.1 times.")
+    gamma: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="Contrast: gray values 0..1 to a power; 0.1 is 1/1.1 to 1.1."
+    )
+    flip: bool = Field(
+        False, description="Mirror half of the images left to right: half of the patients then face the other way."
+    )
 
 
 @dataclass(frozen=True)
@@ -56,16 +77,9 @@ def change_images(images: torch.Tensor, changes: Changes) -> torch.Tensor:
     Returns:
         float (B, 1, S, S) in -1..1. Cubic interpolation: a linear one blurs, and a generator would learn the blur.
     """
-    device, size = images.device, images.shape[-1]
-    matrix, offset = _find_affine(changes, size)
-    unchanged = torch.eye(2).expand_as(matrix)
-    if not (torch.equal(matrix, unchanged) and not bool(offset.any())):
-        # grid_sample asks where each pixel comes from, in units of half the image from its centre.
-        back = torch.linalg.inv(matrix)
-        origin = back @ (-offset)[..., None] / (size / 2)
-        grid = torch.nn.functional.affine_grid(
-            torch.cat([back, origin], dim=2).to(device), list(images.shape), align_corners=False
-        )
+    device = images.device
+    grid = _find_origins(changes, images)
+    if grid is not None:
         images = torch.nn.functional.grid_sample(
             images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
         ).clamp(-1, 1)
@@ -73,6 +87,26 @@ def change_images(images: torch.Tensor, changes: Changes) -> torch.Tensor:
     if bool((changes.gain == 1).all()) and bool((changes.gamma == 1).all()):
         return images
     return 2 * (gain * ((images + 1) / 2) ** gamma).clamp(0, 1) - 1
+
+
+def change_masks(masks: torch.Tensor, changes: Changes) -> torch.Tensor:
+    """The masks of changed images: each pixel gets the label of the pixel that it comes from.
+
+    Args:
+        masks: integers (B, S, S).
+        changes: as given to `change_images`.
+
+    Returns:
+        The same type and shape.
+    """
+    planes = masks[:, None].float()
+    grid = _find_origins(changes, planes)
+    if grid is None:
+        return masks
+    moved = torch.nn.functional.grid_sample(
+        planes, grid, mode="nearest", padding_mode="reflection", align_corners=False
+    )
+    return moved[:, 0].to(masks.dtype)
 
 
 def change_landmarks(landmarks_xy: torch.Tensor, changes: Changes, size: int) -> torch.Tensor:
@@ -86,6 +120,18 @@ def change_landmarks(landmarks_xy: torch.Tensor, changes: Changes, size: int) ->
     matrix, offset = _find_affine(changes, size)
     centre = (size - 1) / 2
     return (landmarks_xy - centre) @ matrix.mT + offset[:, None] + centre
+
+
+def _find_origins(changes: Changes, images: torch.Tensor) -> torch.Tensor | None:
+    """Where each pixel of changed images (B, C, S, S) comes from, in units of half the image; None: nothing moves."""
+    size = images.shape[-1]
+    matrix, offset = _find_affine(changes, size)
+    if torch.equal(matrix, torch.eye(2).expand_as(matrix)) and not bool(offset.any()):
+        return None
+    back = torch.linalg.inv(matrix)
+    origin = back @ (-offset)[..., None] / (size / 2)
+    transform = torch.cat([back, origin], dim=2).to(images.device)
+    return torch.nn.functional.affine_grid(transform, list(images.shape), align_corners=False)
 
 
 def _find_affine(changes: Changes, size: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.errors import RecipeError
-from cspine_bench.evaluate.inputs import Images, OnProgress
-from cspine_bench.evaluate.outputs import Evidence, Outputs, Question
-from cspine_bench.evaluate.work import Work
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.registry import load_encoder
 from cspine_bench.features.store import FeatureStore
+from cspine_bench.measurement.inputs import Images, OnProgress
+from cspine_bench.measurement.outputs import Evidence, Outputs, Question
+from cspine_bench.measurement.work import Work
 from cspine_bench.provenance import find_clean_commit, package_version
 from cspine_bench.recipe import Recipe
 from cspine_bench.results import EncoderUsed, Figure, Result

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.evaluate.figures import Standing, compare_with_floor
+from cspine_bench.measurement.figures import Standing, compare_with_floor
 from cspine_bench.results import Figure
 
 MINUS: Final = "\N{MINUS SIGN}"

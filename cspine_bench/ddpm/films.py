@@ -12,6 +12,7 @@ from cspine_bench.ddpm.classes import encode_classes
 from cspine_bench.ddpm.recipe import ClassName
 from cspine_bench.errors import DataError
 from cspine_bench.imaging.png import decode_png
+from cspine_bench.imaging.shrink import shrink_image, shrink_landmarks
 from cspine_bench.schema import Split
 
 _WHITE = 65535
@@ -95,10 +96,8 @@ def load_films(dataset: DatasetFolder, split: Split, size: int, *, at_least: int
         _check_size(record.sample_id, record.width, record.height, side, size)
         factor = side // size
         image = decode_png(record.image, where=f"{dataset.path}: {record.sample_id}")
-        bright = image.astype(np.float64) * (_WHITE / np.iinfo(image.dtype).max)
-        pixels[row] = np.rint(bright.reshape(size, factor, size, factor).mean(axis=(1, 3)))
-        # (0, 0) is the centre of the top-left pixel, before and after.
-        landmarks_xy[row] = (np.array(record.landmarks_xy) + 0.5) / factor - 0.5
+        pixels[row] = np.rint(shrink_image(image, factor) * _WHITE)
+        landmarks_xy[row] = shrink_landmarks(np.array(record.landmarks_xy), factor)
         if record.pixel_spacing_mm is not None:
             spacing[row] = record.pixel_spacing_mm * factor
         curvature.append(record.curvature)

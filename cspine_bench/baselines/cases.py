@@ -1,0 +1,191 @@
+"""Radiographs with their labels in memory, at the size that a baseline works at.
+
+Pixels are decoded once; every epoch after that costs no decoding.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cspine_bench.anatomy.landmarks import LEVELS, MASK_LABELS
+from cspine_bench.errors import DataError
+from cspine_bench.imaging.png import decode_png
+from cspine_bench.imaging.shrink import find_factor, shrink_image, shrink_landmarks, shrink_mask
+from cspine_bench.measurement.inputs import Images, OnProgress
+
+NOT_ANNOTATED: Final = 255
+"""Mask value of a pixel that nobody labelled: it is neither background nor a vertebra."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Radiographs of one side at one size.
+
+    Attributes:
+        images: the side that they come from, with ids, groups and labels in the same order.
+        rows: int64 (n,), their places in `images`.
+        pixels: uint8 or uint16 (n, S, S); the type's highest value is the brightest of a film's bit depth.
+        masks: uint8 (n, S, S), label ids; `NOT_ANNOTATED` everywhere in a radiograph without a mask.
+        annotated: bool (n, 8), which of `LEVELS` the mask annotates; a level that is not is no background.
+        landmarks_xy: float32 (n, 23, 2), px of these pixels; NaN: not labelled.
+        pixel_spacing_mm: float64 (n,), of these pixels; NaN: not known.
+        parameters: (n,), `generator_parameters` of a synthetic image or None, from which a phantom is made again.
+        warnings: what a reader of every figure should know.
+    """
+
+    images: Images
+    rows: NDArray[np.int64]
+    pixels: NDArray[Any] = field(repr=False)
+    masks: NDArray[np.uint8] = field(repr=False)
+    annotated: NDArray[np.bool_] = field(repr=False)
+    landmarks_xy: NDArray[np.float32] = field(repr=False)
+    pixel_spacing_mm: NDArray[np.float64] = field(repr=False)
+    parameters: tuple[str | None, ...] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.rows)
+
+    @property
+    def size(self) -> int:
+        """Side, px."""
+        return int(self.pixels.shape[-1])
+
+    @property
+    def sample_ids(self) -> tuple[str, ...]:
+        """(n,)."""
+        return tuple(self.images.sample_ids[row] for row in self.rows)
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """(n,), patient or anatomy."""
+        return tuple(self.images.group_ids[row] for row in self.rows)
+
+    @property
+    def facing(self) -> tuple[str, ...]:
+        """(n,), `left`, `right` or `unknown`."""
+        return tuple(self.images.facing[row] for row in self.rows)
+
+    def labels(self, name: str) -> tuple[str, ...]:
+        """(n,) values of a label, by its name in `measurement.inputs.SUBGROUPS`; `unknown` where there is none."""
+        return tuple(self.images.labels[name][row] for row in self.rows)
+
+    def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Cases":
+        """Some of them, by places or by a bool (n,)."""
+        places = np.flatnonzero(chosen) if np.asarray(chosen).dtype == bool else np.asarray(chosen, np.int64)
+        return Cases(
+            images=self.images,
+            rows=self.rows[places],
+            pixels=self.pixels[places],
+            masks=self.masks[places],
+            annotated=self.annotated[places],
+            landmarks_xy=self.landmarks_xy[places],
+            pixel_spacing_mm=self.pixel_spacing_mm[places],
+            parameters=tuple(self.parameters[place] for place in places),
+            warnings=self.warnings,
+        )
+
+    def take_images(self, places: NDArray[np.int64]) -> torch.Tensor:
+        """Some of the radiographs as float32 (B, 1, S, S) in -1..1."""
+        highest = float(np.iinfo(self.pixels.dtype).max)
+        return torch.from_numpy(self.pixels[places].astype(np.float32) / (highest / 2) - 1)[:, None]
+
+    def iter_images(self, batch_size: int) -> Iterator[torch.Tensor]:
+        """All radiographs in order, float32 (B, 1, S, S) in -1..1."""
+        for start in range(0, len(self), batch_size):
+            yield self.take_images(np.arange(start, min(start + batch_size, len(self))))
+
+
+def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = None) -> Cases:
+    """Decode one side.
+
+    An image that is larger by a whole factor is averaged over blocks of pixels, and its labels go along. Its gray
+    levels are scaled by its bit depth, never by its content. A landmark that lies outside its image has no pixel to be
+    found at: it counts as not labelled, and a warning names it.
+
+    Args:
+        images: what to decode.
+        size: side that is worked at, px.
+        on_progress: called with (done, total).
+
+    Raises:
+        DataError: an image is not square, or not a whole multiple of `size`; or a shard is unreadable.
+    """
+    count = len(images)
+    depth: type[np.uint8] | type[np.uint16] = np.uint8 if images.bit_depth == 8 else np.uint16
+    pixels = np.empty((count, size, size), depth)
+    masks = np.full((count, size, size), NOT_ANNOTATED, np.uint8)
+    annotated = np.zeros((count, len(LEVELS)), np.bool_)
+    landmarks_xy = np.empty((count, images.landmarks_xy.shape[1], 2), np.float32)
+    factors = np.ones(count)
+    parameters: list[str | None] = []
+    columns = ("sample_id", "image", "mask", "mask_levels", "generator_parameters")
+    row = 0
+    for split in images.splits:
+        for record in images.folder.iter_records(split, columns):
+            where = f"{images.folder.path}: sample {record.sample_id}"
+            image = decode_png(record.image, where=f"{where}: image")
+            factor = find_factor(image.shape, size, where=where)
+            pixels[row] = _scale(shrink_image(image, factor), depth)
+            landmarks_xy[row] = shrink_landmarks(images.landmarks_xy[row], factor)
+            factors[row] = factor
+            if record.mask is not None:
+                masks[row] = shrink_mask(decode_png(record.mask, where=f"{where}: mask"), factor)
+                for level in (record.mask_levels or "").split(","):
+                    if level:
+                        annotated[row, MASK_LABELS[level] - 1] = True
+            parameters.append(record.generator_parameters)
+            row += 1
+            if on_progress is not None:
+                on_progress(row, count)
+    warnings = _hide_points_outside(landmarks_xy, size, images)
+    return Cases(
+        images=images,
+        rows=np.arange(count),
+        pixels=pixels,
+        masks=masks,
+        annotated=annotated,
+        landmarks_xy=landmarks_xy,
+        pixel_spacing_mm=images.pixel_spacing_mm * factors,
+        parameters=tuple(parameters),
+        warnings=warnings,
+    )
+
+
+def _scale(image: NDArray[np.float64], depth: type[np.uint8] | type[np.uint16]) -> NDArray[Any]:
+    return np.rint(image * np.iinfo(depth).max).astype(depth)
+
+
+def _hide_points_outside(landmarks_xy: NDArray[np.float32], size: int, images: Images) -> tuple[str, ...]:
+    with np.errstate(invalid="ignore"):
+        outside = ((landmarks_xy < -0.5) | (landmarks_xy > size - 0.5)).any(axis=2)
+    if not outside.any():
+        return ()
+    landmarks_xy[outside] = np.nan
+    first = int(np.flatnonzero(outside.any(axis=1))[0])
+    return (
+        f"{images.role}: {int(outside.sum()):,} landmarks lie outside their images ({images.sample_ids[first]} is the "
+        "first of these) and count as not labelled",
+    )
+
+
+def require_cases(cases: Cases, *, least: int, what: str) -> None:
+    """Stop where too few radiographs can be used.
+
+    Raises:
+        DataError: fewer than `least`; `what` says which ones, and what they need.
+    """
+    if len(cases) < least:
+        raise DataError(
+            f"{cases.images.folder.path}: {len(cases):,} {what}, at least {least:,} are needed; label or add some"
+        )
+
+
+def describe_sizes(sides: Mapping[str, Cases]) -> dict[str, int]:
+    """Radiographs by role, for a figure's counts."""
+    return {role: len(cases) for role, cases in sides.items()}

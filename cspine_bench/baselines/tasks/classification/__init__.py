@@ -1,0 +1,1 @@
+"""Which class a radiograph has: curvature, disease, sex."""

@@ -1,0 +1,1 @@
+"""Where the 23 landmarks lie: heat maps, or coordinates by regression."""

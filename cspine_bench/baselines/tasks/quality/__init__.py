@@ -1,0 +1,1 @@
+"""Which artefact a radiograph has, and how much it harms."""

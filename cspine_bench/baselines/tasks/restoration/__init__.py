@@ -1,0 +1,1 @@
+"""What a radiograph was before: more pixels, or no bone."""

@@ -1,6 +1,6 @@
 """Settings of a baseline: the task, its network, how it learns, and the protocol of arms, label fractions and seeds."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -23,7 +23,7 @@ TaskRecipe = Annotated[
 ArmName = Literal[
     "real", "real-augmented", "real-restarted", "synthetic", "mixed", "pretrained", "self-supervised"
 ]  # fmt: skip
-ARMS: Final[dict[str, str]] = {
+ARMS: Final[dict[ArmName, str]] = {
     "real": "real radiographs alone: what every other arm is compared with, at the same number of updates",
     "real-augmented": "control: real radiographs alone, with classical augmentation",
     "real-restarted": "control: real radiographs in both stages of a pre-trained arm, so that the schedule is the same",
@@ -70,7 +70,9 @@ class LearningRecipe(Recipe):
 class ProtocolRecipe(Recipe):
     """What is compared, and how surely."""
 
-    arms: tuple[ArmName, ...] = Field(tuple(ARMS), min_length=1, description="Of ARMS; `real` must be among them.")
+    arms: tuple[ArmName, ...] = Field(
+        get_args(ArmName), min_length=1, description="Of ARMS; `real` must be among them."
+    )
     fractions: tuple[Share, ...] = Field(
         (0.01, 0.05, 0.1, 0.25, 1.0), min_length=1, description="Of the real training groups, nested."
     )

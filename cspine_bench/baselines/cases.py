@@ -162,9 +162,8 @@ def _scale(image: NDArray[np.float64], depth: type[np.uint8] | type[np.uint16]) 
 
 
 def _hide_points_outside(landmarks_xy: NDArray[np.float32], size: int, images: Images) -> tuple[str, ...]:
-    with np.errstate(invalid="ignore"):
-        beyond = np.asarray((landmarks_xy < -0.5) | (landmarks_xy > size - 0.5))
-    outside = beyond.any(axis=2)
+    points = landmarks_xy.astype(np.float64)
+    outside: NDArray[np.bool_] = np.any((points < -0.5) | (points > size - 0.5), axis=2)
     if not outside.any():
         return ()
     landmarks_xy[outside] = np.nan

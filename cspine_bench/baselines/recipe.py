@@ -70,9 +70,7 @@ class LearningRecipe(Recipe):
 class ProtocolRecipe(Recipe):
     """What is compared, and how surely."""
 
-    arms: tuple[ArmName, ...] = Field(
-        get_args(ArmName), min_length=1, description="Of ARMS; `real` must be among them."
-    )
+    arms: tuple[ArmName, ...] = Field(get_args(ArmName), min_length=1, description="`real` must be among them.")
     fractions: tuple[Share, ...] = Field(
         (0.01, 0.05, 0.1, 0.25, 1.0), min_length=1, description="Of the real training groups, nested."
     )

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from cspine_bench.anatomy.landmarks import LEVELS, MASK_LABELS
-from cspine_bench.errors import DataError
 from cspine_bench.imaging.png import decode_png
 from cspine_bench.imaging.shrink import find_factor, shrink_image, shrink_landmarks, shrink_mask
 from cspine_bench.measurement.inputs import Images, OnProgress
@@ -23,11 +22,14 @@ NOT_ANNOTATED: Final = 255
 
 @dataclass(frozen=True)
 class Cases:
-    """Radiographs of one side at one size.
+    """Radiographs at one size, of one dataset or of several.
 
     Attributes:
-        images: the side that they come from, with ids, groups and labels in the same order.
-        rows: int64 (n,), their places in `images`.
+        where: names the dataset and what of it is meant, for messages.
+        sample_ids: (n,).
+        group_ids: (n,), patient or anatomy.
+        facing: (n,), `left`, `right` or `unknown`.
+        label_values: by name of `measurement.inputs.SUBGROUPS`, (n,) text, `unknown` where there is none.
         pixels: uint8 or uint16 (n, S, S); the type's highest value is the brightest of a film's bit depth.
         masks: uint8 (n, S, S), label ids; `NOT_ANNOTATED` everywhere in a radiograph without a mask.
         annotated: bool (n, 8), which of `LEVELS` the mask annotates; a level that is not is no background.
@@ -37,8 +39,11 @@ class Cases:
         warnings: what a reader of every figure should know.
     """
 
-    images: Images
-    rows: NDArray[np.int64]
+    where: str
+    sample_ids: tuple[str, ...] = field(repr=False)
+    group_ids: tuple[str, ...] = field(repr=False)
+    facing: tuple[str, ...] = field(repr=False)
+    label_values: Mapping[str, tuple[str, ...]] = field(repr=False)
     pixels: NDArray[Any] = field(repr=False)
     masks: NDArray[np.uint8] = field(repr=False)
     annotated: NDArray[np.bool_] = field(repr=False)
@@ -49,44 +54,36 @@ class Cases:
 
     def __len__(self) -> int:
         """How many."""
-        return len(self.rows)
+        return len(self.sample_ids)
 
     @property
     def size(self) -> int:
         """Side, px."""
         return int(self.pixels.shape[-1])
 
-    @property
-    def sample_ids(self) -> tuple[str, ...]:
-        """(n,)."""
-        return tuple(self.images.sample_ids[row] for row in self.rows)
-
-    @property
-    def group_ids(self) -> tuple[str, ...]:
-        """(n,), patient or anatomy."""
-        return tuple(self.images.group_ids[row] for row in self.rows)
-
-    @property
-    def facing(self) -> tuple[str, ...]:
-        """(n,), `left`, `right` or `unknown`."""
-        return tuple(self.images.facing[row] for row in self.rows)
-
     def labels(self, name: str) -> tuple[str, ...]:
         """(n,) values of a label, by its name in `measurement.inputs.SUBGROUPS`; `unknown` where there is none."""
-        return tuple(self.images.labels[name][row] for row in self.rows)
+        return self.label_values[name]
 
     def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Cases":
         """Some of them, by places or by a bool (n,)."""
         places = np.flatnonzero(chosen) if np.asarray(chosen).dtype == bool else np.asarray(chosen, np.int64)
+
+        def pick(values: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(values[place] for place in places)
+
         return Cases(
-            images=self.images,
-            rows=self.rows[places],
+            where=self.where,
+            sample_ids=pick(self.sample_ids),
+            group_ids=pick(self.group_ids),
+            facing=pick(self.facing),
+            label_values={name: pick(values) for name, values in self.label_values.items()},
             pixels=self.pixels[places],
             masks=self.masks[places],
             annotated=self.annotated[places],
             landmarks_xy=self.landmarks_xy[places],
             pixel_spacing_mm=self.pixel_spacing_mm[places],
-            parameters=tuple(self.parameters[place] for place in places),
+            parameters=pick(self.parameters),
             warnings=self.warnings,
         )
 
@@ -145,8 +142,11 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
                 on_progress(row, count)
     warnings = _hide_points_outside(landmarks_xy, size, images)
     return Cases(
-        images=images,
-        rows=np.arange(count),
+        where=f"{images.folder.path} ({', '.join(images.splits)})",
+        sample_ids=images.sample_ids,
+        group_ids=images.group_ids,
+        facing=images.facing,
+        label_values=images.labels,
         pixels=pixels,
         masks=masks,
         annotated=annotated,
@@ -174,18 +174,31 @@ def _hide_points_outside(landmarks_xy: NDArray[np.float32], size: int, images: I
     )
 
 
-def require_cases(cases: Cases, *, least: int, what: str) -> None:
-    """Stop where too few radiographs can be used.
+def join_cases(first: Cases, second: Cases) -> Cases:
+    """Both, one after the other; where their bit depths differ, in the larger one.
 
     Raises:
-        DataError: fewer than `least`; `what` says which ones, and what they need.
+        ValueError: they are of different sizes.
     """
-    if len(cases) < least:
-        raise DataError(
-            f"{cases.images.folder.path}: {len(cases):,} {what}, at least {least:,} are needed; label or add some"
-        )
+    if first.size != second.size:
+        raise ValueError(f"cases of {first.size} and of {second.size} px cannot be joined")
+    depth = max((first.pixels.dtype, second.pixels.dtype), key=lambda dtype: dtype.itemsize)
+    return Cases(
+        where=f"{first.where} and {second.where}",
+        sample_ids=first.sample_ids + second.sample_ids,
+        group_ids=first.group_ids + second.group_ids,
+        facing=first.facing + second.facing,
+        label_values={name: values + second.label_values[name] for name, values in first.label_values.items()},
+        pixels=np.concatenate([_deepen(cases.pixels, depth) for cases in (first, second)]),
+        masks=np.concatenate([first.masks, second.masks]),
+        annotated=np.concatenate([first.annotated, second.annotated]),
+        landmarks_xy=np.concatenate([first.landmarks_xy, second.landmarks_xy]),
+        pixel_spacing_mm=np.concatenate([first.pixel_spacing_mm, second.pixel_spacing_mm]),
+        parameters=first.parameters + second.parameters,
+        warnings=first.warnings + second.warnings,
+    )
 
 
-def describe_sizes(sides: Mapping[str, Cases]) -> dict[str, int]:
-    """Radiographs by role, for a figure's counts."""
-    return {role: len(cases) for role, cases in sides.items()}
+def _deepen(pixels: NDArray[Any], depth: np.dtype[Any]) -> NDArray[Any]:
+    """8 bits as 16: 255 becomes 65535."""
+    return pixels if pixels.dtype == depth else pixels.astype(depth) * np.array(257, depth)

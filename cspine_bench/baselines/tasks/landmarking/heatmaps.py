@@ -1,0 +1,76 @@
+"""Heat maps of landmarks: what they should be, how far they are from it, and where each says that its landmark lies.
+
+A map is a distribution over the pixels of the image, one for each landmark. It is held against a Gaussian about the
+true place, and its landmark is read at the centre of mass about its peak, between the pixels.
+
+Source: cross-entropy of maps under a softmax over pixels, as in Mask R-CNN (He et al. 2017, 1703.06870), with the
+Gaussian of Tompson et al. 2014 (1406.2984) as target in place of a single pixel; places between the pixels by the
+expectation of the map, as Nibali et al. 2018 (1801.07372), here about the peak alone: what lies far from it moves no
+landmark.
+"""
+
+from typing import Final
+
+import torch
+
+WINDOW_SIGMAS: Final = 2.0
+"""Half the side of the square about the peak whose centre of mass is the landmark, in spreads of the target."""
+
+
+def compute_heatmap_loss(logits: torch.Tensor, landmarks_xy: torch.Tensor, *, sigma_px: float) -> torch.Tensor:
+    """Cross-entropy of the maps against Gaussians, mean over the landmarks that are there to be found, a scalar.
+
+    Args:
+        logits: float (B, 23, S, S), of the maps before the softmax over pixels.
+        landmarks_xy: float (B, 23, 2), px; a NaN pair, or a place outside the image, takes no part.
+        sigma_px: spread of the Gaussians.
+
+    Returns:
+        0 where no landmark of the batch takes part: it teaches nothing.
+    """
+    size = logits.shape[-1]
+    logits = logits.float()
+    visible = find_visible(landmarks_xy, size)
+    places = torch.where(visible[..., None], landmarks_xy, 0.0)
+    along_x, along_y = (_spread(places[..., axis], size, sigma_px) for axis in (0, 1))
+    expected = torch.einsum("bkyx,bky,bkx->bk", logits, along_y, along_x)
+    entropy = torch.logsumexp(logits.flatten(2), dim=2) - expected
+    loss: torch.Tensor = (entropy * visible).sum() / visible.sum().clamp(min=1)
+    return loss
+
+
+def find_visible(landmarks_xy: torch.Tensor, size: int) -> torch.Tensor:
+    """Bool (B, 23): which landmarks are labelled and lie inside their images of `size` px."""
+    inside: torch.Tensor = ((landmarks_xy >= -0.5) & (landmarks_xy <= size - 0.5)).all(dim=-1)
+    return inside
+
+
+def decode_heatmaps(logits: torch.Tensor, *, sigma_px: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places of the landmarks, and how sure each map is.
+
+    Args:
+        logits: float (B, 23, S, S), of the maps before the softmax over pixels.
+        sigma_px: spread of the Gaussians that they learnt from.
+
+    Returns:
+        float32 (B, 23, 2), px, inside the image; float32 (B, 23), 0..1, the share of the map that lies about its peak.
+    """
+    count, landmarks, size = logits.shape[:3]
+    maps = logits.float().flatten(2).softmax(dim=2)
+    peak = maps.argmax(dim=2)
+    maps = maps.reshape(count, landmarks, size, size)
+    reach = max(1, round(WINDOW_SIGMAS * sigma_px))
+    pixels = torch.arange(size, device=logits.device)
+    near_x = (pixels - (peak % size)[..., None]).abs() <= reach
+    near_y = (pixels - (peak // size)[..., None]).abs() <= reach
+    maps = maps * (near_y[..., :, None] & near_x[..., None, :])
+    mass = maps.sum(dim=(2, 3))
+    x = (maps.sum(dim=2) * pixels).sum(dim=2) / mass
+    y = (maps.sum(dim=3) * pixels).sum(dim=2) / mass
+    return torch.stack([x, y], dim=-1), mass
+
+
+def _spread(places: torch.Tensor, size: int, sigma_px: float) -> torch.Tensor:
+    """Gaussians along one axis (B, 23, S), each of sum 1."""
+    pixels = torch.arange(size, device=places.device)
+    return (-((pixels - places[..., None]) ** 2) / (2 * sigma_px**2)).softmax(dim=-1)

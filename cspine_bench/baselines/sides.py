@@ -1,0 +1,196 @@
+"""The two datasets of a baseline, opened, checked against each other, and dealt into roles."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cspine_bench.baselines.cases import Cases, load_cases
+from cspine_bench.baselines.task import Task
+from cspine_bench.errors import DataError
+from cspine_bench.measurement.inputs import Images, OnProgress, open_images
+from cspine_bench.results import Input
+from cspine_bench.schema import Split
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Radiographs by what the protocol does with them.
+
+    Attributes:
+        train: real ones with labels, of the split `train`.
+        validation: real ones with labels, of the split `validation`; may be empty.
+        test: real ones with labels, of the split `test`; touched once.
+        synthetic: synthetic ones to learn from; all splits but `test`, or all where only that exists.
+        synthetic_test: synthetic ones to be tested on by networks that learnt from real ones.
+        labelled: places in `synthetic` that have labels.
+        within: by fraction, synthetic ones whose generator learnt from no more than that fraction of the real ones.
+        inputs: as a result names them.
+        notes: what a reader of every figure should know.
+    """
+
+    train: Cases
+    validation: Cases
+    test: Cases
+    synthetic: Cases
+    synthetic_test: Cases
+    within: Mapping[float, Cases]
+    inputs: tuple[Input, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def synthetic_for(self, fraction: float | None) -> Cases:
+        """What the arms with synthetic radiographs use at a fraction."""
+        return self.synthetic if fraction is None else self.within.get(fraction, self.synthetic)
+
+
+def open_sides(
+    task: Task,
+    size: int,
+    *,
+    real: Path | str,
+    synthetic: Path | str,
+    within: Mapping[float, Path | str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Sides:
+    """Open, check and decode both sides.
+
+    Args:
+        task: decides which radiographs can be used.
+        size: side that is worked at, px.
+        real: dataset with the splits train and test, best with validation too.
+        synthetic: dataset to be judged.
+        within: by fraction, a synthetic dataset whose generator was trained inside that label subset.
+        on_progress: called with (radiographs decoded, of all on that side).
+
+    Raises:
+        DataError: a dataset cannot be used; a split is missing; nothing is labelled; a test radiograph, or its patient,
+            is among those that are learnt from.
+    """
+    films = open_images("real", real)
+    for split in ("train", "test"):
+        if split not in films.splits:
+            there = ", ".join(f"{name} {count:,}" for name, count in films.folder.splits.items())
+            raise DataError(
+                f"{films.folder.path}: has no split {split} ({there}); make one, as `dataset import ... --fractions "
+                "0.8,0.1,0.1` does"
+            )
+    roles = {split: open_images("real", real, splits=(split,)) for split in films.splits}
+    made = {None: open_images("synthetic", synthetic)} | {
+        fraction: open_images(_name_role(fraction), folder) for fraction, folder in (within or {}).items()
+    }
+    for images in made.values():
+        refuse_leaks(roles, images)
+    notes: list[str] = []
+
+    def load(images: Images) -> Cases:
+        cases = load_cases(images, size, on_progress=on_progress)
+        notes.extend(cases.warnings)
+        return cases
+
+    def keep_usable(cases: Cases, role: str) -> Cases:
+        usable = task.list_usable(cases)
+        if not usable.all():
+            notes.append(
+                f"{role}: {int((~usable).sum()):,} of {len(cases):,} radiographs without {task.describe_need()} are "
+                "left out"
+            )
+        return cases.take(usable)
+
+    dealt = {split: keep_usable(load(images), f"real {split} split") for split, images in roles.items()}
+    for split in ("train", "test"):
+        if not len(dealt[split]):
+            raise DataError(
+                f"{films.folder.path}: no radiograph of its {split} split has {task.describe_need()}; label some, or "
+                "name a dataset with labels"
+            )
+        task.check_labels(dealt[split], f"real {split}")
+    pools = {fraction: _deal_synthetic(load(images), images) for fraction, images in made.items()}
+    pool, held = pools.pop(None)
+    notes += _describe_origins(made)
+    empty = dealt["train"].take(np.array([], np.int64))
+    return Sides(
+        train=dealt["train"],
+        validation=dealt.get("validation", empty),
+        test=dealt["test"],
+        synthetic=pool,
+        synthetic_test=keep_usable(held, "synthetic radiographs to be tested on"),
+        within={fraction: cases for fraction, (cases, _) in pools.items() if fraction is not None},
+        inputs=(films.describe(), *(images.describe() for images in made.values())),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _name_role(fraction: float) -> str:
+    return f"synthetic-{fraction:g}"
+
+
+def _deal_synthetic(cases: Cases, images: Images) -> tuple[Cases, Cases]:
+    """(to learn from, to be tested on)."""
+    is_test = np.array([split == "test" for split in _list_splits(images)], np.bool_)
+    if is_test.all() or not is_test.any():
+        return cases, cases
+    return cases.take(~is_test), cases.take(is_test)
+
+
+def _list_splits(images: Images) -> Iterator[Split]:
+    for split in images.splits:
+        for _ in range(images.folder.splits[split]):
+            yield split
+
+
+def refuse_leaks(real: Mapping[Split, Images], synthetic: Images) -> None:
+    """Stop where a test radiograph is among those that are learnt from.
+
+    Equal pixels are found, and equal patients or anatomies where their ids can be compared.
+
+    Raises:
+        DataError: names the first of them.
+    """
+    test = real["test"]
+    for images in (*(side for split, side in real.items() if split != "test"), synthetic):
+        for what, there, here in (
+            ("the very pixels of", test.pixel_sha256, images.pixel_sha256),
+            ("the patient or anatomy of", _comparable(test, images), _comparable(images, test)),
+        ):
+            owner = {key: name for name, key in zip(test.sample_ids, there, strict=True) if key}
+            found = [(name, owner[key]) for name, key in zip(images.sample_ids, here, strict=True) if key in owner]
+            if found:
+                shown = ", ".join(f"{name} = {other}" for name, other in found[:_SHOWN])
+                raise DataError(
+                    f"{images.folder.path} ({', '.join(images.splits)}): {len(found):,} radiographs have {what} one in "
+                    f"the test split of {test.folder.path} ({shown}); take them out: a test on what was learnt from "
+                    "measures nothing"
+                )
+
+
+def _comparable(images: Images, other: Images) -> Sequence[str]:
+    """Group ids, or empty ones where those of two sides are not numbers of one source."""
+    same = images.folder.manifest.digest == other.folder.manifest.digest
+    return [group if same or "@" in group else "" for group in images.group_ids]
+
+
+def _describe_origins(made: Mapping[float | None, Images]) -> list[str]:
+    """What is known of whether the generator saw more of the real films than a label subset has."""
+    data = find_training_data(made[None].folder.manifest.source)
+    if data is None:
+        return []
+    return [
+        f"the generator of {made[None].name} learnt from {data.get('num_films', 'an unknown number of')} films: at "
+        "fractions with fewer labels than that, arms with its images rest on more real films than they have labels for, "
+        "unless --synthetic-within names a dataset for that fraction"
+    ]
+
+
+def find_training_data(source: Any) -> dict[str, Any] | None:
+    """What a dataset's generator was trained on, as its manifest tells; None where it tells nothing."""
+    if isinstance(source, dict):
+        if isinstance(source.get("training_data"), dict):
+            return dict(source["training_data"])
+        for value in source.values():
+            if (found := find_training_data(value)) is not None:
+                return found
+    return None

@@ -38,8 +38,7 @@ class Landmarking:
 
     def list_usable(self, cases: Cases) -> NDArray[np.bool_]:
         """Those with at least one landmark."""
-        usable: NDArray[np.bool_] = np.isfinite(cases.landmarks_xy).all(axis=2).any(axis=1)
-        return usable
+        return np.any(_find_labelled(cases), axis=1)
 
     def describe_need(self) -> str:
         """To end a sentence."""
@@ -51,10 +50,10 @@ class Landmarking:
         Raises:
             DataError: names the landmarks.
         """
-        never = ~np.isfinite(cases.landmarks_xy).all(axis=2).any(axis=0)
+        never = ~np.any(_find_labelled(cases), axis=0)
         if never.any():
             names = ", ".join(np.array(LANDMARK_NAMES)[never][:3])
-            raise DataError(f"{cases.images.folder.path}: {role}: {names} are labelled in no radiograph; label some")
+            raise DataError(f"{cases.where}: {role}: {names} are labelled in no radiograph; label some")
 
     def build_network(self) -> TaskNetwork:
         """A map for each landmark, or two numbers for each."""
@@ -101,3 +100,8 @@ class Landmarking:
     def score(self, predictions: Arrays, cases: Cases, *, seed: int) -> tuple[Score, ...]:
         """See `cspine_bench.baselines.tasks.landmarking.scores`."""
         return score_landmarks(predictions["landmarks_xy"], cases)
+
+
+def _find_labelled(cases: Cases) -> NDArray[np.bool_]:
+    """Bool (n, 23)."""
+    return np.all(np.isfinite(cases.landmarks_xy), axis=2)

@@ -38,7 +38,8 @@ class Landmarking:
 
     def list_usable(self, cases: Cases) -> NDArray[np.bool_]:
         """Those with at least one landmark."""
-        return np.any(_find_labelled(cases), axis=1)
+        usable: NDArray[np.bool_] = _find_labelled(cases).any(axis=1)
+        return usable
 
     def describe_need(self) -> str:
         """To end a sentence."""
@@ -50,7 +51,7 @@ class Landmarking:
         Raises:
             DataError: names the landmarks.
         """
-        never = ~np.any(_find_labelled(cases), axis=0)
+        never = ~_find_labelled(cases).any(axis=0)
         if never.any():
             names = ", ".join(np.array(LANDMARK_NAMES)[never][:3])
             raise DataError(f"{cases.where}: {role}: {names} are labelled in no radiograph; label some")
@@ -104,4 +105,5 @@ class Landmarking:
 
 def _find_labelled(cases: Cases) -> NDArray[np.bool_]:
     """Bool (n, 23)."""
-    return np.all(np.isfinite(cases.landmarks_xy), axis=2)
+    labelled: NDArray[np.bool_] = np.isfinite(cases.landmarks_xy).all(axis=2)
+    return labelled

@@ -13,9 +13,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.anatomy.landmarks import LANDMARK_NAMES
-from cspine_bench.anatomy.procrustes import align_shapes, align_to
-from cspine_bench.evaluate.fidelity.spine_rules import FIXED_RULES, Check, iter_checks
+from cspine_bench.anatomy.spine_rules import FIXED_RULES, Check, iter_checks
+from cspine_bench.anatomy.spine_shapes import (
+    LEAST_SHAPES,
+    NUM_FOLDS,
+    SpineShapes,
+    deal_folds,
+    find_limit,
+    turn_left,
+)
 from cspine_bench.measurement.figures import CLOPPER_PEARSON, build_figure
 from cspine_bench.measurement.inputs import Images
 from cspine_bench.metrics.intervals import clopper_pearson_interval
@@ -24,18 +30,6 @@ from cspine_bench.seeding import numpy_generator
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-LEAST_SHAPES: Final = 24
-"""Fewer real spines make no shape model."""
-BEYOND: Final = 0.01
-"""Share of honest spines that may lie beyond the limit on shape."""
-_NUM_FOLDS: Final = 5
-_EXPLAINED: Final = 0.95
-_FREE: Final = 4
-"""Coordinates that alignment takes away: size, turn, and place."""
-
-_ANTERIOR: Final = [index for index, name in enumerate(LANDMARK_NAMES) if name.endswith("_anterior")]
-_POSTERIOR: Final = [index for index, name in enumerate(LANDMARK_NAMES) if name.endswith("_posterior")]
 
 RULES: Final[dict[str, str]] = FIXED_RULES | {
     "inside": "All points lie inside the image.",
@@ -134,12 +128,7 @@ def _read_spines(images: Images) -> _Spines:
     points = images.landmarks_xy.astype(np.float64)
     rows = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
     points = points[rows]
-    facing = np.array(images.facing, dtype=object)[rows]
-    # Where the record does not say it, the points do: which of their sides is called the front.
-    forward = points[:, _ANTERIOR, 0].mean(axis=1) - points[:, _POSTERIOR, 0].mean(axis=1)
-    right = (facing == "right") | ((facing != "left") & (forward > 0))
-    left = points.copy()
-    left[right, :, 0] *= -1
+    left = turn_left(points, [images.facing[row] for row in rows])
     with np.errstate(all="ignore"):  # A body without extent, and points far outside, are what is looked for.
         checks = tuple(iter_checks(left, images.pixel_spacing_mm[rows])) + (_check_inside(images, rows, points),)
     return _Spines(images, rows, left, checks)
@@ -161,63 +150,25 @@ def _calibrate_shapes(sides: list[_Spines], seed: int) -> tuple[list[Check], flo
     real = sides[0]
     groups = np.array(real.images.group_ids, dtype=object)[real.rows]
     sound = real.keeps_rules
-    names, group = np.unique(groups[sound].astype(str), return_inverse=True)
-    if len(names) < LEAST_SHAPES:
+    num_groups = len(set(groups[sound]))
+    if num_groups < LEAST_SHAPES:
         return (
-            f"{len(names)} real patients or anatomies have spines with all landmarks that break no other rule; "
+            f"{num_groups} real patients or anatomies have spines with all landmarks that break no other rule; "
             f"{LEAST_SHAPES} are the least to learn shapes from"
         )
-    generator = numpy_generator(seed, "evaluate.plausible.folds")
-    fold_of = generator.permutation(len(names)) % _NUM_FOLDS
     folds = np.full(len(real.rows), -1)
-    folds[sound] = fold_of[group]
-    distances = [np.empty((_NUM_FOLDS, len(side.rows))) for side in sides]
-    for fold in range(_NUM_FOLDS):
-        model = _ShapeModel.fit(real.points[sound & (folds != fold)])
+    folds[sound] = deal_folds(groups[sound].tolist(), numpy_generator(seed, "evaluate.plausible.folds"))
+    distances = [np.empty((NUM_FOLDS, len(side.rows))) for side in sides]
+    for fold in range(NUM_FOLDS):
+        model = SpineShapes.fit(real.points[sound & (folds != fold)])
         for side, found in zip(sides, distances, strict=True):
             found[fold] = model.measure(side.points)
     # A real spine by the model that has not seen it; a spine that no model saw by all of them.
     held_out = np.where(folds >= 0, distances[0][folds, np.arange(len(folds))], np.median(distances[0], axis=0))
-    reached = np.sort(held_out[sound])
-    rank = min(len(reached), math.ceil((1 - BEYOND) * (len(reached) + 1)))
-    limit = float(np.nextafter(reached[rank - 1], np.inf))
+    limit, chance = find_limit(held_out[sound])
     part = "distance from the mean real shape"
     both = (held_out, np.median(distances[1], axis=0))
-    return [Check("shape", part, values, -math.inf, limit) for values in both], 1 - rank / (len(reached) + 1)
-
-
-@dataclass(frozen=True)
-class _ShapeModel:
-    """Mean, main components, and one variance for all that they leave."""
-
-    mean: Floats
-    components: Floats
-    variances: Floats
-    rest: float
-
-    @classmethod
-    def fit(cls, shapes: Floats) -> "_ShapeModel":
-        aligned, _ = align_shapes(shapes)
-        vectors = aligned.reshape(len(shapes), -1)
-        mean = vectors.mean(axis=0)
-        _, singular, components = np.linalg.svd(vectors - mean, full_matrices=False)
-        variances = singular**2 / (len(shapes) - 1)
-        explained = np.cumsum(variances) / variances.sum() if variances.sum() > 0 else np.ones(len(variances))
-        kept = min(int(np.searchsorted(explained, _EXPLAINED)) + 1, max(1, len(shapes) // 5))
-        rest = variances[kept:].sum() / (vectors.shape[1] - _FREE - kept)
-        # Of shapes that are all alike, any other is far away; 1e-12 is a rounding of float32, squared.
-        return cls(mean, components[:kept], np.maximum(variances[:kept], 1e-12), max(float(rest), 1e-12))
-
-    def measure(self, shapes: Floats) -> Floats:
-        """Mahalanobis distance of each shape (n, points, 2); infinite for points that all coincide."""
-        if not len(shapes):
-            return np.empty(0)
-        with np.errstate(all="ignore"):
-            aligned = align_to(shapes, self.mean.reshape(-1, 2)).reshape(len(shapes), -1) - self.mean
-            scores = aligned @ self.components.T
-            left = (aligned**2).sum(axis=1) - (scores**2).sum(axis=1)
-            squared = (scores**2 / self.variances).sum(axis=1) + np.maximum(left, 0) / self.rest
-        return np.where(np.isfinite(squared), np.sqrt(squared), np.inf)
+    return [Check("shape", part, values, -math.inf, limit) for values in both], chance
 
 
 def _build_figures(side: _Spines, chance: float) -> list[Figure]:

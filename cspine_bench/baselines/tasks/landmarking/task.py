@@ -38,7 +38,7 @@ class Landmarking:
 
     def list_usable(self, cases: Cases) -> NDArray[np.bool_]:
         """Those with at least one landmark."""
-        usable: NDArray[np.bool_] = _find_labelled(cases).any(axis=1)
+        usable: NDArray[np.bool_] = np.any(_find_labelled(cases), axis=1)
         return usable
 
     def describe_need(self) -> str:
@@ -105,5 +105,5 @@ class Landmarking:
 
 def _find_labelled(cases: Cases) -> NDArray[np.bool_]:
     """Bool (n, 23)."""
-    labelled: NDArray[np.bool_] = np.isfinite(cases.landmarks_xy).all(axis=2)
+    labelled: NDArray[np.bool_] = np.all(np.isfinite(cases.landmarks_xy), axis=2)
     return labelled

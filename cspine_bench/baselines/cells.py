@@ -206,7 +206,7 @@ def run_cell(
         rate: train_network(task, recipe, stages, seed=seed, learning_rate=rate, device=device, on_progress=on_progress)
         for rate in rates
     }
-    rate, validation = _choose_rate(task, networks, sides.validation, device, store.seed)
+    rate, validation = choose_rate(task, networks, sides.validation, device, store.seed)
     arrays = _predict(task, networks[rate], sides, cell, device, store.seed)
     record = CellRecord(
         **facts,
@@ -250,9 +250,14 @@ def choose_cases(cell: Cell, recipe: BaselineRecipe, task: Task, sides: Sides, *
     return real, synthetic
 
 
-def _choose_rate(
+def choose_rate(
     task: Task, networks: dict[float, TaskNetwork], validation: Cases, device: str, seed: int
 ) -> tuple[float, dict[str, float]]:
+    """The learning rate whose network does best, and the primary score of each; of a single one nothing is measured.
+
+    Raises:
+        DataError: there are several, and no validation split.
+    """
     rates = list(networks)
     if len(rates) == 1:
         return rates[0], {}

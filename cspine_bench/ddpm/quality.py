@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cspine_bench.anatomy.landmarks import CORNER_LEVELS, LANDMARK_INDEX
-from cspine_bench.ddpm.masks import draw_body_mask, find_inside
+from cspine_bench.imaging.body_masks import draw_body_mask, find_inside
 
 _TAIL: Final = 0.005
 """Share of the training films beyond the quantile that a limit is taken from."""

@@ -17,7 +17,6 @@ from cspine_bench.dataset.source import Radiograph, Rejected, SampleKey
 from cspine_bench.ddpm.checkpoint import Generator
 from cspine_bench.ddpm.classes import encode_classes
 from cspine_bench.ddpm.conditions import Conditions, Told
-from cspine_bench.ddpm.masks import DRAWN_LEVELS, draw_body_mask
 from cspine_bench.ddpm.network import encode_skeleton, predict_clean
 from cspine_bench.ddpm.noise import torch_generator
 from cspine_bench.ddpm.path import select_path
@@ -26,6 +25,7 @@ from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, GRIDS, SAMPLERS, choose_grid
 from cspine_bench.ddpm.skeleton import draw_skeleton
 from cspine_bench.errors import DataError, RecipeError
+from cspine_bench.imaging.body_masks import DRAWN_LEVELS, draw_body_mask
 from cspine_bench.provenance import canonical_json, library_versions, package_version
 
 _BYTES_PER_PIXEL: Final = 0.75

@@ -24,12 +24,12 @@ from cspine_bench.dataset.source import Radiograph, SampleKey
 from cspine_bench.dataset.verify import verify_dataset
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.ddpm.checkpoint import Generator, load_generator
-from cspine_bench.ddpm.masks import draw_body_mask
 from cspine_bench.ddpm.quality import QUALITY_RULES, measure_noise
 from cspine_bench.ddpm.replay import replay
 from cspine_bench.ddpm.sample import DdpmSource
 from cspine_bench.ddpm.samplers import GRIDS, SAMPLERS
 from cspine_bench.errors import CheckpointError, DataError, RecipeError
+from cspine_bench.imaging.body_masks import draw_body_mask
 from cspine_bench.imaging.png import decode_png
 
 

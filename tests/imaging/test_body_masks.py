@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cspine_bench.anatomy.landmarks import CORNER_LEVELS, LANDMARK_INDEX, MASK_LABELS
-from cspine_bench.ddpm.masks import DRAWN_LEVELS, draw_body_mask
+from cspine_bench.imaging.body_masks import DRAWN_LEVELS, draw_body_mask, draw_whole_bodies, find_whole_bodies
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.source import PhantomSource
 
@@ -39,6 +39,20 @@ def test_a_body_beyond_the_edge_is_cut_and_a_missing_corner_refused() -> None:
     points[LANDMARK_INDEX["C5_inferior_anterior"]] = np.nan
     with pytest.raises(ValueError, match="a corner of C5 is NaN"):
         draw_body_mask(points, 32)
+
+
+def test_a_body_with_a_missing_corner_can_be_left_out() -> None:
+    points = place_bodies()
+    points[LANDMARK_INDEX["C5_inferior_anterior"], 0] = np.nan
+    expected = draw_body_mask(place_bodies(), 32)
+    expected[expected == MASK_LABELS["C5"]] = 0
+    both = draw_whole_bodies(np.stack([place_bodies() + (3, 7), points]), 32)
+    np.testing.assert_array_equal(both, [draw_body_mask(place_bodies() + (3, 7), 32), expected])
+    assert find_whole_bodies(points).tolist() == [True, True, False, True, True]
+    assert find_whole_bodies(np.stack([points, place_bodies()])).sum() == 9
+    assert draw_whole_bodies(np.full((2, 23, 2), np.nan), 32).sum() == 0
+    with pytest.raises(ValueError, match="landmarks_xy must be"):
+        draw_whole_bodies(points[None, :22], 32)
 
 
 def test_it_is_nearly_the_phantoms_own_mask() -> None:

@@ -15,9 +15,26 @@ from cspine_bench.anatomy.landmarks import LEVELS, MASK_LABELS
 from cspine_bench.imaging.png import decode_png
 from cspine_bench.imaging.shrink import find_factor, shrink_image, shrink_landmarks, shrink_mask
 from cspine_bench.measurement.inputs import Images, OnProgress
+from cspine_bench.schema import Record
 
 NOT_ANNOTATED: Final = 255
 """Mask value of a pixel that nobody labelled: it is neither background nor a vertebra."""
+_ORIGIN_COLUMNS: Final = ("source_kind", "generator_parameters", "seed", "sample_index")
+
+
+@dataclass(frozen=True)
+class PhantomOrigin:
+    """What a phantom is made again from.
+
+    Attributes:
+        parameters: its recipe as JSON.
+        seed: of the source that made it.
+        index: which of its samples.
+    """
+
+    parameters: str
+    seed: int
+    index: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ class Cases:
         annotated: bool (n, 8), which of `LEVELS` the mask annotates; a level that is not is no background.
         landmarks_xy: float32 (n, 23, 2), px of these pixels; NaN: not labelled.
         pixel_spacing_mm: float64 (n,), of these pixels; NaN: not known.
-        parameters: (n,), `generator_parameters` of a synthetic image or None, from which a phantom is made again.
+        phantoms: (n,), what a phantom is made again from; None: the radiograph is no phantom.
         warnings: what a reader of every figure should know.
     """
 
@@ -49,7 +66,7 @@ class Cases:
     annotated: NDArray[np.bool_] = field(repr=False)
     landmarks_xy: NDArray[np.float32] = field(repr=False)
     pixel_spacing_mm: NDArray[np.float64] = field(repr=False)
-    parameters: tuple[str | None, ...] = field(repr=False)
+    phantoms: tuple[PhantomOrigin | None, ...] = field(repr=False)
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -83,7 +100,7 @@ class Cases:
             annotated=self.annotated[places],
             landmarks_xy=self.landmarks_xy[places],
             pixel_spacing_mm=self.pixel_spacing_mm[places],
-            parameters=pick(self.parameters),
+            phantoms=pick(self.phantoms),
             warnings=self.warnings,
         )
 
@@ -120,8 +137,8 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
     annotated = np.zeros((count, len(LEVELS)), np.bool_)
     landmarks_xy = np.empty((count, images.landmarks_xy.shape[1], 2), np.float32)
     factors = np.ones(count)
-    parameters: list[str | None] = []
-    columns = ("sample_id", "image", "mask", "mask_levels", "generator_parameters")
+    phantoms: list[PhantomOrigin | None] = []
+    columns = ("sample_id", "image", "mask", "mask_levels", *_ORIGIN_COLUMNS)
     row = 0
     for split in images.splits:
         for record in images.folder.iter_records(split, columns):
@@ -136,7 +153,7 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
                 for level in (record.mask_levels or "").split(","):
                     if level:
                         annotated[row, MASK_LABELS[level] - 1] = True
-            parameters.append(record.generator_parameters)
+            phantoms.append(_read_origin(record))
             row += 1
             if on_progress is not None:
                 on_progress(row, count)
@@ -152,9 +169,16 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
         annotated=annotated,
         landmarks_xy=landmarks_xy,
         pixel_spacing_mm=images.pixel_spacing_mm * factors,
-        parameters=tuple(parameters),
+        phantoms=tuple(phantoms),
         warnings=warnings,
     )
+
+
+def _read_origin(record: Record) -> PhantomOrigin | None:
+    parameters, seed, index = record.generator_parameters, record.seed, record.sample_index
+    if record.source_kind != "phantom" or parameters is None or seed is None or index is None:
+        return None
+    return PhantomOrigin(parameters, seed, index)
 
 
 def _scale(image: NDArray[np.float64], depth: type[np.uint8] | type[np.uint16]) -> NDArray[Any]:
@@ -194,7 +218,7 @@ def join_cases(first: Cases, second: Cases) -> Cases:
         annotated=np.concatenate([first.annotated, second.annotated]),
         landmarks_xy=np.concatenate([first.landmarks_xy, second.landmarks_xy]),
         pixel_spacing_mm=np.concatenate([first.pixel_spacing_mm, second.pixel_spacing_mm]),
-        parameters=first.parameters + second.parameters,
+        phantoms=first.phantoms + second.phantoms,
         warnings=first.warnings + second.warnings,
     )
 

@@ -129,8 +129,9 @@ def _load_batch(stage: Stage, places: NDArray[np.int64], device: str, seed: int,
     landmarks_xy = torch.from_numpy(cases.landmarks_xy[places])
     masks = torch.from_numpy(cases.masks[places]).to(device, non_blocking=True)
     generator = torch_generator(seed, "baselines.update", index)
+    changes = None
     if stage.augment is not None:
         changes = draw_changes(stage.augment, len(places), cases.size, generator)
         images, masks = change_images(images, changes), change_masks(masks, changes)
         landmarks_xy = change_landmarks(landmarks_xy, changes, cases.size)
-    return Batch(images, landmarks_xy.to(device), masks.long(), cases, places, generator)
+    return Batch(images, landmarks_xy.to(device), masks.long(), cases, places, generator, changes)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cspine_bench.augment import Changes
 from cspine_bench.baselines.cases import Cases
 from cspine_bench.baselines.unet import TaskNetwork
 from cspine_bench.results import Direction
@@ -61,6 +62,7 @@ class Batch:
         cases: where they come from: for labels of whole radiographs.
         places: int64 (B,), their places in `cases`.
         generator: for what a task draws for this update, on the CPU.
+        changes: what was done to the images; None: they are as they were. For a truth that is an image itself.
     """
 
     images: torch.Tensor
@@ -69,6 +71,7 @@ class Batch:
     cases: Cases
     places: NDArray[np.int64]
     generator: torch.Generator
+    changes: Changes | None = None
 
 
 class Task(Protocol):

@@ -68,6 +68,22 @@ class Rendering:
     artefact: Fault | None
 
 
+@dataclass(frozen=True)
+class BoneFree:
+    """A film, and what it would be had the person no bones.
+
+    Attributes:
+        film: uint8 or uint16 (S, S), as `Rendering.image`.
+        bone_free: the same type and shape.
+        shadow: float32 (S, S), attenuation by bone along each ray, less that of the soft tissue in its place: 0 where
+            no bone lies, 0.1 where it stops about a tenth of the quanta.
+    """
+
+    film: NDArray[np.uint8] | NDArray[np.uint16]
+    bone_free: NDArray[np.uint8] | NDArray[np.uint16]
+    shadow: NDArray[np.float32]
+
+
 @dataclass
 class Anatomy:
     """A batch of people as solids, ready to be projected from anywhere."""
@@ -177,6 +193,56 @@ def render_subjects(
     return renderings
 
 
+@torch.inference_mode()
+def render_bone_free(
+    recipe: PhantomRecipe, seed: int, subjects: list[Subject], device: torch.device | None = None
+) -> list[BoneFree]:
+    """The films of subjects that share a view angle, with and without every bone: of spine, skull, jaw and
+    throat, teeth too.
+
+    Soft tissue takes the place of bone. Person, beam, display settings, marker, shutter and artefact are the same. So
+    is the noise: each pixel's count lies as many standard deviations from what is expected of it, so that beside bone
+    the two differ only by the bone's share in the scatter and in the display's coarse contrast.
+
+    Raises:
+        ValueError: the recipe projects one layer alone.
+    """
+    if recipe.layer != "all":
+        raise ValueError(f"layer is {recipe.layer!r}; bone is taken out of films with all layers alone")
+    device = device or torch.device("cpu")
+    anatomy, points = build_anatomy(subjects)
+    anatomy, camera = anatomy.to(device), build_camera(subjects, recipe.size).to(device)
+    landmarks = camera.project_points(points.to(device), recipe.size).cpu().numpy().astype(np.float32)
+    landmarks[~find_lateral(subjects)] = np.nan
+    bone, soft = project_bone(anatomy, camera, recipe.size), project_soft(anatomy, camera, recipe.size)
+    pairs = []
+    for row, subject in enumerate(subjects):
+        one, artefact = slice(row, row + 1), _draw_artefact(recipe, seed, subject.index)
+        spacing = camera.spacing[one]
+        exposure = _draw_exposure(recipe, seed, [subject], [artefact], spacing)
+        whole, bare = (
+            _line_integrals(recipe, seed, [subject], spacing=spacing, bone=shadows, soft=soft[one])
+            for shadows in (bone[one], None)
+        )
+        expected, expected_bare = (expose(integrals, exposure).cpu().numpy() for integrals in (whole, bare))
+        quanta = _draw_quanta(expected, seed, [subject])
+        same_noise = expected_bare + (quanta - expected) * np.sqrt(expected_bare / expected)
+        film, bone_free = (
+            _finish(
+                develop(torch.from_numpy(counts).to(device), exposure).cpu().numpy()[0],
+                recipe,
+                seed,
+                subject,
+                landmarks[row],
+                artefact,
+                subject.geometry.field_of_view / recipe.size,
+            )
+            for counts in (quanta, same_noise.clip(min=0))
+        )
+        pairs.append(BoneFree(film, bone_free, (whole - bare)[0].cpu().numpy()))
+    return pairs
+
+
 def _expose_and_develop(
     recipe: PhantomRecipe,
     seed: int,
@@ -191,11 +257,16 @@ def _expose_and_develop(
     exposure = _draw_exposure(recipe, seed, subjects, artefacts, spacing)
     integrals = _line_integrals(recipe, seed, subjects, spacing=spacing, bone=bone, soft=soft)
     expected = expose(integrals, exposure).cpu().numpy()
+    quanta = torch.from_numpy(_draw_quanta(expected, seed, subjects)).to(integrals.device)
+    shown: NDArray[np.float32] = develop(quanta, exposure).cpu().numpy()
+    return shown
+
+
+def _draw_quanta(expected: NDArray[np.float32], seed: int, subjects: list[Subject]) -> NDArray[np.float32]:
     quanta = np.empty_like(expected)
     for row, subject in enumerate(subjects):
         quanta[row] = numpy_generator(seed, "phantom.quanta", subject.index).poisson(expected[row].astype(np.float64))
-    shown: NDArray[np.float32] = develop(torch.from_numpy(quanta).to(integrals.device), exposure).cpu().numpy()
-    return shown
+    return quanta
 
 
 def _line_integrals(

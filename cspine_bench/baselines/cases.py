@@ -53,6 +53,7 @@ class Cases:
         landmarks_xy: float32 (n, 23, 2), px of these pixels; NaN: not labelled.
         pixel_spacing_mm: float64 (n,), of these pixels; NaN: not known.
         phantoms: (n,), what a phantom is made again from; None: the radiograph is no phantom.
+        artefacts: (n,), the artefact that was simulated in it; None: none was.
         warnings: what a reader of every figure should know.
     """
 
@@ -67,6 +68,7 @@ class Cases:
     landmarks_xy: NDArray[np.float32] = field(repr=False)
     pixel_spacing_mm: NDArray[np.float64] = field(repr=False)
     phantoms: tuple[PhantomOrigin | None, ...] = field(repr=False)
+    artefacts: tuple[str | None, ...] = field(repr=False)
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -101,6 +103,7 @@ class Cases:
             landmarks_xy=self.landmarks_xy[places],
             pixel_spacing_mm=self.pixel_spacing_mm[places],
             phantoms=pick(self.phantoms),
+            artefacts=pick(self.artefacts),
             warnings=self.warnings,
         )
 
@@ -138,7 +141,8 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
     landmarks_xy = np.empty((count, images.landmarks_xy.shape[1], 2), np.float32)
     factors = np.ones(count)
     phantoms: list[PhantomOrigin | None] = []
-    columns = ("sample_id", "image", "mask", "mask_levels", *_ORIGIN_COLUMNS)
+    artefacts: list[str | None] = []
+    columns = ("sample_id", "image", "mask", "mask_levels", "artefact", *_ORIGIN_COLUMNS)
     row = 0
     for split in images.splits:
         for record in images.folder.iter_records(split, columns):
@@ -154,6 +158,7 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
                     if level:
                         annotated[row, MASK_LABELS[level] - 1] = True
             phantoms.append(_read_origin(record))
+            artefacts.append(record.artefact)
             row += 1
             if on_progress is not None:
                 on_progress(row, count)
@@ -170,6 +175,7 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
         landmarks_xy=landmarks_xy,
         pixel_spacing_mm=images.pixel_spacing_mm * factors,
         phantoms=tuple(phantoms),
+        artefacts=tuple(artefacts),
         warnings=warnings,
     )
 
@@ -219,6 +225,7 @@ def join_cases(first: Cases, second: Cases) -> Cases:
         landmarks_xy=np.concatenate([first.landmarks_xy, second.landmarks_xy]),
         pixel_spacing_mm=np.concatenate([first.pixel_spacing_mm, second.pixel_spacing_mm]),
         phantoms=first.phantoms + second.phantoms,
+        artefacts=first.artefacts + second.artefacts,
         warnings=first.warnings + second.warnings,
     )
 

@@ -22,6 +22,7 @@ class Sides:
     """Radiographs by what the protocol does with them.
 
     Attributes:
+        real_folder: where the real ones are.
         train: real ones with labels, of the split `train`.
         validation: real ones with labels, of the split `validation`; may be empty.
         test: real ones with labels, of the split `test`; touched once.
@@ -33,6 +34,7 @@ class Sides:
         notes: what a reader of every figure should know.
     """
 
+    real_folder: Path
     train: Cases
     validation: Cases
     test: Cases
@@ -101,7 +103,8 @@ def open_sides(
         return cases.take(usable)
 
     dealt = {split: keep_usable(load(images), f"real {split} split") for split, images in roles.items()}
-    for split in ("train", "test"):
+    needed: tuple[Split, ...] = ("train", "test")
+    for split in needed:
         if not len(dealt[split]):
             raise DataError(
                 f"{films.folder.path}: no radiograph of its {split} split has {task.describe_need()}; label some, or "
@@ -113,6 +116,7 @@ def open_sides(
     notes += _describe_origins(made)
     empty = dealt["train"].take(np.array([], np.int64))
     return Sides(
+        real_folder=films.folder.path,
         train=dealt["train"],
         validation=dealt.get("validation", empty),
         test=dealt["test"],
@@ -180,8 +184,8 @@ def _describe_origins(made: Mapping[float | None, Images]) -> list[str]:
         return []
     return [
         f"the generator of {made[None].name} learnt from {data.get('num_films', 'an unknown number of')} films: at "
-        "fractions with fewer labels than that, arms with its images rest on more real films than they have labels for, "
-        "unless --synthetic-within names a dataset for that fraction"
+        "fractions with fewer labels than that, arms with its images rest on more real films than they have labels "
+        "for, unless --synthetic-within names a dataset for that fraction"
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cspine_bench import __version__
+from cspine_bench.cli.baseline import baseline
 from cspine_bench.cli.dataset import dataset
 from cspine_bench.cli.ddpm import ddpm
 from cspine_bench.cli.demo import demo
@@ -74,6 +75,7 @@ def cli(traceback: bool) -> None:
     """
 
 
+cli.add_command(baseline)
 cli.add_command(dataset)
 cli.add_command(ddpm)
 cli.add_command(demo)

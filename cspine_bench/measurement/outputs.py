@@ -8,7 +8,7 @@ OUT/.fidelity.work/             finished parts of a measurement that is not done
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ class Evidence:
         result: figures and verdict.
         rows: one for each radiograph that was looked at.
         page: self-contained HTML.
+        papers: other files by how their names end, such as `.csv`: the same figures for other readers.
     """
 
     result: Result
     rows: pa.Table
     page: bytes
+    papers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Question:
     """What is measured: equal questions have equal answers.
 
     Attributes:
-        measure: `fidelity` or `memorization`.
+        measure: `fidelity`, `memorization`, `baseline-landmarking`.
         measure_version: raised when the same inputs would give other figures.
         inputs: the sides.
         settings: JSON of all that figures depend on besides the inputs.
@@ -131,7 +133,7 @@ class Outputs:
         )
 
     def write(self, evidence: Evidence) -> None:
-        """Write all three files, each under another name first; then the work is cleared.
+        """Write all files, each under another name first, the result last; then the work is cleared.
 
         Raises:
             OSError: the disk is full, or the folder cannot be written.
@@ -141,7 +143,8 @@ class Outputs:
         draft = _draft(self.rows)
         pq.write_table(evidence.rows, draft, compression="zstd")
         draft.replace(self.rows)
-        for path, data in ((self.page, evidence.page), (self.result, render_result(evidence.result))):
+        papers = {self.folder / f"{self.question.measure}{ending}": data for ending, data in evidence.papers.items()}
+        for path, data in (papers | {self.page: evidence.page, self.result: render_result(evidence.result)}).items():
             draft = _draft(path)
             draft.write_bytes(data)
             draft.replace(path)

@@ -72,6 +72,11 @@ class ModelFacts(_Frozen):
     versions: dict[str, str]
     tested_on: str = Field(description="Split that the figures are of: the test split, or else validation.")
     figures: tuple[Figure, ...] = Field(description="The primary one first.")
+    least_confidence: float | None = Field(
+        None,
+        description="What 95 % of the radiographs of the validation split reach, or of the test split where there is "
+        "no other; null where the task gives no confidence.",
+    )
     weights_sha256: Digest
     shapes_sha256: Digest | None = None
 

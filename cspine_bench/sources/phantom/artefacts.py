@@ -3,6 +3,9 @@
 Each takes a displayed image, float32 (S, S) in 0..1 with bone bright, a strength in 0..1, the pixel side in mm and a
 generator, and returns an image of the same kind. Landmarks and mask stay true: no artefact moves anatomy.
 Noise belongs to the exposure, so `noise` and `under_exposure` also lower the quanta: `divide_dose`.
+
+The names are those of `cspine_bench.imaging.artefacts`, and so are the changes of gray level. What has a length has it
+in mm here, and noise and text are made otherwise: a network that learnt from those artefacts meets new ones here.
 """
 
 from collections.abc import Callable
@@ -12,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
+
+from cspine_bench.imaging.artefacts import clip_ends, darken, lighten, shade
 
 FloatImage = NDArray[np.float32]
 Artefact = Callable[[FloatImage, float, float, np.random.Generator], FloatImage]
@@ -37,17 +42,15 @@ def _blur(image: FloatImage, strength: float, spacing_mm: float, generator: np.r
 
 
 def _lighten(image: FloatImage, strength: float, spacing_mm: float, generator: np.random.Generator) -> FloatImage:
-    """Too few quanta for the display: air turns gray."""
-    return np.asarray(0.55 * strength + (1 - 0.55 * strength) * image, dtype=np.float32)
+    return np.asarray(lighten(image, strength), dtype=np.float32)
 
 
 def _darken(image: FloatImage, strength: float, spacing_mm: float, generator: np.random.Generator) -> FloatImage:
-    """Burnt through: thin tissue drowns in black."""
-    return np.asarray(np.clip(image - 0.45 * strength, 0, 1) / (1 - 0.2 * strength), dtype=np.float32)
+    return np.asarray(darken(image, strength), dtype=np.float32)
 
 
 def _clip(image: FloatImage, strength: float, spacing_mm: float, generator: np.random.Generator) -> FloatImage:
-    return np.asarray(np.clip((image - 0.45) * (1 + 3 * strength) + 0.45, 0, 1), dtype=np.float32)
+    return np.asarray(clip_ends(image, strength), dtype=np.float32)
 
 
 def _rule(image: FloatImage, strength: float, spacing_mm: float, generator: np.random.Generator) -> FloatImage:
@@ -56,7 +59,7 @@ def _rule(image: FloatImage, strength: float, spacing_mm: float, generator: np.r
     tilt = generator.normal(0, 0.03)
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
     wave = np.sin(2 * np.pi * (columns + tilt * rows) / period_px)
-    return np.asarray(np.clip(image * (1 + 0.2 * strength * wave), 0, 1), dtype=np.float32)
+    return np.asarray(shade(image, strength, wave), dtype=np.float32)
 
 
 def _caption(image: FloatImage, strength: float, spacing_mm: float, generator: np.random.Generator) -> FloatImage:

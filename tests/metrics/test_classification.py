@@ -51,9 +51,9 @@ def test_areas_by_hand() -> None:
 
 @pytest.mark.parametrize("weights", [WEIGHTS, WEIGHTS * np.random.default_rng(2).random(80)], ids=["counts", "shares"])
 def test_areas_as_scikit_learn_has_them(weights: Floats) -> None:
-    found = [auroc(scores=PROBABILITIES[:, one], positive=LABELS == one)(weights) for one in range(4)]
+    found = [auroc(scores=PROBABILITIES[:, one], positive=one == LABELS)(weights) for one in range(4)]
     expected = [
-        [roc_auc_score(LABELS == one, PROBABILITIES[:, one], sample_weight=row) for row in weights] for one in range(4)
+        [roc_auc_score(one == LABELS, PROBABILITIES[:, one], sample_weight=row) for row in weights] for one in range(4)
     ]
     assert np.allclose(found, expected, rtol=0, atol=1e-12)
     macro = macro_auroc(probabilities=PROBABILITIES, labels=LABELS)
@@ -88,8 +88,8 @@ def test_answers_as_scikit_learn_has_them() -> None:
         hits = sensitivity(predicted=PREDICTED, labels=LABELS, label=one)(WEIGHTS)
         rejected = specificity(predicted=PREDICTED, labels=LABELS, label=one)(WEIGHTS)
         for row, hit, reject in zip(WEIGHTS, hits, rejected, strict=True):
-            assert hit == pytest.approx(recall_score(LABELS == one, PREDICTED == one, sample_weight=row))
-            assert reject == pytest.approx(recall_score(LABELS != one, PREDICTED != one, sample_weight=row))
+            assert hit == pytest.approx(recall_score(one == LABELS, one == PREDICTED, sample_weight=row))
+            assert reject == pytest.approx(recall_score(one != LABELS, one != PREDICTED, sample_weight=row))
 
 
 def test_brier_errors() -> None:

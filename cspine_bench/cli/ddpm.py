@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,9 @@ from cspine_bench.cli.options import (
     writing_options,
 )
 from cspine_bench.cli.output import print_note, print_result, show_progress
+
+if TYPE_CHECKING:
+    from cspine_bench.ddpm.upscale import Upscaler
 
 
 @click.group()
@@ -106,6 +109,9 @@ def train(
     type=click.Choice(QUALITY_RULES),
     help="Leave out, and list, images that break this rule. COUNT includes them.",
 )
+@click.option(
+    "--upscale", "upscaler", type=EXISTING_PATH, metavar="MODEL", help="Enlarge the images by this super-resolver."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Radiographs made at once.  [16]")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="bfloat16 is faster on GPUs.  [float32]")
 @click.option("--compile", is_flag=True, help="Fuse the network with torch.compile; takes a minute to begin.")
@@ -118,6 +124,7 @@ def sample(
     count: int,
     checkpoints: tuple[str, ...],
     ema: float | None,
+    upscaler: Path | None,
     writing: Writing,
     printing: Printing,
     **options: Any,
@@ -136,11 +143,19 @@ def sample(
     if len(set(steps)) < len(steps):
         raise click.UsageError(f"--checkpoint: {', '.join(checkpoints)} are steps {steps}; name each step once")
     generators = tuple(load_generator(run, step, ema=ema) for step in steps)
-    source = DdpmSource(generators, count, writing.seed, **settings)
+    source = DdpmSource(generators, count, writing.seed, upscale=_open_upscaler(upscaler), **settings)
     # Only what a rule turned away is skipped: the sampler gives nothing else up.
     rejecting = Importing({}, skip_bad=True, max_bad=None) if source.reject else None
     write_folder(source, out, writing, printing, rejecting)
     print_note("Synthetic radiographs: not for diagnosis.", quiet=printing.quiet)
+
+
+def _open_upscaler(folder: Path | None) -> "Upscaler | None":
+    if folder is None:
+        return None
+    from cspine_bench.baselines.upscale import load_super_resolver
+
+    return load_super_resolver(folder)
 
 
 @ddpm.command()
@@ -172,11 +187,18 @@ def export(run: Path, out: Path, checkpoints: tuple[str, ...], ema: float | None
 @click.argument("folder", type=EXISTING_PATH, metavar="DATASET")
 @click.argument("sample_id")
 @click.option("--run", type=EXISTING_PATH, required=True, help="Run that made the sample.")
+@click.option("--upscale", "upscaler", type=EXISTING_PATH, metavar="MODEL", help="Super-resolver that enlarged it.")
 @click.option("--device", callback=parse_device, help="cpu, cuda or cuda:N.  [the kind that made it]")
 @printing_options
 @click.pass_context
 def replay(
-    context: click.Context, folder: Path, sample_id: str, run: Path, device: str | None, printing: Printing
+    context: click.Context,
+    folder: Path,
+    sample_id: str,
+    run: Path,
+    upscaler: Path | None,
+    device: str | None,
+    printing: Printing,
 ) -> None:
     """Make one sample again from its record; exit 1 if it is not the same.
 
@@ -186,7 +208,7 @@ def replay(
     """
     from cspine_bench.ddpm.replay import replay as make_again
 
-    result = make_again(folder, sample_id, run, device=device)
+    result = make_again(folder, sample_id, run, device=device, upscale=_open_upscaler(upscaler))
     text = f"{sample_id}: the same in every field and every byte"
     if not result.same:
         fields = ", ".join(result.different_fields)

@@ -14,6 +14,7 @@ from cspine_bench.dataset.source import Rejected, SampleKey
 from cspine_bench.ddpm.checkpoint import Generator, load_generator
 from cspine_bench.ddpm.run_folder import read_run
 from cspine_bench.ddpm.sample import DdpmSource
+from cspine_bench.ddpm.upscale import PARAMETER, Upscaler
 from cspine_bench.errors import CheckpointError, DataError
 from cspine_bench.imaging.png import decode_png
 from cspine_bench.schema import Record
@@ -35,7 +36,9 @@ class ReplayResult:
     different_fields: tuple[str, ...]
 
 
-def replay(dataset: Path, sample_id: str, run: Path, *, device: str | None = None) -> ReplayResult:
+def replay(
+    dataset: Path, sample_id: str, run: Path, *, device: str | None = None, upscale: Upscaler | None = None
+) -> ReplayResult:
     """Make one sample again.
 
     Args:
@@ -43,11 +46,13 @@ def replay(dataset: Path, sample_id: str, run: Path, *, device: str | None = Non
         sample_id: the sample.
         run: folder of the run that made it, with the checkpoint that the record names.
         device: where; None: the kind of device that the record names.
+        upscale: that enlarged the sample; None: none did.
 
     Raises:
         DataError: the dataset cannot be read or holds no such sample, the sample was not made by a trained generator,
             or its kind of device is not there.
-        CheckpointError: the run cannot be read, or has other weights than the record names.
+        CheckpointError: the run cannot be read; or the run, or what enlarged the sample, has other weights than the
+            record names.
     """
     record = _find_record(dataset, sample_id)
     index, seed = record.sample_index, record.seed
@@ -61,6 +66,7 @@ def replay(dataset: Path, sample_id: str, run: Path, *, device: str | None = Non
         )
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise DataError(f"sample {sample_id}: {device} is not there; name another device to compare with")
+    _require_same_upscaler(record, parameters.get(PARAMETER), upscale)
     source = DdpmSource(
         (_load_same_weights(run, record, parameters),),
         count=index + 1,
@@ -75,6 +81,7 @@ def replay(dataset: Path, sample_id: str, run: Path, *, device: str | None = Non
         precision="bfloat16" if record.dtype == "bfloat16" else "float32",
         compile=bool(parameters.get("compile")),
         device=device,
+        upscale=upscale,
     )
     [made] = source.iter_radiographs([SampleKey(sample_id, record.group_id, str(index))])
     if isinstance(made, Rejected):
@@ -116,6 +123,21 @@ def _load_same_weights(run: Path, record: Record, parameters: dict[str, Any]) ->
             f"{record.weights_sha256} of run {record.run_id}; name that run"
         )
     return generator
+
+
+def _require_same_upscaler(record: Record, named: dict[str, Any] | None, given: Upscaler | None) -> None:
+    before = None if named is None else named.get("weights_sha256")
+    if given is None and before is not None:
+        raise DataError(
+            f"sample {record.sample_id}: was enlarged by the super-resolver {before}; name it with --upscale"
+        )
+    if given is not None and given.weights_sha256 != before:
+        found = (
+            "was not enlarged; leave --upscale out" if before is None else f"was enlarged by {before}; name that one"
+        )
+        raise CheckpointError(
+            f"the super-resolver has the weights {given.weights_sha256}, sample {record.sample_id} {found}"
+        )
 
 
 def _is_equal(record: Record, again: Record, name: str) -> bool:

@@ -24,6 +24,7 @@ from cspine_bench.ddpm.quality import QUALITY_RULES, find_broken_rule
 from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.ddpm.samplers import DEFAULT_NUM_STEPS, DEFAULT_SAMPLER, GRIDS, SAMPLERS, choose_grid
 from cspine_bench.ddpm.skeleton import draw_skeleton
+from cspine_bench.ddpm.upscale import PARAMETER, Upscaler, enlarge_landmarks
 from cspine_bench.errors import DataError, RecipeError
 from cspine_bench.imaging.body_masks import DRAWN_LEVELS, draw_body_mask
 from cspine_bench.provenance import canonical_json, library_versions, package_version
@@ -61,12 +62,13 @@ class DdpmSource:
         precision: of the network's arithmetic.
         compile: let torch.compile fuse the network; takes a minute to begin.
         device: "cpu", "cuda" or "cuda:N".
+        upscale: makes each image larger, with its labels; rules judge it as it was before. None: it stays as it is.
 
     Raises:
         ValueError: count, num_steps or batch_size is not positive, a name is unknown, or the checkpoints are none,
             equal ones, or of several runs.
         RecipeError: guidance is not finite, or the run's network cannot do what is asked for: guidance, a class, or a
-            rule.
+            rule; or its images are not of the size that `upscale` takes.
     """
 
     generators: tuple[Generator, ...]
@@ -83,6 +85,7 @@ class DdpmSource:
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     device: str = "cpu"
+    upscale: Upscaler | None = None
 
     def __post_init__(self) -> None:
         for name in ("count", "num_steps", "batch_size"):
@@ -106,6 +109,12 @@ class DdpmSource:
                 f"guidance needs a network trained with a condition that is withheld at times; this one has condition "
                 f"{recipe.condition!r}, classes {list(recipe.classes)} and condition_dropout "
                 f"{recipe.condition_dropout}: leave guidance out"
+            )
+        if self.upscale is not None and self.upscale.input_size != recipe.size:
+            fitting = recipe.size * self.upscale.factor
+            raise RecipeError(
+                f"the super-resolver takes images of {self.upscale.input_size} px, and this generator makes "
+                f"{recipe.size} px; train one with size={fitting} and factor {self.upscale.factor}"
             )
         # What cannot be done is said here, before any folder is begun.
         _ = self._find_limits(), self._conditions
@@ -135,6 +144,7 @@ class DdpmSource:
             "training_data": self._describe_training_data(),
             **self._conditions.describe(),
             **self._settings,
+            **self._describe_upscale(),
         }
 
     def _describe_training_data(self) -> dict[str, Any]:
@@ -149,7 +159,7 @@ class DdpmSource:
 
     def estimate_bytes(self) -> int:
         """About what one encoded sample takes."""
-        return int(self.recipe.size**2 * _BYTES_PER_PIXEL) + 1024
+        return int(self._size**2 * _BYTES_PER_PIXEL) + 1024
 
     def list_samples(self) -> list[SampleKey]:
         """All samples; splits are balanced over the classes that the images are told.
@@ -238,6 +248,9 @@ class DdpmSource:
         self, generator: Generator, key: SampleKey, told: Told, image: NDArray[np.uint8]
     ) -> Radiograph:
         parameters = {"step": generator.step, "ema": generator.ema, "told": told.asked, **self._settings}
+        parameters |= self._describe_upscale()
+        if self.upscale is not None:
+            image = self.upscale.enlarge(image, device=self.device)
         fields: dict[str, Any] = {
             "source_kind": "ddpm",
             "run_id": generator.run_id,
@@ -263,17 +276,20 @@ class DdpmSource:
             training_set = generator.training_set
             plane = None if training_set is None else training_set.pixel_spacing_plane
             parameters["shape_draws"] = shape.num_draws
+            spacing, points = shape.pixel_spacing_mm, shape.landmarks_xy
+            if self.upscale is not None:
+                spacing = None if spacing is None else spacing / self.upscale.factor
+                points = enlarge_landmarks(points, self.upscale.factor)
             fields |= {
                 "facing": shape.facing,
-                "pixel_spacing_mm": shape.pixel_spacing_mm,
-                "pixel_spacing_plane": None if shape.pixel_spacing_mm is None else plane or "unknown",
+                "pixel_spacing_mm": spacing,
+                "pixel_spacing_plane": None if spacing is None else plane or "unknown",
                 "mask_levels": DRAWN_LEVELS,
             }
-            mask = draw_body_mask(shape.landmarks_xy, generator.size)
+            mask = draw_body_mask(points, self._size)
             # A point that is drawn beyond the edge is not in the image.
-            last = generator.size - 0.5
-            outside = ((shape.landmarks_xy < -0.5) | (shape.landmarks_xy > last)).any(axis=1)
-            landmarks_xy = shape.landmarks_xy.copy()
+            outside = ((points < -0.5) | (points > self._size - 0.5)).any(axis=1)
+            landmarks_xy = points.copy()
             landmarks_xy[outside] = np.nan
         return Radiograph(
             key, image, mask, landmarks_xy, {**fields, "generator_parameters": canonical_json(parameters)}
@@ -282,6 +298,15 @@ class DdpmSource:
     @functools.cached_property
     def _conditions(self) -> Conditions:
         return Conditions(self.generators[0], self.seed, self.classes, self.balance, len(self.generators))
+
+    @property
+    def _size(self) -> int:
+        """Side of a finished image, px."""
+        return self.recipe.size * (1 if self.upscale is None else self.upscale.factor)
+
+    def _describe_upscale(self) -> dict[str, Any]:
+        """Nothing where images stay as they are: such a dataset is the same as before there was a way to enlarge."""
+        return {} if self.upscale is None else {PARAMETER: dict(self.upscale.describe())}
 
     @property
     def _grid(self) -> str:

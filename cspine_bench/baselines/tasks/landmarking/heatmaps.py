@@ -29,12 +29,13 @@ def compute_heatmap_loss(logits: torch.Tensor, landmarks_xy: torch.Tensor, *, si
         0 where no landmark of the batch takes part: it teaches nothing.
     """
     size = logits.shape[-1]
-    logits = logits.float()
     visible = find_visible(landmarks_xy, size)
     places = torch.where(visible[..., None], landmarks_xy, 0.0)
     along_x, along_y = (_spread(places[..., axis], size, sigma_px) for axis in (0, 1))
-    expected = torch.einsum("bkyx,bky,bkx->bk", logits, along_y, along_x)
-    entropy = torch.logsumexp(logits.flatten(2), dim=2) - expected
+    expected = (along_y[..., :, None] * along_x[..., None, :]).flatten(2)
+    entropy = torch.nn.functional.cross_entropy(
+        logits.float().flatten(2).flatten(0, 1), expected.flatten(0, 1), reduction="none"
+    ).reshape(visible.shape)
     loss: torch.Tensor = (entropy * visible).sum() / visible.sum().clamp(min=1)
     return loss
 

@@ -53,7 +53,6 @@ class TrainedOn(_Frozen):
     split: Split
     n_used: Annotated[int, Field(ge=1)] = Field(description="Radiographs with the labels that the task needs.")
     n_available: Annotated[int, Field(ge=1)]
-    levels: tuple[str, ...] = Field((), description="Vertebrae that some of their masks annotate.")
 
 
 class ModelFacts(_Frozen):
@@ -123,7 +122,7 @@ def save_model(folder: Path, network: TaskNetwork, *, shapes: Shapes | None = No
     )
     files = {WEIGHTS_NAME: weights}
     if shapes is not None:
-        files[SHAPES_NAME] = safetensors.numpy.save({name: np.ascontiguousarray(part) for name, part in shapes.items()})
+        files[SHAPES_NAME] = safetensors.numpy.save({name: np.array(part, order="C") for name, part in shapes.items()})
     hashes = {name: sha256_bytes(data) for name, data in files.items()}
     told = ModelFacts(**facts, weights_sha256=hashes[WEIGHTS_NAME], shapes_sha256=hashes.get(SHAPES_NAME))
     folder.mkdir(parents=True, exist_ok=True)

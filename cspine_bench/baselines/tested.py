@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from cspine_bench.baselines.task import Score
 from cspine_bench.metrics.intervals import CONFIDENCE
+from cspine_bench.metrics.paired import MOST_UNDEFINED, resample_groups
 from cspine_bench.results import Figure, Floor, Interval
 from cspine_bench.seeding import numpy_generator
 
 NUM_BOOTSTRAP: Final = 2000
-METHOD: Final = f"percentile bootstrap over patients or anatomies, {NUM_BOOTSTRAP:,} draws"
-_AT_ONCE: Final = 250
-"""Draws in memory together."""
+METHOD: Final = f"percentile bootstrap over patients or anatomies, {NUM_BOOTSTRAP:,} resamples"
+_AT_ONCE: Final = 200
+"""Resamples in memory together: a row of weights for each, as long as there are radiographs."""
 
 
 def build_tested_figures(
@@ -33,69 +34,75 @@ def build_tested_figures(
         scores: of one set of radiographs.
         group_ids: (n,), patient or anatomy of each of those radiographs.
         role: of them, for the counts.
-        seed: of the draws.
+        seed: of the resamples.
         floor: the same scores of what the figures are to be read against.
         floor_name: what that is, in words.
-        floor_groups: patient or anatomy of each radiograph that the floor rests on; None: it is the same radiographs.
+        floor_groups: patient or anatomy of each radiograph that the floor rests on; None: they are the same ones.
     """
-    draws = draw_groups(group_ids, seed)
-    # The same radiographs are drawn alike, so that figure and floor move together.
-    floor_draws = draws if floor_groups is None else draw_groups(floor_groups, seed)
-    beside = {_key(score): score for score in floor}
-    figures = []
-    for score in scores:
-        value, interval = estimate(score, draws)
-        if value is None:
-            continue
-        figures.append(
-            Figure(
-                name=score.name,
-                value=value,
-                unit=score.unit,
-                direction=score.direction,
-                interval=interval,
-                n_used={role: score.used},
-                n_available={role: len(group_ids)},
-                condition=dict(score.condition or {}),
-                floor=_build_floor(beside.get(_key(score)), score, floor_draws, floor_name),
-                note=score.note,
-            )
+    found = measure_intervals(scores, group_ids, seed)
+    beside = {
+        _key(score): (score, *measured)
+        for score, measured in zip(floor, measure_intervals(floor, floor_groups or group_ids, seed), strict=True)
+    }
+    return tuple(
+        Figure(
+            name=score.name,
+            value=value,
+            unit=score.unit,
+            direction=score.direction,
+            interval=interval,
+            n_used={role: score.used},
+            n_available={role: len(group_ids)},
+            condition=dict(score.condition or {}),
+            floor=_build_floor(beside.get(_key(score)), score, floor_name),
+            note=score.note,
         )
-    return tuple(figures)
+        for score, (value, interval) in zip(scores, found, strict=True)
+        if value is not None
+    )
 
 
-def draw_groups(group_ids: Sequence[str], seed: int) -> NDArray[np.int16]:
-    """How often each radiograph is drawn when whole groups are drawn with replacement, int16 (`NUM_BOOTSTRAP`, n)."""
-    names, group = np.unique(np.array(group_ids, dtype=object).astype(str), return_inverse=True)
+def measure_intervals(
+    scores: Sequence[Score], group_ids: Sequence[str], seed: int
+) -> list[tuple[float | None, Interval | None]]:
+    """Each score of all radiographs, None where it is not defined, with its interval.
+
+    There is no interval where all radiographs are of one group, or where more than `MOST_UNDEFINED` of the resamples
+    leave the score undefined.
+    """
+    if not scores:
+        return []
     generator = numpy_generator(seed, "baselines.tested")
-    counts = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=NUM_BOOTSTRAP)
-    return np.asarray(counts[:, group], np.int16)
+    drawn: list[list[NDArray[np.float64]]] = [[] for _ in scores]
+    if len(set(group_ids)) > 1:
+        for start in range(0, NUM_BOOTSTRAP, _AT_ONCE):
+            number = min(_AT_ONCE, NUM_BOOTSTRAP - start)
+            weights = resample_groups(group_ids, num_resamples=number, generator=generator)
+            for score, parts in zip(scores, drawn, strict=True):
+                parts.append(score.statistic(weights))
+    every = np.ones((1, len(group_ids)))
+    found: list[tuple[float | None, Interval | None]] = []
+    for score, parts in zip(scores, drawn, strict=True):
+        value = float(score.statistic(every)[0])
+        found.append((value, _find_interval(value, parts)) if np.isfinite(value) else (None, None))
+    return found
 
 
-def estimate(score: Score, draws: NDArray[np.int16]) -> tuple[float | None, Interval | None]:
-    """A score of all radiographs, None where it is not defined; and its interval, None where nine draws in ten have no
-    value or all radiographs are of one group."""
-    value = float(score.statistic(np.ones((1, draws.shape[1])))[0])
-    if not np.isfinite(value):
-        return None, None
-    if (draws == draws[:, :1]).all():
-        return value, None
-    parts = [score.statistic(draws[start : start + _AT_ONCE].astype(np.float64))
-             for start in range(0, len(draws), _AT_ONCE)]  # fmt: skip
-    found = np.concatenate(parts)
-    found = found[np.isfinite(found)]
-    if len(found) < 0.1 * len(draws):
-        return value, None
-    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    # A figure may lie outside its draws' middle; its interval holds it all the same.
-    return value, Interval(low=min(float(low), value), high=max(float(high), value), level=CONFIDENCE, method=METHOD)
-
-
-def _build_floor(floor: Score | None, score: Score, draws: NDArray[np.int16], name: str) -> Floor | None:
-    if floor is None or floor.unit != score.unit:
+def _find_interval(value: float, parts: list[NDArray[np.float64]]) -> Interval | None:
+    drawn = np.concatenate(parts) if parts else np.empty(0)
+    defined = drawn[np.isfinite(drawn)]
+    if not len(drawn) or len(defined) < (1 - MOST_UNDEFINED) * len(drawn):
         return None
-    value, interval = estimate(floor, draws)
-    if value is None:
+    low, high = (float(end) for end in np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
+    # A figure may lie outside its resamples' middle; its interval holds it all the same.
+    return Interval(low=min(low, value), high=max(high, value), level=CONFIDENCE, method=METHOD)
+
+
+def _build_floor(beside: tuple[Score, float | None, Interval | None] | None, score: Score, name: str) -> Floor | None:
+    if beside is None:
+        return None
+    floor, value, interval = beside
+    if value is None or floor.unit != score.unit:
         return None
     return Floor(
         value=value,

@@ -1,6 +1,7 @@
 """`baseline train`: one model from the train split of a dataset, tested on radiographs that it has not seen."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,11 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.anatomy.landmarks import LEVELS
 from cspine_bench.anatomy.spine_rules import iter_checks
 from cspine_bench.anatomy.spine_shapes import LEAST_SHAPES, NUM_FOLDS, SpineShapes, deal_folds, find_limit, turn_left
 from cspine_bench.baselines.cases import Cases, load_cases
 from cspine_bench.baselines.cells import choose_rate
+from cspine_bench.baselines.curvature_agreement import classify_landmarks, score_curvature
 from cspine_bench.baselines.learn import Stage, train_network
 from cspine_bench.baselines.model import (
     MODEL_NAME,
@@ -27,7 +28,7 @@ from cspine_bench.baselines.model import (
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.registry import build_task
 from cspine_bench.baselines.sides import refuse_leaks
-from cspine_bench.baselines.task import Arrays, Task
+from cspine_bench.baselines.task import Arrays, Score, Task
 from cspine_bench.baselines.tested import build_tested_figures
 from cspine_bench.baselines.unet import TaskNetwork
 from cspine_bench.dataset.lock import hold_folder
@@ -148,13 +149,22 @@ def _train(
 def _build_figures(task: Task, said: Arrays, held: _Held, seed: int) -> tuple[Figure, ...]:
     floor_name, floor = task.predict_floor(held.train, held.test, seed=seed)
     return build_tested_figures(
-        task.score(said, held.test, seed=seed),
+        [*task.score(said, held.test, seed=seed), *_score_curvature(said, held.test)],
         held.test.group_ids,
         role=held.tested_on,
         seed=seed,
         floor=task.score(floor, held.test, seed=seed),
         floor_name=f"{floor_name}, from the train split",
     )
+
+
+def _score_curvature(said: Arrays, test: Cases) -> Iterator[Score]:
+    """What annotation with these landmarks makes of curvature, where the test radiographs have classes."""
+    if "landmarks_xy" in said:
+        found = classify_landmarks(said["landmarks_xy"], test.facing, test.pixel_spacing_mm)
+        score = score_curvature(found, test.labels("curvature"))
+        if score.used:
+            yield score
 
 
 def _find_kept(
@@ -218,7 +228,6 @@ def _describe_data(held: _Held, folder: DatasetFolder) -> TrainedOn:
         split="train",
         n_used=len(held.train),
         n_available=held.num_train,
-        levels=tuple(level for place, level in enumerate(LEVELS) if held.train.annotated[:, place].any()),
     )
 
 
@@ -226,7 +235,7 @@ def find_least_confidence(predictions: Arrays) -> float | None:
     """What all but `UNSURE` of radiographs reach with the least sure part of each; None where the task says nothing.
 
     Args:
-        predictions: with `confidence`, float (n, ...), or without.
+        predictions: with `confidence`, float (n, ...), with `probabilities` and `predicted`, or without.
     """
     least = measure_confidence(predictions)
     if least is None or not np.isfinite(least).any():
@@ -235,7 +244,13 @@ def find_least_confidence(predictions: Arrays) -> float | None:
 
 
 def measure_confidence(predictions: Arrays) -> NDArray[np.float64] | None:
-    """Confidence of the least sure part of each radiograph, float64 (n,); NaN: the method gives none."""
+    """Confidence of the least sure part of each radiograph, float64 (n,); NaN: the method gives none.
+
+    Of a class it is the probability of the class that is told.
+    """
+    if "probabilities" in predictions:
+        told = predictions["predicted"].astype(np.int64)[:, None]
+        return np.asarray(np.take_along_axis(predictions["probabilities"], told, axis=1)[:, 0], np.float64)
     if (found := predictions.get("confidence")) is None:
         return None
     parts = found.reshape(len(found), -1).astype(np.float64)

@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from cspine_bench.dataset.files import write_file
-from cspine_bench.dataset.manifest import MANIFEST_NAME, README_NAME, ShardEntry, render_json
+from cspine_bench.dataset.manifest import ANNOTATION_FOLDER, MANIFEST_NAME, README_NAME, ShardEntry, render_json
 from cspine_bench.dataset.plan import Plan, ShardPlan
 from cspine_bench.errors import DataError
 from cspine_bench.provenance import sha256_file
@@ -32,12 +32,14 @@ def refuse_foreign_files(out: Path) -> None:
         return
     if not out.is_dir():
         raise DataError(f"{out}: is a file; name a folder for the dataset")
-    expected = {MANIFEST_NAME: False, README_NAME: False, SCRATCH_NAME: True, "data": True}
+    expected = {MANIFEST_NAME: False, README_NAME: False, SCRATCH_NAME: True, "data": True, ANNOTATION_FOLDER: True}
     # What is listed may be gone a moment later, when another part finishes.
     foreign = [path.name for path in out.iterdir() if expected.get(path.name) is not path.is_dir() and path.exists()]
     data = out / "data"
     if data.is_dir():
         foreign += [f"data/{path.name}" for path in data.iterdir() if not _is_shard_name(path.name)]
+    tables = (out / ANNOTATION_FOLDER).glob("*")
+    foreign += [f"{ANNOTATION_FOLDER}/{path.name}" for path in tables if path.suffix != ".parquet"]
     # The plan is asked for twice: it goes when the manifest is there, and comes before an old manifest goes.
     plan = out / SCRATCH_NAME / _PLAN_NAME
     if not any(path.exists() for path in (plan, out / MANIFEST_NAME, plan)):
@@ -92,6 +94,7 @@ def prepare_folder(out: Path, plan: Plan, *, overwrite: bool) -> None:
     # The manifest goes first: from then on the folder says that it is not complete.
     (out / MANIFEST_NAME).unlink(missing_ok=True)
     (out / README_NAME).unlink(missing_ok=True)
+    shutil.rmtree(out / ANNOTATION_FOLDER, ignore_errors=True)
     (out / "data").mkdir(exist_ok=True)
 
 

@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from cspine_bench.dataset.begun import SCRATCH_NAME, another_dataset
 from cspine_bench.dataset.encode import MARK_OF_KIND
 from cspine_bench.dataset.files import sync_folder, write_file
 from cspine_bench.dataset.manifest import (
+    ANNOTATION_FOLDER,
     MANIFEST_NAME,
     README_NAME,
     Manifest,
@@ -61,13 +63,16 @@ def accept_finished(out: Path, plan: Plan, most_bad: int | None) -> DatasetSumma
     return _summarize(out, manifest)
 
 
-def finish(out: Path, plan: Plan, entries: Mapping[str, ShardEntry]) -> DatasetSummary:
-    """Write README and manifest of a folder whose shards are all in place. Needs the lock, alone.
+def finish(
+    out: Path, plan: Plan, entries: Mapping[str, ShardEntry], papers: Mapping[str, bytes] = MappingProxyType({})
+) -> DatasetSummary:
+    """Write README, papers and manifest of a folder whose shards are all in place. Needs the lock, alone.
 
     Args:
         out: the dataset folder.
         plan: of the dataset.
         entries: one for each shard of the plan, by its path.
+        papers: files of `ANNOTATION_FOLDER` by their names there.
 
     Raises:
         DataError: every sample was bad, or the disk is full.
@@ -79,8 +84,14 @@ def finish(out: Path, plan: Plan, entries: Mapping[str, ShardEntry]) -> DatasetS
     kind = str(plan.source.get("kind", "radiographs"))
     readme = build_readme(shards, synthetic=MARK_OF_KIND.get(kind) != "captured", kind=kind).encode()
     write_file(out / README_NAME, readme, scratch=scratch)
+    files = {README_NAME: sha256_bytes(readme)}
+    for name, data in papers.items():
+        path = out / ANNOTATION_FOLDER / name
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, data, scratch=scratch)
+        files[f"{ANNOTATION_FOLDER}/{name}"] = sha256_bytes(data)
     values: dict[str, Any] = {"fingerprint": plan.fingerprint, "source": plan.source, "fractions": plan.fractions}
-    manifest = build_manifest(**values, seed=plan.seed, shards=shards, files={README_NAME: sha256_bytes(readme)})
+    manifest = build_manifest(**values, seed=plan.seed, shards=shards, files=files)
     write_file(out / MANIFEST_NAME, render_manifest(manifest), scratch=scratch)
     remove_scratch(out)
     return _summarize(out, manifest)

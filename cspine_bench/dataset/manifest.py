@@ -16,6 +16,8 @@ from cspine_bench.schema import SCHEMA_VERSION, SPLITS, Split
 
 MANIFEST_NAME: Final = "dataset.json"
 README_NAME: Final = "README.md"
+ANNOTATION_FOLDER: Final = "annotation"
+"""Tables about labels that a model measured, where there are any; the manifest lists them."""
 SUMS_NAME: Final = "SHA256SUMS"
 ATTESTATION_NAME: Final = "provenance/release.intoto.jsonl"
 PUBLIC_KEY_NAME: Final = "provenance/release.pub"

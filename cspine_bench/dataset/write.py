@@ -54,6 +54,7 @@ def write_dataset(
     skip_bad: bool = False,
     max_bad: int | None = None,
     overwrite: bool = False,
+    papers: Mapping[str, bytes] | None = None,
     on_progress: OnProgress | None = None,
 ) -> DatasetSummary:
     """Fill a folder from a source, or go on where an earlier run with the same arguments stopped.
@@ -74,6 +75,8 @@ def write_dataset(
         max_bad: with `skip_bad`, the most bad samples that are accepted; None: any number. Finished shards stay.
         overwrite: make the dataset anew where `out` holds another one. Only files of a dataset folder are removed: a
             folder with anything else in it is refused in any case.
+        papers: files of `ANNOTATION_FOLDER` by their names there, which the manifest lists; the source's description
+            must tell them from others, as by their hashes.
         on_progress: called with (samples done, samples in all): first for what an earlier run left, then as samples are
             met, every half second from workers; after each shard from Ray.
 
@@ -103,7 +106,7 @@ def write_dataset(
         kept = take_up(out, plan)
         job = ShardJob(plan.fingerprint, out, scratch, most_bad)
         fill_shards(source, plan.shards, kept, job, num_workers=num_workers, ray=ray, on_progress=on_progress)
-        return finish(out, plan, kept)
+        return finish(out, plan, kept, papers or {})
 
 
 def check_limits(num_workers: int, skip_bad: bool, max_bad: int | None) -> int | None:

@@ -1,0 +1,155 @@
+"""Label fidelity: how far the labels of a dataset lie from what teachers measure in its images.
+
+Labels that were drawn before the image can only be as good as the generator's obedience. A teacher is no truth either:
+beside each figure stands the same figure of that teacher on labelled radiographs that it had not seen, as the floor.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from cspine_bench.baselines.annotate.measure import Measured, Said
+from cspine_bench.baselines.annotate.teachers import Teachers
+from cspine_bench.baselines.curvature_agreement import score_curvature
+from cspine_bench.baselines.model import TrainedModel
+from cspine_bench.baselines.task import Score
+from cspine_bench.baselines.tested import build_tested_figures
+from cspine_bench.dataset.files import write_file
+from cspine_bench.errors import DataError
+from cspine_bench.measurement.figures import compare_with_floor
+from cspine_bench.measurement.inputs import Images
+from cspine_bench.measurement.outputs import Question
+from cspine_bench.measurement.task import build_result
+from cspine_bench.results import Figure, Floor, Result, load_result, render_result
+
+MEASURE: Final = "label-fidelity"
+MEASURE_VERSION: Final = "1"
+ROLE: Final = "labelled"
+_WORDS: Final = {
+    "beyond": "more than the teacher's own error",
+    "within": "which the teacher's own error explains",
+    "better": "less than the teacher's own error",
+    "none": "with no error of the teacher to hold it against",
+}
+
+
+def measure_label_fidelity(
+    images: Images, measured: Measured, teachers: Teachers, *, seed: int, started: float
+) -> Result:
+    """Agreement of a dataset's own labels with measured ones.
+
+    Args:
+        images: the dataset.
+        measured: of all its radiographs.
+        teachers: that measured.
+        seed: of the intervals' resamples.
+        started: by `time.monotonic`.
+
+    Returns:
+        Figures of each teacher's task, with the dataset's labels as the truth, and the share of equal curvature
+        classes; each with its floor.
+
+    Raises:
+        DataError: a teacher learnt from this very dataset, or the dataset has no label of any kind that is measured.
+    """
+    for what, model in teachers.items().items():
+        if model.facts.trained_on.digest == images.folder.manifest.digest:
+            raise DataError(
+                f"{images.folder.path}: the teacher of {what} learnt from this very dataset, so it knows the labels; "
+                "measure with one that learnt from other radiographs"
+            )
+    figures = [figure for part in _iter_parts(measured, teachers, seed) for figure in part]
+    if not figures:
+        named = ", ".join(teachers.items())
+        raise DataError(f"{images.folder.path}: has none of the labels that are measured ({named}); nothing to compare")
+    question = Question(MEASURE, MEASURE_VERSION, (images.describe(),), {"teachers": teachers.describe()}, seed)
+    return build_result(
+        question,
+        encoder=None,
+        figures=tuple(figures),
+        verdict=" ".join(_say(figures)),
+        device=teachers.device,
+        seconds=time.monotonic() - started,
+    )
+
+
+def write_fidelity(result: Result, path: Path, *, overwrite: bool) -> Result:
+    """Write a result whole or not at all; one that answers the same question is kept.
+
+    Returns:
+        The result that lies there.
+
+    Raises:
+        DataError: another result or another file lies there, and `overwrite` is False; or the disk is full.
+        OSError: the file cannot be written.
+    """
+    if path.exists() and not overwrite:
+        found = load_result(path)
+        if (found.measure, found.inputs, found.settings, found.seed) == (
+            (result.measure, result.inputs, result.settings, result.seed)
+        ):
+            return found
+        raise DataError(f"{path}: holds the result of other data or teachers; name another file, or --overwrite it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, render_result(result), scratch=path.parent)
+    return result
+
+
+def _iter_parts(measured: Measured, teachers: Teachers, seed: int) -> Iterator[tuple[Figure, ...]]:
+    for what, model in teachers.items().items():
+        said = measured.said[what]
+        usable = model.task.list_usable(said.cases)
+        if usable.any():
+            cases = said.cases.take(usable)
+            predictions = {name: values[usable] for name, values in said.predictions.items()}
+            scores = model.task.score(predictions, cases, seed=seed)
+            yield _add_floor(scores, cases.group_ids, model, seed)
+    source = "landmarks" if teachers.curvature is None else "curvature"
+    if source in measured.said:
+        yield from _compare_curvature(measured, measured.said[source], teachers.items()[source], seed)
+
+
+def _compare_curvature(measured: Measured, said: Said, model: TrainedModel, seed: int) -> Iterator[tuple[Figure, ...]]:
+    score = score_curvature(measured.curvature, said.cases.labels("curvature"))
+    if score.used:
+        yield _add_floor([score], said.cases.group_ids, model, seed)
+
+
+def _add_floor(scores: Sequence[Score], group_ids: Sequence[str], model: TrainedModel, seed: int) -> tuple[Figure, ...]:
+    facts = model.facts
+    own = {(figure.name, tuple(sorted(figure.condition.items())), figure.unit): figure for figure in facts.figures}
+    figures = []
+    for figure in build_tested_figures(scores, group_ids, role=ROLE, seed=seed):
+        beside = own.get((figure.name, tuple(sorted(figure.condition.items())), figure.unit))
+        floor = None
+        if beside is not None and beside.interval is not None:
+            used = sum(beside.n_used.values())
+            where = f"the teacher on the {facts.tested_on} split of {facts.trained_on.dataset}"
+            floor = Floor(
+                value=beside.value,
+                low=beside.interval.low,
+                high=beside.interval.high,
+                level=beside.interval.level,
+                method=f"{where}; {beside.interval.method}",
+                n_used=(used, used),
+            )
+        figures.append(figure.model_copy(update={"floor": floor}))
+    return tuple(figures)
+
+
+def _say(figures: Sequence[Figure]) -> Iterator[str]:
+    """The primary figure of each task, in words."""
+    named = {"mean_radial_error": "Landmarks", "mean_radial_error_px": "Landmarks", "dice": "Masks"}
+    named["curvature_agreement"] = "Curvature"
+    told: set[str] = set()
+    for figure in figures:
+        what = named.get(figure.name)
+        if what is None or what in told or figure.condition:
+            continue
+        told.add(what)
+        unit = f" {figure.unit}" if figure.unit not in ("", "share") else ""
+        ends = "" if figure.interval is None else f" ({figure.interval.low:.3g} to {figure.interval.high:.3g})"
+        floor = "" if figure.floor is None else f", the teacher's own {figure.floor.value:.3g}{unit}"
+        words = _WORDS[compare_with_floor(figure)]
+        yield f"{what}: {figure.name} {figure.value:.3g}{unit}{ends}{floor}: {words}."

@@ -93,7 +93,7 @@ def describe(name: str) -> str:
 
 
 _SPEAKING: Final = (
-    "parameter", "property", "side", "degradation", "transmission", "transform", "attack", "detector", "strength",
+    "arm", "parameter", "property", "side", "degradation", "transmission", "transform", "attack", "detector", "strength",
     "kind", "rule",
 )  # fmt: skip
 """Conditions whose values say what they are of, in the order in which they are said."""

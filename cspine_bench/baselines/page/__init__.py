@@ -1,0 +1,1 @@
+"""The page of a baseline: verdicts, learning curves, differences, and what single radiographs show."""

@@ -6,10 +6,12 @@ from typing import Any, Final
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.task import Task
 from cspine_bench.baselines.tasks.landmarking.task import Landmarking
+from cspine_bench.baselines.tasks.restoration.task import Restoration
 from cspine_bench.baselines.unet import NetworkShape
 
 TASKS: Final[Mapping[str, Callable[[Any, NetworkShape], Task]]] = {
     "landmarking": Landmarking,
+    "restoration": Restoration,
 }
 """Each is called with its recipe and the network's shape."""
 

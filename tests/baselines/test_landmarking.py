@@ -19,60 +19,65 @@ NAN = np.nan
 SIZE = 32
 
 
-def draw_gaussians(places: torch.Tensor, sigma_px: float, size: int = SIZE) -> torch.Tensor:
-    """Logits whose softmax is a Gaussian about each place, (B, landmarks, S, S)."""
-    pixels = torch.arange(size)
-    off = (pixels - places[..., 0, None])[..., None, :] ** 2 + (pixels - places[..., 1, None])[..., None] ** 2
-    return -off / (2 * sigma_px**2)
+def draw_gaussians(cells: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Logits whose softmax is a Gaussian about each place, (B, landmarks, SIZE, SIZE)."""
+    along = torch.arange(SIZE)
+    off = (along - cells[..., 0, None])[..., None, :] ** 2 + (along - cells[..., 1, None])[..., None] ** 2
+    return -off / (2 * sigma**2)
 
 
-@pytest.mark.parametrize("sigma_px", [1.0, 1.5, 3.0])
-def test_a_map_is_read_between_the_pixels(sigma_px: float) -> None:
+@pytest.mark.parametrize(("sigma_cells", "cell_px"), [(0.5, 1), (0.5, 4), (1.0, 2), (3.0, 1)])
+def test_a_map_is_read_between_the_cells(sigma_cells: float, cell_px: int) -> None:
     places = 10 + 10 * torch.rand((4, NUM_LANDMARKS, 2), generator=torch.Generator().manual_seed(0))
-    found, sure = decode_heatmaps(draw_gaussians(places, sigma_px), sigma_px=sigma_px)
-    assert float((found - places).abs().max()) < 0.15
-    assert float((found - places).abs().mean()) < 0.05
-    assert 0.85 < float(sure.min()) <= float(sure.max()) <= 1
+    # (0, 0) is the centre of the first pixel, and of the first cell.
+    found, sure = decode_heatmaps(draw_gaussians(places, sigma_cells), sigma_cells=sigma_cells, cell_px=cell_px)
+    expected = (places + 0.5) * cell_px - 0.5
+    assert float((found - expected).abs().max()) < 0.15 * cell_px
+    assert float((found - expected).abs().mean()) < 0.05 * cell_px
+    assert 0.85 < float(sure.min()) <= float(sure.max()) <= 1 + 1e-6
 
 
 def test_what_lies_far_from_the_peak_lowers_the_confidence_alone() -> None:
     one = draw_gaussians(torch.tensor([[[8.0, 20.0]]]), 1.0).exp()
     two = one + 0.8 * draw_gaussians(torch.tensor([[[25.0, 5.0]]]), 1.0).exp()
-    alone, sure = decode_heatmaps((one + 1e-12).log(), sigma_px=1.0)
-    beside, torn = decode_heatmaps((two + 1e-12).log(), sigma_px=1.0)
+    alone, sure = decode_heatmaps((one + 1e-12).log(), sigma_cells=1.0, cell_px=1)
+    beside, torn = decode_heatmaps((two + 1e-12).log(), sigma_cells=1.0, cell_px=1)
     assert torch.allclose(alone, beside, atol=1e-3)
     assert float(sure) > 0.95
     assert float(torn) == pytest.approx(float(sure) / 1.8, abs=0.01)
 
 
 def test_a_peak_at_the_edge_stays_inside_and_a_flat_map_is_unsure() -> None:
-    found, _ = decode_heatmaps(draw_gaussians(torch.tensor([[[0.0, 31.0]]]), 1.0), sigma_px=1.0)
-    assert bool((found >= 0).all()) and bool((found <= SIZE - 1).all())
-    _, sure = decode_heatmaps(torch.zeros(1, 1, SIZE, SIZE), sigma_px=1.0)
+    found, _ = decode_heatmaps(draw_gaussians(torch.tensor([[[0.0, 31.0]]]), 1.0), sigma_cells=1.0, cell_px=2)
+    assert bool((found >= 0).all()) and bool((found <= 2 * SIZE - 1).all())
+    _, sure = decode_heatmaps(torch.zeros(1, 1, SIZE, SIZE), sigma_cells=1.0, cell_px=1)
     assert float(sure) < 0.03
 
 
-def test_the_loss_is_least_at_the_true_places() -> None:
-    places = torch.full((1, NUM_LANDMARKS, 2), 14.3)
+@pytest.mark.parametrize("cell_px", [1, 2])
+def test_the_loss_is_least_at_the_true_places(cell_px: int) -> None:
+    cells = torch.full((1, NUM_LANDMARKS, 2), 14.3)
+    places = (cells + 0.5) * cell_px - 0.5
     at, beside = (
-        float(compute_heatmap_loss(draw_gaussians(where, 1.5), places, sigma_px=1.5)) for where in (places, places + 1)
+        float(compute_heatmap_loss(draw_gaussians(where, 1.5), places, sigma_cells=1.5, cell_px=cell_px))
+        for where in (cells, cells + 1)
     )
-    # The entropy of a Gaussian of 1.5 px, log(2 pi e sigma^2), is what is left.
+    # The entropy of a Gaussian of 1.5 cells, log(2 pi e sigma^2), is what is left.
     assert at == pytest.approx(np.log(2 * np.pi * np.e * 1.5**2), abs=1e-3)
     # The divergence of two that are apart by (1, 1): 2 / (2 sigma^2).
     assert beside - at == pytest.approx(1 / 1.5**2, abs=1e-3)
 
 
-@pytest.mark.parametrize("hole", [(NAN, NAN), (NAN, 3.0), (-9.0, 3.0), (3.0, 31.6)])
+@pytest.mark.parametrize("hole", [(NAN, NAN), (NAN, 3.0), (-9.0, 3.0), (3.0, 63.6)])
 def test_a_landmark_without_a_place_in_the_image_teaches_nothing(hole: tuple[float, float]) -> None:
-    places = torch.full((2, NUM_LANDMARKS, 2), 14.0)
+    places = torch.full((2, NUM_LANDMARKS, 2), 28.0)
     places[0, 3] = torch.tensor(hole)
     logits = torch.randn((2, NUM_LANDMARKS, SIZE, SIZE), generator=torch.Generator().manual_seed(0), requires_grad=True)
-    compute_heatmap_loss(logits, places, sigma_px=1.5).backward()  # type: ignore[no-untyped-call]
+    compute_heatmap_loss(logits, places, sigma_cells=1.0, cell_px=2).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert not bool(logits.grad[0, 3].any())
     assert bool(logits.grad[1, 3].any()) and bool(logits.grad.isfinite().all())
-    empty = compute_heatmap_loss(logits, torch.full_like(places, NAN), sigma_px=1.5)
+    empty = compute_heatmap_loss(logits, torch.full_like(places, NAN), sigma_cells=1.0, cell_px=2)
     assert float(empty.detach()) == 0
 
 

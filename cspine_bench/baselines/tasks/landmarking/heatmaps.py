@@ -1,10 +1,11 @@
 """Heat maps of landmarks: what they should be, how far they are from it, and where each says that its landmark lies.
 
-A map is a distribution over the pixels of the image, one for each landmark. It is held against a Gaussian about the
-true place, and its landmark is read at the centre of mass about its peak, between the pixels.
+A map is a distribution over cells, one map for each landmark; a cell is a block of pixels as the network sees them. It
+is held against a Gaussian about the true place, and its landmark is read at the centre of mass about its peak, between
+the cells.
 
-Source: cross-entropy of maps under a softmax over pixels, as in Mask R-CNN (He et al. 2017, 1703.06870), with the
-Gaussian of Tompson et al. 2014 (1406.2984) as target in place of a single pixel; places between the pixels by the
+Source: cross-entropy of maps under a softmax over places, as in Mask R-CNN (He et al. 2017, 1703.06870), with the
+Gaussian of Tompson et al. 2014 (1406.2984) as target in place of a single cell; places between the cells by the
 expectation of the map, as Nibali et al. 2018 (1801.07372), here about the peak alone: what lies far from it moves no
 landmark.
 """
@@ -17,21 +18,24 @@ WINDOW_SIGMAS: Final = 2.0
 """Half the side of the square about the peak whose centre of mass is the landmark, in spreads of the target."""
 
 
-def compute_heatmap_loss(logits: torch.Tensor, landmarks_xy: torch.Tensor, *, sigma_px: float) -> torch.Tensor:
+def compute_heatmap_loss(
+    logits: torch.Tensor, landmarks_xy: torch.Tensor, *, sigma_cells: float, cell_px: int
+) -> torch.Tensor:
     """Cross-entropy of the maps against Gaussians, mean over the landmarks that are there to be found, a scalar.
 
     Args:
-        logits: float (B, 23, S, S), of the maps before the softmax over pixels.
+        logits: float (B, 23, s, s), of the maps before the softmax over cells.
         landmarks_xy: float (B, 23, 2), px; a NaN pair, or a place outside the image, takes no part.
-        sigma_px: spread of the Gaussians.
+        sigma_cells: spread of the Gaussians.
+        cell_px: side of a cell.
 
     Returns:
         0 where no landmark of the batch takes part: it teaches nothing.
     """
     size = logits.shape[-1]
-    visible = find_visible(landmarks_xy, size)
-    places = torch.where(visible[..., None], landmarks_xy, 0.0)
-    along_x, along_y = (_spread(places[..., axis], size, sigma_px) for axis in (0, 1))
+    visible = find_visible(landmarks_xy, size * cell_px)
+    places = torch.where(visible[..., None], (landmarks_xy + 0.5) / cell_px - 0.5, 0.0)
+    along_x, along_y = (_spread(places[..., axis], size, sigma_cells) for axis in (0, 1))
     expected = (along_y[..., :, None] * along_x[..., None, :]).flatten(2)
     entropy = torch.nn.functional.cross_entropy(
         logits.float().flatten(2).flatten(0, 1), expected.flatten(0, 1), reduction="none"
@@ -46,12 +50,13 @@ def find_visible(landmarks_xy: torch.Tensor, size: int) -> torch.Tensor:
     return inside
 
 
-def decode_heatmaps(logits: torch.Tensor, *, sigma_px: float) -> tuple[torch.Tensor, torch.Tensor]:
+def decode_heatmaps(logits: torch.Tensor, *, sigma_cells: float, cell_px: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Places of the landmarks, and how sure each map is.
 
     Args:
-        logits: float (B, 23, S, S), of the maps before the softmax over pixels.
-        sigma_px: spread of the Gaussians that they learnt from.
+        logits: float (B, 23, s, s), of the maps before the softmax over cells.
+        sigma_cells: spread of the Gaussians that they learnt from.
+        cell_px: side of a cell.
 
     Returns:
         float32 (B, 23, 2), px, inside the image; float32 (B, 23), 0..1, the share of the map that lies about its peak.
@@ -60,18 +65,18 @@ def decode_heatmaps(logits: torch.Tensor, *, sigma_px: float) -> tuple[torch.Ten
     maps = logits.float().flatten(2).softmax(dim=2)
     peak = maps.argmax(dim=2)
     maps = maps.reshape(count, landmarks, size, size)
-    reach = max(1, round(WINDOW_SIGMAS * sigma_px))
-    pixels = torch.arange(size, device=logits.device)
-    near_x = (pixels - (peak % size)[..., None]).abs() <= reach
-    near_y = (pixels - (peak // size)[..., None]).abs() <= reach
+    reach = max(1, round(WINDOW_SIGMAS * sigma_cells))
+    cells = torch.arange(size, device=logits.device)
+    near_x = (cells - (peak % size)[..., None]).abs() <= reach
+    near_y = (cells - (peak // size)[..., None]).abs() <= reach
     maps = maps * (near_y[..., :, None] & near_x[..., None, :])
     mass = maps.sum(dim=(2, 3))
-    x = (maps.sum(dim=2) * pixels).sum(dim=2) / mass
-    y = (maps.sum(dim=3) * pixels).sum(dim=2) / mass
-    return torch.stack([x, y], dim=-1), mass
+    x = (maps.sum(dim=2) * cells).sum(dim=2) / mass
+    y = (maps.sum(dim=3) * cells).sum(dim=2) / mass
+    return (torch.stack([x, y], dim=-1) + 0.5) * cell_px - 0.5, mass
 
 
-def _spread(places: torch.Tensor, size: int, sigma_px: float) -> torch.Tensor:
+def _spread(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     """Gaussians along one axis (B, 23, S), each of sum 1."""
-    pixels = torch.arange(size, device=places.device)
-    return (-((pixels - places[..., None]) ** 2) / (2 * sigma_px**2)).softmax(dim=-1)
+    cells = torch.arange(size, device=places.device)
+    return (-((cells - places[..., None]) ** 2) / (2 * sigma**2)).softmax(dim=-1)

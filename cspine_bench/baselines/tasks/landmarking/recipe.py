@@ -14,4 +14,6 @@ class LandmarkingRecipe(Recipe):
     method: Literal["heatmap", "regression"] = Field(
         "heatmap", description="One map for each landmark, or its two coordinates from the deepest features."
     )
-    sigma_px: Annotated[float, Field(gt=0)] = Field(1.5, description="Spread of a landmark in its map.")
+    sigma_cells: Annotated[float, Field(ge=0.4, le=16)] = Field(
+        0.5, description="Spread of a landmark in its map, in cells of `network.unshuffle` pixels. Heat maps only."
+    )

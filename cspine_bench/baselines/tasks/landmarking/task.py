@@ -1,5 +1,7 @@
 """Landmarking: the 23 landmarks by heat maps or, as the simple way, by regression of their coordinates."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -57,16 +59,18 @@ class Landmarking:
             raise DataError(f"{cases.where}: {role}: {names} are labelled in no radiograph; label some")
 
     def build_network(self) -> TaskNetwork:
-        """A map for each landmark, or two numbers for each."""
+        """A map for each landmark, as fine as the trunk's features, or two numbers for each."""
         if self.recipe.method == "heatmap":
-            return TaskNetwork(Unet(self.shape), DenseHead(self.shape, NUM_LANDMARKS))
+            return TaskNetwork(Unet(self.shape), DenseHead(replace(self.shape, unshuffle=1), NUM_LANDMARKS))
         return TaskNetwork(Unet(self.shape), PlacedHead(self.shape, 2 * NUM_LANDMARKS))
 
     def compute_loss(self, network: TaskNetwork, batch: Batch) -> torch.Tensor:
         """Cross-entropy of the maps, or the mean absolute error of the coordinates in halves of the image's side."""
         answer = network(batch.images)
         if self.recipe.method == "heatmap":
-            return compute_heatmap_loss(answer, batch.landmarks_xy, sigma_px=self.recipe.sigma_px)
+            return compute_heatmap_loss(
+                answer, batch.landmarks_xy, sigma_cells=self.recipe.sigma_cells, cell_px=self.shape.unshuffle
+            )
         visible = find_visible(batch.landmarks_xy, self.shape.size)
         places = torch.where(visible[..., None], batch.landmarks_xy, 0.0)
         error = (self._read_coordinates(answer) - places).abs().sum(dim=-1) / (self.shape.size / 2)
@@ -84,7 +88,9 @@ class Landmarking:
             for images in cases.iter_images(PREDICT_BATCH):
                 answer = network(images.to(device))
                 if self.recipe.method == "heatmap":
-                    found, mass = decode_heatmaps(answer, sigma_px=self.recipe.sigma_px)
+                    found, mass = decode_heatmaps(
+                        answer, sigma_cells=self.recipe.sigma_cells, cell_px=self.shape.unshuffle
+                    )
                 else:
                     found = self._read_coordinates(answer)
                     mass = torch.full(found.shape[:2], torch.nan)

@@ -50,12 +50,12 @@ class SuperResolver:
 
     def describe(self) -> Mapping[str, Any]:
         """What decides its images, and what it learnt from."""
-        facts = self.model.facts
+        films = self.model.facts.trained_on
         return {
             "factor": self.factor,
             "weights_sha256": self.weights_sha256,
             "recipe_sha256": self.model.recipe.compute_sha256(),
-            "trained_on": facts.trained_on.model_dump(mode="json"),
+            "trained_on": {"dataset_sha256": films.digest, "split": films.split, "num_films": films.n_used},
         }
 
     @torch.inference_mode()

@@ -1,7 +1,12 @@
 """Making radiographs smaller and larger again, on batches: float32 (B, 1, S, S) in -1..1."""
 
+from typing import Final
+
 import torch
 from torch.nn import functional
+
+_HALVINGS: Final = 24
+"""Of an interval of a few units: down to the last bits of float32."""
 
 
 def shrink(images: torch.Tensor, factor: int, levels: int) -> torch.Tensor:
@@ -47,3 +52,21 @@ def keep_means(images: torch.Tensor, small: torch.Tensor, factor: int) -> torch.
         factor: pixels along a block's side.
     """
     return images + functional.interpolate(small - functional.avg_pool2d(images, factor), scale_factor=float(factor))
+
+
+def keep_means_and_range(images: torch.Tensor, small: torch.Tensor, factor: int) -> torch.Tensor:
+    """The nearest images with those means whose values lie in -1..1: a black block stays black.
+
+    Args:
+        images: large ones.
+        small: what their blocks' means shall be, -1..1.
+        factor: pixels along a block's side.
+    """
+    # Such an image is clip(images + t) with one t for each block; the mean rises with t, so halving finds it.
+    low, high = (-end - functional.max_pool2d(end * images, factor) * end for end in (1.0, -1.0))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        moved = (images + functional.interpolate(middle, scale_factor=float(factor))).clamp(-1, 1)
+        too_dark = functional.avg_pool2d(moved, factor) < small
+        low, high = torch.where(too_dark, middle, low), torch.where(too_dark, high, middle)
+    return (images + functional.interpolate((low + high) / 2, scale_factor=float(factor))).clamp(-1, 1)

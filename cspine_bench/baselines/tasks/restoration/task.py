@@ -11,7 +11,12 @@ from cspine_bench.augment import change_images
 from cspine_bench.baselines.cases import Cases
 from cspine_bench.baselines.task import Arrays, Batch, Score
 from cspine_bench.baselines.tasks.restoration.bone_free import find_phantoms, load_bone_free
-from cspine_bench.baselines.tasks.restoration.enlarge import enlarge, keep_means, shrink
+from cspine_bench.baselines.tasks.restoration.enlarge import (
+    enlarge,
+    keep_means,
+    keep_means_and_range,
+    shrink,
+)
 from cspine_bench.baselines.tasks.restoration.recipe import RestorationRecipe
 from cspine_bench.baselines.tasks.restoration.scores import find_spine_regions, score_residual_bone, score_restored
 from cspine_bench.baselines.unet import DenseHead, NetworkShape, TaskNetwork, Unet
@@ -75,7 +80,9 @@ class Restoration:
         if self.recipe.what == "super-resolution":
             truth = batch.images
             levels = int(np.iinfo(batch.cases.pixels.dtype).max)
-            restored = self.enlarge(network, shrink(batch.images, self.recipe.factor, levels))
+            small = shrink(batch.images, self.recipe.factor, levels)
+            # Without the ends of the range, where nothing could be learnt.
+            restored = keep_means(self._guess(network, small), small, self.recipe.factor)
         else:
             cases = batch.cases.take(batch.places)
             truth = _to_images(load_bone_free(cases).pixels).to(batch.images.device)
@@ -87,10 +94,14 @@ class Restoration:
         """What a super-resolver makes of small images, float32 (B, 1, S / factor, S / factor) in -1..1.
 
         Returns:
-            (B, 1, S, S); averaged down it is the small image again. A few values may lie outside -1..1.
+            (B, 1, S, S) in -1..1; averaged down it is the small image again.
         """
+        return keep_means_and_range(self._guess(network, small), small, self.recipe.factor)
+
+    def _guess(self, network: TaskNetwork, small: torch.Tensor) -> torch.Tensor:
         start = enlarge(small, self.recipe.factor)
-        return keep_means(start + network(start).float(), small, self.recipe.factor)
+        added: torch.Tensor = network(start)
+        return start + added.float()
 
     def predict(self, network: TaskNetwork, cases: Cases, *, device: str, seed: int) -> Arrays:
         """The restored radiographs; nothing is drawn for them."""

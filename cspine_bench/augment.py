@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import torch
 from pydantic import Field
 
 from cspine_bench.recipe import Recipe
+
+_DARKEST: Final = 1e-7
+"""A gray value whose logarithm is taken is at least this."""
 
 
 class AugmentRecipe(Recipe):
@@ -67,42 +70,46 @@ def draw_changes(recipe: AugmentRecipe, count: int, size: int, generator: torch.
     )
 
 
-def change_images(images: torch.Tensor, changes: Changes) -> torch.Tensor:
+def change_images(images: torch.Tensor, changes: Changes, *, origins: torch.Tensor | None = None) -> torch.Tensor:
     """Change images; beyond the edge, what is inside is mirrored.
 
     Args:
         images: float (B, 1, S, S) in -1..1.
         changes: of as many images, on any device.
+        origins: `find_origins` of both, where the masks need it too.
 
     Returns:
         float (B, 1, S, S) in -1..1. Cubic interpolation: a linear one blurs, and a generator would learn the blur.
     """
     device = images.device
-    grid = _find_origins(changes, images)
-    if grid is not None:
+    grid = find_origins(changes, images) if origins is None else origins
+    if grid.numel():
         images = torch.nn.functional.grid_sample(
             images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
-        ).clamp(-1, 1)
+        ).clamp_(-1, 1)
     gain, gamma = (values.to(device).reshape(-1, 1, 1, 1) for values in (changes.gain, changes.gamma))
     if bool((changes.gain == 1).all()) and bool((changes.gamma == 1).all()):
         return images
-    return 2 * (gain * ((images + 1) / 2) ** gamma).clamp(0, 1) - 1
+    # A power by its logarithm and in place: a third of the cost.
+    light = images.add(1).mul_(0.5).clamp_min_(_DARKEST).log_().mul_(gamma).exp_()
+    return light.mul_(gain).clamp_(0, 1).mul_(2).sub_(1)
 
 
-def change_masks(masks: torch.Tensor, changes: Changes) -> torch.Tensor:
+def change_masks(masks: torch.Tensor, changes: Changes, *, origins: torch.Tensor | None = None) -> torch.Tensor:
     """The masks of changed images: each pixel gets the label of the pixel that it comes from.
 
     Args:
         masks: integers (B, S, S).
         changes: as given to `change_images`.
+        origins: likewise.
 
     Returns:
         The same type and shape.
     """
-    planes = masks[:, None].float()
-    grid = _find_origins(changes, planes)
-    if grid is None:
+    grid = find_origins(changes, masks) if origins is None else origins
+    if not grid.numel():
         return masks
+    planes = masks[:, None].float()
     moved = torch.nn.functional.grid_sample(
         planes, grid, mode="nearest", padding_mode="reflection", align_corners=False
     )
@@ -122,16 +129,22 @@ def change_landmarks(landmarks_xy: torch.Tensor, changes: Changes, size: int) ->
     return (landmarks_xy - centre) @ matrix.mT + offset[:, None] + centre
 
 
-def _find_origins(changes: Changes, images: torch.Tensor) -> torch.Tensor | None:
-    """Where each pixel of changed images (B, C, S, S) comes from, in units of half the image; None: nothing moves."""
-    size = images.shape[-1]
+def find_origins(changes: Changes, images: torch.Tensor) -> torch.Tensor:
+    """Where each pixel of changed images (..., S, S) comes from, as `grid_sample` asks for it.
+
+    Returns:
+        float (B, S, S, 2), (x, y) in units of half the image from its centre; empty where nothing moves.
+    """
+    size, device = images.shape[-1], images.device
     matrix, offset = _find_affine(changes, size)
     if torch.equal(matrix, torch.eye(2).expand_as(matrix)) and not bool(offset.any()):
-        return None
+        return torch.empty(0, device=device)
     back = torch.linalg.inv(matrix)
-    origin = back @ (-offset)[..., None] / (size / 2)
-    transform = torch.cat([back, origin], dim=2).to(images.device)
-    return torch.nn.functional.affine_grid(transform, list(images.shape), align_corners=False)
+    origin = (back @ (-offset)[..., None] / (size / 2)).mT.to(device)
+    steps = ((2 * torch.arange(size) + 1) / size - 1).to(device)[:, None]
+    # Along a row and along a column, then summed: affine_grid's product of matrices costs five times that.
+    along = [steps * back[:, None, :, axis].to(device) for axis in (0, 1)]
+    return (along[0] + origin)[:, None] + along[1][:, :, None]
 
 
 def _find_affine(changes: Changes, size: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,7 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cspine_bench.augment import AugmentRecipe, change_images, change_landmarks, change_masks, draw_changes
+from cspine_bench.augment import (
+    AugmentRecipe,
+    change_images,
+    change_landmarks,
+    change_masks,
+    draw_changes,
+    find_origins,
+)
 from cspine_bench.baselines.cases import Cases
 from cspine_bench.baselines.recipe import BaselineRecipe, LearningRecipe
 from cspine_bench.baselines.self_supervised import Painter, compute_painting_loss
@@ -85,7 +92,7 @@ def train_network(
         )
         places = _draw_places(len(stage.cases), stage.updates, recipe.learning.batch_size, seed, number)
         for update in range(stage.updates):
-            batch = _load_batch(stage, places[update], device, seed, (number << 32) + update)
+            batch = load_batch(stage, places[update], device, seed, (number << 32) + update)
             optimizer.param_groups[0]["lr"] = learning_rate * rate_share(recipe.learning, update, stage.updates)
             with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=recipe.learning.precision == "bfloat16"):
                 if painter is not None and stage.self_supervised:
@@ -123,7 +130,16 @@ def _draw_places(count: int, updates: int, batch_size: int, seed: int, stage: in
     return order[: updates * batch_size].reshape(updates, batch_size)
 
 
-def _load_batch(stage: Stage, places: NDArray[np.int64], device: str, seed: int, index: int) -> Batch:
+def load_batch(stage: Stage, places: NDArray[np.int64], device: str, seed: int, index: int) -> Batch:
+    """The radiographs of one update, changed as the stage says.
+
+    Args:
+        stage: what they are taken from.
+        places: int64 (B,), in its cases.
+        device: where the batch goes.
+        seed: of the network.
+        index: of the update, over all stages: decides with the seed what is drawn.
+    """
     cases = stage.cases
     images = cases.take_images(places).to(device, non_blocking=True)
     landmarks_xy = torch.from_numpy(cases.landmarks_xy[places])
@@ -132,6 +148,8 @@ def _load_batch(stage: Stage, places: NDArray[np.int64], device: str, seed: int,
     changes = None
     if stage.augment is not None:
         changes = draw_changes(stage.augment, len(places), cases.size, generator)
-        images, masks = change_images(images, changes), change_masks(masks, changes)
+        origins = find_origins(changes, images)
+        images = change_images(images, changes, origins=origins)
+        masks = change_masks(masks, changes, origins=origins)
         landmarks_xy = change_landmarks(landmarks_xy, changes, cases.size)
     return Batch(images, landmarks_xy.to(device), masks.long(), cases, places, generator, changes)

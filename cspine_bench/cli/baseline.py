@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cspine_bench.cli.baseline_annotate import annotate
+from cspine_bench.cli.baseline_leaderboard import leaderboard
+from cspine_bench.cli.baseline_submit import submit
+from cspine_bench.cli.baseline_train import train
 from cspine_bench.cli.options import EXECUTORS, NEW_PATH, SEED, Printing, parse_device, parse_shard, printing_options
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_count, print_note, print_result, show_progress
 
@@ -189,3 +193,9 @@ def _format(result: "Result", outputs: "Outputs") -> str:
             f"Page: {outputs.page}. Synthetic, {NOT_FOR_DIAGNOSIS}.",
         ]
     )
+
+
+baseline.add_command(annotate)
+baseline.add_command(leaderboard)
+baseline.add_command(submit)
+baseline.add_command(train)

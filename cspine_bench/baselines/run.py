@@ -1,7 +1,8 @@
 """`baseline run`: a task under the whole protocol, from two datasets to figures, verdicts, tables and a page."""
 
+import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,22 +10,36 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from cspine_bench.baselines.arm_facts import build_arm_facts
 from cspine_bench.baselines.cases import Cases
 from cspine_bench.baselines.cells import Cell, CellRecord, CellStore, list_cells
+from cspine_bench.baselines.compare import CellScores, Compared, compare_arms, measure_cells
 from cspine_bench.baselines.crew import Job, make_cells
+from cspine_bench.baselines.page.baseline import build_baseline_page
+from cspine_bench.baselines.page.pictures import ShownArm, collect_agreements, collect_examples, collect_reliabilities
+from cspine_bench.baselines.page.records import BaselinePictures
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.registry import build_task
 from cspine_bench.baselines.sides import Sides, open_sides
-from cspine_bench.baselines.task import Score, Task
+from cspine_bench.baselines.tables import render_csv, render_latex, render_markdown
+from cspine_bench.baselines.task import Arrays, Score, Task
 from cspine_bench.baselines.within import require_within
 from cspine_bench.dataset.ray_tasks import RayCluster
+from cspine_bench.errors import DataError
 from cspine_bench.measurement.inputs import OnProgress
 from cspine_bench.measurement.outputs import Evidence, Question
-from cspine_bench.measurement.task import ShowStage
+from cspine_bench.measurement.task import ShowStage, build_result
 from cspine_bench.measurement.work import Work
+from cspine_bench.page.tables import NotMeasured
+from cspine_bench.provenance import package_version
+from cspine_bench.results import Figure
 
 BASELINE_VERSION: Final = "1"
 """Raised when the same inputs would give other figures."""
+CITATION: Final = (
+    "cspine-bench {version}, CITATION.cff; method and data: arXiv 2510.22166, CSXA (Ran et al. 2024, Scientific Data, "
+    "s41597-024-03383-0)"
+)
 
 
 @dataclass(frozen=True)
@@ -144,7 +159,7 @@ class Usefulness:
         """Train what is missing, score all of it, compare, and write it up.
 
         Raises:
-            CspineBenchError: as `make_cells`.
+            CspineBenchError: as `make_cells`; or no network of the arm `real` could be trained.
         """
         started = time.monotonic()
         with show("networks") as tell:
@@ -156,7 +171,110 @@ class Usefulness:
                 scored.append(score_cell(task, cell, self.job.store, self.sides))
                 if tell is not None:
                     tell(done, len(self.cells))
-        raise NotImplementedError
+        _require_reference(scored)
+        with show("comparison"):
+            compared, figures, notes = self._compare(task, scored)
+        seconds = sum(item.record.seconds for item in scored) + time.monotonic() - started
+        result = build_result(
+            self.question, encoder=None, figures=figures, verdict=compared.verdict, device=self.job.device,
+            seconds=seconds,
+        )  # fmt: skip
+        with show("page"):
+            page = build_baseline_page(result, self._picture(scored, notes), real_pixels=self.real_pixels)
+        papers = {".csv": render_csv(result), ".md": render_markdown(result), ".tex": render_latex(result)}
+        return Evidence(result, build_rows(scored, self.sides.test), page, papers)
+
+    def _compare(self, task: Task, scored: Sequence[Scored]) -> tuple[Compared, tuple[Figure, ...], tuple[str, ...]]:
+        """The comparison, every figure of the result, and what a reader must know of them."""
+        sides, seed, protocol = self.sides, self.job.store.seed, self.recipe.protocol
+        name, arrays = task.predict_floor(sides.train, sides.test, seed=seed)
+        compared = compare_arms(
+            [CellScores(item.cell.arm.label, item.cell.fraction, item.cell.seed, item.scores) for item in scored],
+            group_ids=sides.test.group_ids,
+            margin=protocol.margin or task.margin,
+            seed=seed,
+            num_bootstrap=protocol.num_bootstrap,
+            floors=[CellScores(name, None, 0, task.score(arrays, sides.test, seed=seed))],
+        )
+        crossed, notes = measure_cells(
+            [
+                CellScores(item.cell.arm.label, item.cell.fraction, item.cell.seed, item.synthetic)
+                for item in scored
+                if item.synthetic
+            ],
+            group_ids=sides.synthetic_test.group_ids,
+            tested_on="synthetic",
+            seed=seed,
+            num_bootstrap=protocol.num_bootstrap,
+        )
+        facts = build_arm_facts([item.record for item in scored], compared.verdicts)
+        return compared, (*compared.figures, *crossed, *facts), (*compared.notes, *notes)
+
+    def _picture(self, scored: Sequence[Scored], notes: Sequence[str]) -> BaselinePictures:
+        shown = [
+            ShownArm(item.cell.arm.label, load_predictions(item.cell, self.job.store, "test."), item.scores)
+            for item in choose_shown(scored)
+        ]
+        cases = self.sides.test
+        return BaselinePictures(
+            agreements=collect_agreements(cases, shown),
+            reliabilities=collect_reliabilities(self.recipe, cases, shown),
+            examples=collect_examples(self.recipe, cases, shown),
+            not_measured=tuple(list_not_run(scored)),
+            warnings=(*self.sides.notes, *notes),
+            command=spell_command(self.question, self.recipe),
+            citation=CITATION.format(version=package_version()),
+        )
+
+
+def _require_reference(scored: Sequence[Scored]) -> None:
+    """Raises DataError where no network learnt from real radiographs alone."""
+    reference = [item for item in scored if item.cell.arm.name == "real"]
+    if not any(item.scores for item in reference):
+        raise DataError(f"no network of the arm `real` could be trained: {reference[0].record.not_run}")
+
+
+def choose_shown(scored: Sequence[Scored]) -> list[Scored]:
+    """The networks whose single predictions a page shows: of the first seed, with the most real labels of each arm.
+
+    Only real radiographs alone, synthetic ones alone, and the first mixture.
+    """
+    found: dict[str, Scored] = {}
+    for item in scored:
+        name = item.cell.arm.name
+        if name not in ("real", "synthetic", "mixed") or not item.scores or item.cell.seed != 0:
+            continue
+        there = found.get(name)
+        if there is None or (
+            there.cell.arm == item.cell.arm and (item.cell.fraction or 0) > (there.cell.fraction or 0)
+        ):
+            found[name] = item
+    return list(found.values())
+
+
+def list_not_run(scored: Sequence[Scored]) -> Iterator[NotMeasured]:
+    """Networks that were not trained, by their reason."""
+    reasons: dict[tuple[str, float | None, str], int] = {}
+    for item in scored:
+        if item.record.not_run is not None:
+            key = (item.cell.arm.label, item.cell.fraction, item.record.not_run)
+            reasons[key] = reasons.get(key, 0) + 1
+    for (arm, fraction, reason), count in reasons.items():
+        at = "" if fraction is None else f" at {fraction:.0%} of the labels"
+        yield NotMeasured(f"Arm {arm}{at}", f"{reason} ({count} of the seeds)")
+
+
+def spell_command(question: Question, recipe: BaselineRecipe) -> str:
+    """The command that answers the question again, with the recipe in a file."""
+    words = ["cspine-bench", "baseline", "run", recipe.task.kind]
+    for item in question.inputs:
+        role, _, fraction = item.role.partition("-")
+        name = shlex.quote(item.name.partition(" (")[0])
+        words.append(f"--{role}-within {fraction}={name}" if fraction else f"--{role} {name}")
+    words += ["--recipe recipe.yaml", f"--seed {question.seed}", "--out results"]
+    if not question.settings["real_pixels"]:
+        words.append("--no-real-pixels")
+    return " ".join(words)
 
 
 def score_cell(task: Task, cell: Cell, store: CellStore, sides: Sides) -> Scored:
@@ -171,13 +289,18 @@ def score_cell(task: Task, cell: Cell, store: CellStore, sides: Sides) -> Scored
         raise ValueError(f"the cell {cell.name} is not in {store.folder}")
     if record.not_run is not None:
         return Scored(cell, record)
-    arrays = store.load(cell)
 
     def score(prefix: str, cases: Cases) -> tuple[Score, ...]:
-        chosen = {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
-        return task.score(chosen, cases, seed=store.seed) if chosen else ()
+        arrays = load_predictions(cell, store, prefix)
+        return task.score(arrays, cases, seed=store.seed) if arrays else ()
 
     return Scored(cell, record, score("test.", sides.test), score("synthetic.", sides.synthetic_test))
+
+
+def load_predictions(cell: Cell, store: CellStore, prefix: str) -> Arrays:
+    """The kept predictions of one set of cases: of names that start with `test.` or `synthetic.`, without that."""
+    arrays = store.load(cell)
+    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
 
 def build_rows(scored: Sequence[Scored], cases: Cases) -> pa.Table:

@@ -5,11 +5,13 @@ from typing import Any, Final
 
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.task import Task
+from cspine_bench.baselines.tasks.classification.task import Classification
 from cspine_bench.baselines.tasks.landmarking.task import Landmarking
 from cspine_bench.baselines.tasks.restoration.task import Restoration
 from cspine_bench.baselines.unet import NetworkShape
 
 TASKS: Final[Mapping[str, Callable[[Any, NetworkShape], Task]]] = {
+    "classification": Classification,
     "landmarking": Landmarking,
     "restoration": Restoration,
 }

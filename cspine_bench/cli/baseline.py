@@ -9,6 +9,7 @@ import click
 
 from cspine_bench.cli.baseline_annotate import annotate
 from cspine_bench.cli.baseline_leaderboard import leaderboard
+from cspine_bench.cli.baseline_screen import screen
 from cspine_bench.cli.baseline_submit import submit
 from cspine_bench.cli.baseline_train import train
 from cspine_bench.cli.options import EXECUTORS, NEW_PATH, SEED, Printing, parse_device, parse_shard, printing_options
@@ -197,5 +198,6 @@ def _format(result: "Result", outputs: "Outputs") -> str:
 
 baseline.add_command(annotate)
 baseline.add_command(leaderboard)
+baseline.add_command(screen)
 baseline.add_command(submit)
 baseline.add_command(train)

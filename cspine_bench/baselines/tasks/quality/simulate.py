@@ -14,7 +14,7 @@ from cspine_bench.baselines.tasks.quality.recipe import QualityRecipe
 from cspine_bench.imaging.artefacts import Faults, draw_faults, join_faults, spoil_images
 from cspine_bench.metrics.structural_similarity import structural_similarity
 
-_AT_ONCE: Final = 32
+PREDICT_BATCH: Final = 32
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def iter_spoilt(recipe: QualityRecipe, cases: Cases, *, seed: int) -> Iterator[t
     Yields:
         float32 (B, 1, S, S), -1..1, on the CPU; and the truth of these.
     """
-    for start in range(0, len(cases), _AT_ONCE):
-        places = np.arange(start, min(start + _AT_ONCE, len(cases)))
+    for start in range(0, len(cases), PREDICT_BATCH):
+        places = np.arange(start, min(start + PREDICT_BATCH, len(cases)))
         drawn = [
             draw_faults(
                 1,

@@ -16,7 +16,6 @@ from cspine_bench.baselines.tasks.quality.simulate import Truth, count_levels, f
 from cspine_bench.baselines.unet import NetworkShape, TaskNetwork
 from cspine_bench.imaging.artefacts import ARTEFACTS, KINDS, draw_faults
 
-PREDICT_BATCH: Final = 32
 MOST_FOR_FLOOR: Final = 400
 """Training radiographs whose median the floor is."""
 
@@ -71,15 +70,12 @@ class Quality:
 
     def predict(self, network: TaskNetwork, cases: Cases, *, device: str, seed: int) -> Arrays:
         """What the network says of each radiograph with its artefact."""
-        return _join(
-            [self._assess(network, images, device) for images, _ in iter_spoilt(self.recipe, cases, seed=seed)]
-        )
+        spoilt = iter_spoilt(self.recipe, cases, seed=seed)
+        parts = [self.assess(network, images, device=device) for images, _ in spoilt]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def assess(self, network: TaskNetwork, cases: Cases, *, device: str) -> Arrays:
-        """What the network says of each radiograph as it is: for screening."""
-        return _join([self._assess(network, images, device) for images in cases.iter_images(PREDICT_BATCH)])
-
-    def _assess(self, network: TaskNetwork, images: torch.Tensor, device: str) -> Arrays:
+    def assess(self, network: TaskNetwork, images: torch.Tensor, *, device: str) -> Arrays:
+        """What the network says of images as they are, float32 (B, 1, S, S) in -1..1: for screening."""
         with torch.inference_mode():
             answer = network(images.to(device)).float().cpu()
         return {"ssim": answer[:, 0].sigmoid().numpy(), "artefacts": answer[:, 1:].softmax(dim=1).numpy()}
@@ -106,7 +102,3 @@ class Quality:
             truth=self._last[2],
             ssim_limit=self.recipe.ssim_limit,
         )
-
-
-def _join(parts: list[Arrays]) -> Arrays:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -12,6 +12,12 @@ from cspine_bench import errors
 from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.anatomy.landmarks import LANDMARK_NAMES, MASK_LABELS
 from cspine_bench.augment import AugmentRecipe
+from cspine_bench.baselines.tasks.classification.recipe import (
+    AttackRecipe,
+    ClassificationRecipe,
+    RobustnessRecipe,
+    SaliencyRecipe,
+)
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
 from cspine_bench.ddpm.recipe import DdpmRecipe, MonitorRecipe, NetworkRecipe, TrainingRecipe
@@ -28,6 +34,7 @@ from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 RECIPES = (
     PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe, ReleaseRecipe,
     Creator, TrainingData, Policy, Gate, FidelityRecipe, MemorizationRecipe,
+    ClassificationRecipe, AttackRecipe, RobustnessRecipe, SaliencyRecipe,
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/build_reference.py (`make docs`): change the code, not this page. -->"

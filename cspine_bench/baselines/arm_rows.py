@@ -15,7 +15,8 @@ REFERENCE: Final = "real"
 SUBMISSION: Final = "submission"
 DIFFERENCE: Final = "_difference"
 PARTS: Final = frozenset(
-    {"level", "landmark", "class", "region", "artefact", "parameter", "segment", "disc", "edge", "tested_on", "against"}
+    {"level", "landmark", "class", "region", "artefact", "parameter", "segment", "disc", "edge", "attack"}
+    | {"degradation", "tested_on", "against"}
 )
 """Conditions of figures that are of a part of what was tested, or of something else than the test split."""
 _CELL: Final = frozenset({"arm", "fraction"})

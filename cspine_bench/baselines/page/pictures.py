@@ -104,7 +104,7 @@ def _build_example(recipe: BaselineRecipe, cases: Cases, item: ShownArm, place: 
     if isinstance(recipe.task, ClassificationRecipe):
         label = LABELS[recipe.task.label]
         number = int(read_labels(one, label)[0])
-        said = int(np.argmax(arrays["probabilities"][place]))
+        said = int(arrays["predicted"][place] if "predicted" in arrays else np.argmax(arrays["probabilities"][place]))
         true = "unknown" if number == UNLABELLED else label.classes[number]
         text = f"{text}; {true}, named {label.classes[said]}"
     return Example(one.sample_ids[0], item.arm, rank, text, image, **drawn)

@@ -87,12 +87,21 @@ class ProtocolRecipe(Recipe):
     )
     num_bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="Resamples of the test groups.")
     least_train: Count = Field(2, description="Fewest real radiographs that a fraction must leave.")
+    encoders: tuple[str, ...] = Field(
+        (), description="Image encoders by name whose frozen features a linear probe learns from, as a reference."
+    )
+    image_text: tuple[str, ...] = Field(
+        (), description="Models of image and text, FOLDER or OWNER/NAME@REVISION, that classify without learning."
+    )
+    prompts: dict[str, tuple[str, ...]] = Field(
+        {}, description="For `image_text`: sentences that describe each class, by its name."
+    )
 
     @model_validator(mode="after")
     def _has_its_reference(self) -> "ProtocolRecipe":
         if "real" not in self.arms:
             raise ValueError("arms must name `real`, which the others are compared with")
-        for name in ("arms", "fractions", "ratios"):
+        for name in ("arms", "fractions", "ratios", "encoders", "image_text"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} names a value twice: {', '.join(map(str, values))}")

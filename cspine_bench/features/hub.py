@@ -84,7 +84,7 @@ def load_named(name: str, device: str = "cpu", *, path: Path | None = None) -> E
     """
     model = HUB_MODELS[name]
     folder = fetch_files(model.repository, model.revision, name=name) if path is None else path
-    found = _read_json(folder / _CONFIG)
+    found = read_json(folder / _CONFIG)
     other = [f"{key} {found.get(key)!r} instead of {value!r}" for key, value in model.config.items()
              if found.get(key) != value]  # fmt: skip
     if other:
@@ -130,15 +130,15 @@ def load_folder(folder: Path, *, name: str, device: str = "cpu") -> Encoder:
             is not known here.
         MissingExtraError: the package transformers is not installed.
     """
-    config = _read_json(folder / _CONFIG)
+    config = read_json(folder / _CONFIG)
     kind = config.get("model_type")
     if kind not in _MODEL_TYPES:
         raise CheckpointError(
             f"{folder / _CONFIG}: model_type {kind!r}; known are {', '.join(_MODEL_TYPES)}, whose first token stands "
             "for the image: export the pooled features of others as ONNX or TorchScript"
         )
-    side, mean, scale, resize = _read_preprocessing(folder / _PREPROCESSOR)
-    weights_sha256 = _hash_weights(folder)
+    side, mean, scale, resize = read_preprocessing(folder / _PREPROCESSOR)
+    weights_sha256 = hash_weights(folder)
     network = _load_network(folder, _MODEL_TYPES[kind]).to(device)
     return Encoder(
         name=name,
@@ -158,8 +158,14 @@ def load_folder(folder: Path, *, name: str, device: str = "cpu") -> Encoder:
     )
 
 
-def fetch_files(repository: str, revision: str, *, name: str) -> Path:
+def fetch_files(repository: str, revision: str, *, name: str, also: tuple[str, ...] = ()) -> Path:
     """A folder with a model's files: from the Hub's cache on this machine (below HF_HOME), else by a download.
+
+    Args:
+        repository: on the Hub.
+        revision: commit, or a branch.
+        name: of the encoder, for the error.
+        also: names of files beside the three that every encoder has.
 
     Raises:
         CheckpointError: they are not there and cannot be fetched; says how to get them.
@@ -167,33 +173,39 @@ def fetch_files(repository: str, revision: str, *, name: str) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    settings: dict[str, Any] = {"repo_id": repository, "revision": revision, "allow_patterns": list(_FETCHED)}
+    settings: dict[str, Any] = {"repo_id": repository, "revision": revision, "allow_patterns": [*_FETCHED, *also]}
     with suppress(LocalEntryNotFoundError, HFValidationError):
         cached = Path(huggingface_hub.snapshot_download(**settings, local_files_only=True))
-        if _is_whole(cached):
+        if _is_whole(cached, also):
             return cached
     missing: Exception | None = None
     try:
         # The smallest first: where there is no internet, it says so in a quarter of the time.
         huggingface_hub.hf_hub_download(repository, _CONFIG, revision=revision)
         fetched = Path(huggingface_hub.snapshot_download(**settings))
-        if _is_whole(fetched):
+        if _is_whole(fetched, also):
             return fetched
-        words = f"what arrived is not the three files {_CONFIG}, {_PREPROCESSOR} and {_WEIGHTS}"
+        words = f"what arrived is not the files {', '.join((_CONFIG, _PREPROCESSOR, *also))} and {_WEIGHTS}"
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         missing, words = error, str(error).strip().partition("\n")[0][:200]
+    files = " ".join((_CONFIG, _PREPROCESSOR, *also, _WEIGHTS))
     raise CheckpointError(
         f"{name}: {repository} at {revision} is not whole in the cache below HF_HOME, and cannot be fetched ({words}). "
-        f"Where there is internet, run `hf download {repository} {_CONFIG} {_PREPROCESSOR} {_WEIGHTS} "
+        f"Where there is internet, run `hf download {repository} {files} "
         f"--revision {revision} --local-dir FOLDER`, and name the folder: {name if name in HUB_MODELS else HUB}:FOLDER"
     ) from missing
 
 
-def _is_whole(folder: Path) -> bool:
-    return all((folder / file).is_file() for file in (_CONFIG, _PREPROCESSOR)) and bool(_list_weights(folder))
+def _is_whole(folder: Path, also: tuple[str, ...]) -> bool:
+    return all((folder / file).is_file() for file in (_CONFIG, _PREPROCESSOR, *also)) and bool(_list_weights(folder))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """One of a model's JSON files.
+
+    Raises:
+        CheckpointError: it cannot be read, or is no JSON object.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -208,9 +220,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _read_preprocessing(path: Path) -> tuple[int, tuple[float, ...], tuple[float, ...], Resize]:
-    """Side in px, mean and scale in gray levels of 0..255, and resize."""
-    facts = _read_json(path)
+def read_preprocessing(path: Path) -> tuple[int, tuple[float, ...], tuple[float, ...], Resize]:
+    """Side in px, mean and scale in gray levels of 0..255, and resize, from a model's preprocessor_config.json.
+
+    Raises:
+        CheckpointError: it cannot be read, or asks for more than that.
+    """
+    facts = read_json(path)
     try:
         side = _find_side(facts["crop_size"] if facts.get("do_center_crop") else facts["size"])
         resize = _RESIZES[facts["resample"]]
@@ -245,12 +261,16 @@ def _list_weights(folder: Path) -> list[Path]:
         return [folder / _WEIGHTS]
     if not (folder / _INDEX).is_file():
         return []
-    parts = [folder / part for part in sorted(set(_read_json(folder / _INDEX).get("weight_map", {}).values()))]
+    parts = [folder / part for part in sorted(set(read_json(folder / _INDEX).get("weight_map", {}).values()))]
     return parts if all(part.is_file() for part in parts) else []
 
 
-def _hash_weights(folder: Path) -> str:
-    """Of the one file, as the Hub shows it; of several, over their names and hashes."""
+def hash_weights(folder: Path) -> str:
+    """Hash of the one file of weights, as the Hub shows it; of several, over their names and hashes.
+
+    Raises:
+        CheckpointError: a file is missing.
+    """
     files = _list_weights(folder)
     if not files:
         raise CheckpointError(
@@ -281,7 +301,7 @@ def _load_network(folder: Path, settings: Mapping[str, Any]) -> nn.Module:
     from safetensors import SafetensorError
 
     try:
-        with _quiet(transformers):
+        with keep_quiet(transformers):
             model, report = transformers.AutoModel.from_pretrained(
                 str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False,
                 output_loading_info=True, **settings,
@@ -300,7 +320,7 @@ def _load_network(folder: Path, settings: Mapping[str, Any]) -> nn.Module:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
+def keep_quiet(transformers: Any) -> Iterator[None]:
     """Without its progress bar and its list of heads that are not used."""
     log = transformers.utils.logging
     verbosity, bar = log.get_verbosity(), log.is_progress_bar_enabled()

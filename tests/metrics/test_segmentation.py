@@ -126,7 +126,7 @@ def test_values_are_those_of_erosions_and_distance_transforms(seed: int) -> None
             assert overlap[row, label - 1] == pytest.approx(2 * (one & other).sum() / (one.sum() + other.sum()))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000), factor=st.floats(0.1, 10))
 def test_properties(seed: int, factor: float) -> None:
     preds, target, labels, spacing = draw_maps(seed), draw_maps(seed + 1), [3, 1, 2], np.array([0.5, 1.0, 2.0])

@@ -7,13 +7,17 @@ from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.task import Task
 from cspine_bench.baselines.tasks.classification.task import Classification
 from cspine_bench.baselines.tasks.landmarking.task import Landmarking
+from cspine_bench.baselines.tasks.quality.task import Quality
 from cspine_bench.baselines.tasks.restoration.task import Restoration
+from cspine_bench.baselines.tasks.segmentation.task import Segmentation
 from cspine_bench.baselines.unet import NetworkShape
 
 TASKS: Final[Mapping[str, Callable[[Any, NetworkShape], Task]]] = {
     "classification": Classification,
     "landmarking": Landmarking,
+    "quality": Quality,
     "restoration": Restoration,
+    "segmentation": Segmentation,
 }
 """Each is called with its recipe and the network's shape."""
 

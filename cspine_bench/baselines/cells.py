@@ -21,7 +21,7 @@ from cspine_bench.baselines.learn import OnProgress, train_network
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.registry import build_task
 from cspine_bench.baselines.sides import Sides
-from cspine_bench.baselines.subsets import FIXED, draw_subset
+from cspine_bench.baselines.subsets import draw_subset, number_of
 from cspine_bench.baselines.task import Arrays, Task
 from cspine_bench.baselines.unet import TaskNetwork
 from cspine_bench.errors import DataError
@@ -227,7 +227,7 @@ def choose_cases(cell: Cell, recipe: BaselineRecipe, task: Task, sides: Sides, *
     Raises:
         DataError: there are too few, or their labels make no task.
     """
-    number = FIXED if recipe.protocol.subsets == "fixed" else cell.seed
+    number = number_of(recipe.protocol.subsets, cell.seed)
     fraction = 1.0 if cell.fraction is None else cell.fraction
     real = sides.train.take(draw_subset(sides.train.group_ids, fraction, seed=run_seed, number=number))
     if cell.arm.uses_real:

@@ -19,6 +19,7 @@ from cspine_bench.baselines.page.baseline import build_baseline_page
 from cspine_bench.baselines.page.pictures import ShownArm, collect_agreements, collect_examples, collect_reliabilities
 from cspine_bench.baselines.page.records import BaselinePictures
 from cspine_bench.baselines.recipe import BaselineRecipe
+from cspine_bench.baselines.references import measure_references
 from cspine_bench.baselines.registry import build_task
 from cspine_bench.baselines.sides import Sides, open_sides
 from cspine_bench.baselines.tables import render_csv, render_latex, render_markdown
@@ -187,14 +188,14 @@ class Usefulness:
     def _compare(self, task: Task, scored: Sequence[Scored]) -> tuple[Compared, tuple[Figure, ...], tuple[str, ...]]:
         """The comparison, every figure of the result, and what a reader must know of them."""
         sides, seed, protocol = self.sides, self.job.store.seed, self.recipe.protocol
-        name, arrays = task.predict_floor(sides.train, sides.test, seed=seed)
+        references, missing = measure_references(task, self.recipe, sides, seed=seed, device=self.job.device)
         compared = compare_arms(
             [CellScores(item.cell.arm.label, item.cell.fraction, item.cell.seed, item.scores) for item in scored],
             group_ids=sides.test.group_ids,
             margin=protocol.margin or task.margin,
             seed=seed,
             num_bootstrap=protocol.num_bootstrap,
-            floors=[CellScores(name, None, 0, task.score(arrays, sides.test, seed=seed))],
+            floors=references,
         )
         crossed, notes = measure_cells(
             [
@@ -208,7 +209,7 @@ class Usefulness:
             num_bootstrap=protocol.num_bootstrap,
         )
         facts = build_arm_facts([item.record for item in scored], compared.verdicts)
-        return compared, (*compared.figures, *crossed, *facts), (*compared.notes, *notes)
+        return compared, (*compared.figures, *crossed, *facts), (*compared.notes, *notes, *missing)
 
     def _picture(self, scored: Sequence[Scored], notes: Sequence[str]) -> BaselinePictures:
         shown = [

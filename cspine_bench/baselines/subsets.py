@@ -1,14 +1,20 @@
 """Label subsets: shares of the training groups, each inside the next larger one."""
 
 from collections.abc import Sequence
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.seeding import numpy_generator
 
-FIXED: int = 0
+FIXED: Final = 0
 """Number of the subset that all seeds share where the recipe says so, and that `baseline subset` writes."""
+
+
+def number_of(subsets: Literal["per-seed", "fixed"], seed: int) -> int:
+    """Number of the subset that networks of a seed learn from."""
+    return FIXED if subsets == "fixed" else seed
 
 
 def draw_subset(group_ids: Sequence[str], fraction: float, *, seed: int, number: int) -> NDArray[np.int64]:

@@ -144,7 +144,8 @@ def find_origins(changes: Changes, images: torch.Tensor) -> torch.Tensor:
     steps = ((2 * torch.arange(size) + 1) / size - 1).to(device)[:, None]
     # Along a row and along a column, then summed: affine_grid's product of matrices costs five times that.
     along = [steps * back[:, None, :, axis].to(device) for axis in (0, 1)]
-    return (along[0] + origin)[:, None] + along[1][:, :, None]
+    origins: torch.Tensor = (along[0] + origin)[:, None] + along[1][:, :, None]
+    return origins
 
 
 def _find_affine(changes: Changes, size: int) -> tuple[torch.Tensor, torch.Tensor]:

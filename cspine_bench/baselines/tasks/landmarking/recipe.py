@@ -1,6 +1,6 @@
 """Settings of landmarking."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -13,7 +13,4 @@ class LandmarkingRecipe(Recipe):
     kind: Literal["landmarking"] = "landmarking"
     method: Literal["heatmap", "regression"] = Field(
         "heatmap", description="One map for each landmark, or its two coordinates from the deepest features."
-    )
-    sigma_cells: Annotated[float, Field(ge=0.4, le=16)] = Field(
-        0.5, description="Spread of a landmark in its map, in cells of `network.unshuffle` pixels. Heat maps only."
     )

@@ -68,9 +68,7 @@ class Landmarking:
         """Cross-entropy of the maps, or the mean absolute error of the coordinates in halves of the image's side."""
         answer = network(batch.images)
         if self.recipe.method == "heatmap":
-            return compute_heatmap_loss(
-                answer, batch.landmarks_xy, sigma_cells=self.recipe.sigma_cells, cell_px=self.shape.unshuffle
-            )
+            return compute_heatmap_loss(answer, batch.landmarks_xy, cell_px=self.shape.unshuffle)
         visible = find_visible(batch.landmarks_xy, self.shape.size)
         places = torch.where(visible[..., None], batch.landmarks_xy, 0.0)
         error = (self._read_coordinates(answer) - places).abs().sum(dim=-1) / (self.shape.size / 2)
@@ -88,9 +86,7 @@ class Landmarking:
             for images in cases.iter_images(PREDICT_BATCH):
                 answer = network(images.to(device))
                 if self.recipe.method == "heatmap":
-                    found, mass = decode_heatmaps(
-                        answer, sigma_cells=self.recipe.sigma_cells, cell_px=self.shape.unshuffle
-                    )
+                    found, mass = decode_heatmaps(answer, cell_px=self.shape.unshuffle)
                 else:
                     found = self._read_coordinates(answer)
                     mass = torch.full(found.shape[:2], torch.nan)
@@ -99,8 +95,11 @@ class Landmarking:
         return {"landmarks_xy": np.concatenate(places), "confidence": np.concatenate(sure)}
 
     def predict_floor(self, train: Cases, cases: Cases, *, seed: int) -> tuple[str, Arrays]:
-        """The mean shape of the training landmarks, in every radiograph alike."""
-        mean = np.nanmean(train.landmarks_xy.astype(np.float64), axis=0)
+        """The mean shape of the training landmarks; a landmark that none of them has is put at the image's centre."""
+        there = _find_labelled(train)[..., None]
+        total = np.where(there, train.landmarks_xy.astype(np.float64), 0.0).sum(axis=0)
+        count = there.sum(axis=0)
+        mean = np.where(count > 0, total / np.maximum(count, 1), (cases.size - 1) / 2)
         places = np.broadcast_to(mean, (len(cases), NUM_LANDMARKS, 2)).astype(np.float32)
         return "mean shape", {"landmarks_xy": places, "confidence": np.full(places.shape[:2], np.nan, np.float32)}
 

@@ -26,12 +26,14 @@ from cspine_bench.baselines.verdict import (
     spell_fraction,
     summarise_verdicts,
 )
-from cspine_bench.metrics.paired import FigureDraws, resample_groups, summarise_seeds
+from cspine_bench.metrics.paired import FigureDraws, pool_seeds, resample_groups, summarise_seeds
 from cspine_bench.results import Figure
 from cspine_bench.seeding import numpy_generator
 
 REAL: Final = "real"
 RESTARTED: Final = "real-restarted"
+ENOUGH_SEEDS: Final = 5
+"""With fewer, the spread between seeds is pooled over the arms of a fraction."""
 
 _ROWS: Final = 128
 """Resamples at a time: few enough that their weights stay near the processor."""
@@ -260,9 +262,16 @@ def _arms_at(table: _Table, fraction: float, primary: Key) -> dict[str, _Measure
 def _compare_fraction(
     arms: dict[str, _Measured], floors: dict[str, _Measured], fraction: float, margin: float, notes: list[str]
 ) -> tuple[tuple[ArmVerdict, ...], list[Difference]]:
+    pooled = _pool(arms)
+
     def subtract(arm: str, names: Iterable[str]) -> list[Difference]:
         found = [_subtract(arm, arms[arm], name, arms[name], fraction, notes) for name in names if name in arms]
-        return [difference for difference in found if difference is not None]
+        differences = [difference for difference in found if difference is not None]
+        if pooled is None:
+            return differences
+        return [
+            replace(item, mean=item.mean.pool(*pooled)) if item.mean.num_seeds > 1 else item for item in differences
+        ]
 
     family = [arm for arm in arms if uses_synthetic(arm)]
     from_real = [item for arm in family for item in subtract(arm, [REAL])]
@@ -283,6 +292,18 @@ def _compare_fraction(
     verdicts = judge_arms(from_real, controls=from_controls, floors=from_floor, margin=margin)
     of_controls = [item for name in CONTROLS if name in arms for item in subtract(name, [REAL])]
     return verdicts, [*from_real, *of_controls, *(item for items in from_controls.values() for item in items)]
+
+
+def _pool(arms: dict[str, _Measured]) -> tuple[float, int] | None:
+    """Variance between seeds over the arms of a fraction, and its degrees of freedom; None where seeds are enough.
+
+    Over the seeds that all of them have; None where these are fewer than two, or no arm is there but two.
+    """
+    common = sorted(set.intersection(*(set(item.seeds) for item in arms.values())))
+    if not 2 <= len(common) < ENOUGH_SEEDS or len(arms) < 3:
+        return None
+    values = [item.draws.values[[item.seeds.index(seed) for seed in common]] for item in arms.values()]
+    return pool_seeds(np.stack(values))
 
 
 def _repeat(measured: _Measured, seeds: tuple[int, ...]) -> _Measured:

@@ -86,6 +86,9 @@ def build_difference_figure(
         method: of the interval.
     """
     mean = difference.mean
+    pooled = ""
+    if mean.seeds_freedom is not None:
+        pooled = f"; spread of the seeds pooled over the arms, {mean.seeds_freedom} degrees of freedom"
     notes: list[str] = [] if verdict is None else [verdict.label]
     if mean.why_no_interval:
         notes.append(f"no interval: {mean.why_no_interval}")
@@ -105,7 +108,7 @@ def build_difference_figure(
         direction=difference.direction,
         used={"test": difference.used, "seeds": mean.num_seeds},
         available=available,
-        method=f"paired by seed and radiograph, {method.describe(mean.num_seeds)}",
+        method=f"paired by seed and radiograph, {method.describe(mean.num_seeds)}{pooled}",
         unit=difference.unit,
         condition={
             "arm": difference.arm,

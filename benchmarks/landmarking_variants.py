@@ -29,15 +29,13 @@ from cspine_bench.recipe import apply_overrides
 RESULT = RESULTS / "landmarking_variants.json"
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the recipe": (),
-    "regression": ("task.method=regression",),
+    "regression, rate 1e-3": ("task.method=regression", "learning.learning_rates=[1e-3]"),
+    "cells of 2 px": ("network.unshuffle=2", "network.widths=[16,24,32,48,64]"),
     "cells of 4 px": ("network.unshuffle=4", "network.widths=[32,48,64,96]"),
-    "three levels (16, 32, 48)": ("network.widths=[16,32,48]",),
-    "wider (24, 32, 48, 64, 96)": ("network.widths=[24,32,48,64,96]",),
-    "batches of 16": ("learning.batch_size=16", "learning.updates=80"),
-    "batches of 8": ("learning.batch_size=8", "learning.updates=160"),
-    "rate 2e-3": ("learning.learning_rates=[2e-3]",),
-    "rate 8e-3": ("learning.learning_rates=[8e-3]",),
-    "four times as long": ("learning.updates=1280",),
+    "batches of 16": ("learning.batch_size=16", "learning.updates=50"),
+    "five levels": ("network.widths=[8,16,24,32,48]",),
+    "rate 3e-3": ("learning.learning_rates=[3e-3]",),
+    "twice as long": ("learning.updates=400",),
 }
 FLOOR = "mean shape"
 

@@ -11,6 +11,7 @@ from cspine_bench.baselines.learn import Stage, train_network
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.registry import build_task
 from cspine_bench.baselines.tasks.classification.attack import find_worst_images
+from cspine_bench.baselines.tasks.classification.labels import UNLABELLED
 from cspine_bench.baselines.tasks.classification.recipe import AttackRecipe, RobustnessRecipe
 from cspine_bench.baselines.tasks.classification.robustness import draw_starts, list_hardships, predict_hardships
 from cspine_bench.imaging.degrade import LADDER
@@ -149,6 +150,8 @@ def test_every_hardship_has_predictions_and_they_are_the_same_again() -> None:
     # A radiograph goes through the same, whichever others are beside it.
     alone = predict_hardships(recipe, classify, cases.take(np.array([0])), labels[:1], device="cpu", seed=0)
     assert all(told[key][0] == alone[key][0] for key in told)
+    nobody = np.full(6, UNLABELLED)
+    assert list(predict_hardships(recipe, classify, cases, nobody, device="cpu", seed=0)) == list(told)
 
 
 def test_settings() -> None:

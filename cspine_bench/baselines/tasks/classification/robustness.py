@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cspine_bench.baselines.cases import Cases
 from cspine_bench.baselines.task import Arrays
 from cspine_bench.baselines.tasks.classification.attack import Classify, find_worst_images
+from cspine_bench.baselines.tasks.classification.labels import UNLABELLED
 from cspine_bench.baselines.tasks.classification.recipe import AttackRecipe, RobustnessRecipe
 from cspine_bench.imaging.degrade import LADDER
 from cspine_bench.seeding import numpy_generator
@@ -48,13 +49,14 @@ def predict_hardships(
 ) -> Arrays:
     """Predicted classes under each hardship, int16 (n,), by its key.
 
-    An attack knows the true class. Of several restarts the first that fools the classifier counts.
+    An attack knows the true class; where nobody does, it leads away from the predicted one. Of several restarts the
+    first that fools the classifier counts.
 
     Args:
         recipe: which hardships.
         classify: from images to evidence; the class with the most of it is predicted.
         cases: radiographs.
-        labels: int64 (n,), true classes.
+        labels: int64 (n,), true classes, or `UNLABELLED`.
         device: of the classifier.
         seed: of the starts of attacks and of the noise, drawn for each radiograph by its place.
     """
@@ -90,8 +92,10 @@ def _attack(
     parts = []
     for start in range(0, len(cases), PREDICT_BATCH):
         places = np.arange(start, min(start + PREDICT_BATCH, len(cases)))
-        images, true = cases.take_images(places).to(device), torch.from_numpy(labels[places]).to(device)
+        images = cases.take_images(places).to(device)
         told = _predict(classify, images, device)
+        known = np.where(labels[places] == UNLABELLED, told, labels[places]).astype(np.int64)
+        true = torch.from_numpy(known).to(device)
         for number in range(recipe.restarts):
             stream = f"baselines.classification.attack.{number}"
             worst = find_worst_images(
@@ -103,7 +107,7 @@ def _attack(
                 step_size=attack.step_levels,
                 starts=draw_starts(len(places), cases.size, seed=seed, stream=stream, first=start).to(device),
             )
-            told = np.where(told == labels[places], _predict(classify, worst, device), told)
+            told = np.where(told == known, _predict(classify, worst, device), told)
         parts.append(told)
     return np.concatenate(parts).astype(np.int16)
 

@@ -180,8 +180,15 @@ def _build_row(
         difference=difference,
         p_value=None if p_value is None else p_value.value,
         verdict=label if label in get_args(Label) else "",
-        sentence="" if p_value is None else p_value.note,
+        sentence=_find_sentence(difference, p_value),
     )
+
+
+def _find_sentence(difference: Figure | None, p_value: Figure | None) -> str:
+    """That of the verdict; of one that was not tested, what is said of its difference: why not."""
+    if p_value is not None or difference is None:
+        return "" if p_value is None else p_value.note
+    return f"{difference.condition.get('arm', '')}: {difference.note}"
 
 
 def _column_of(figure: Figure) -> tuple[str, str]:

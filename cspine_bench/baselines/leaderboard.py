@@ -22,7 +22,7 @@ from cspine_bench.provenance import canonical_json, package_version
 from cspine_bench.results import Direction, Interval, Result, parse_result
 
 _OF_THE_METHOD: Final[Mapping[str, frozenset[str]]] = {
-    "landmarking": frozenset({"kind", "method", "sigma_cells"}),
+    "landmarking": frozenset({"kind", "method"}),
     "classification": frozenset({"kind", "head", "saliency", "adversarial", "robustness"}),
     "segmentation": frozenset({"kind"}),
     "quality": frozenset({"kind", "ssim_weight"}),
@@ -195,13 +195,13 @@ def _find_asked(task: str, settings: Mapping[str, Any], result: Result) -> dict[
 
 
 def _spell_network(recipe: Mapping[str, Any], result: Result) -> str:
+    if "predictions" in {item.role for item in result.inputs}:
+        return "not ours"
     network, task = _mapping(recipe.get("network")), _mapping(recipe.get("task"))
     words = [str(task[name]) for name in ("method", "head") if name in task]
-    if network and "predictions" not in {item.role for item in result.inputs}:
+    if network:
         words.append(f"U-Net {'-'.join(map(str, network.get('widths', ())))}, blocks of {network.get('unshuffle')} px")
         words.append(f"{_mapping(recipe.get('learning')).get('updates')} updates")
-    elif network:
-        words = ["not ours"]
     if result.encoder is not None:
         words.append(result.encoder.name)
     return ", ".join(words)

@@ -76,6 +76,18 @@ MEASURES: Final[dict[str, tuple[str, str]]] = {
         "Leaks between training and held-out films",
         "Share of films held out that have a near copy in training.",
     ),
+    "mean_radial_error": ("Mean radial error", "Mean distance of predicted from true landmarks."),
+    "mean_radial_error_px": ("Mean radial error in px", "The same in pixels of the radiographs."),
+    "success_detection_rate": ("Success detection rate", "Share of landmarks that are found within a radius."),
+    "cobb_angle_absolute_error": ("C2-C7 Cobb, absolute error", "Mean absolute error of the angle."),
+    "sva_absolute_error": ("SVA, absolute error", "Mean absolute error of the sagittal vertical axis."),
+    "dice": ("Dice", "Overlap of predicted and true masks."),
+    "iou": ("Intersection over union", "Overlap of predicted and true masks."),
+    "hausdorff95": ("HD95", "95 % of the outlines lie no farther apart."),
+    "assd": ("ASSD", "Average symmetric distance of the outlines."),
+    "macro_auroc": ("Macro AUROC", "Mean over the classes of how well each is told from all others."),
+    "num_real_labels": ("Real labels", "Real labelled radiographs that an arm learnt from."),
+    "num_synthetic": ("Synthetic radiographs", "That an arm could learn from."),
 }
 """Title of each figure by its name, and what it is in one sentence."""
 
@@ -93,8 +105,8 @@ def describe(name: str) -> str:
 
 
 _SPEAKING: Final = (
-    "arm", "parameter", "property", "side", "degradation", "transmission", "transform", "attack", "detector", "strength",
-    "kind", "rule",
+    "arm", "parameter", "property", "side", "degradation", "transmission", "transform", "attack", "detector",
+    "strength", "kind", "rule",
 )  # fmt: skip
 """Conditions whose values say what they are of, in the order in which they are said."""
 _ROLES: Final = ("train", "holdout", "real", "synthetic")

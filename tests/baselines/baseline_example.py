@@ -1,5 +1,7 @@
 """A baseline's result and pictures from real scores of made-up predictions: for tests of pages and tables alone."""
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +22,9 @@ FLOOR = "mean shape"
 ERRORS_PX = {
     ("real", 0.1): 2.0, ("real", 1.0): 0.9, ("real-augmented", 0.1): 1.6, ("real-augmented", 1.0): 0.85,
     ("synthetic", None): 1.5, ("mixed-1", 0.1): 1.1, ("mixed-1", 1.0): 0.8, ("pretrained", 0.1): 1.9,
-    ("pretrained", 1.0): 0.9, (FLOOR, None): 3.0,
+    ("pretrained", 1.0): 0.92, (FLOOR, None): 3.0,
 }  # fmt: skip
+SHOWN_PARTS = {"C3", "C5", "2 mm"}
 LABELS = {0.1: 12, 1.0: 120, None: 0}
 
 
@@ -72,14 +75,16 @@ def build_task() -> Landmarking:
     return Landmarking(LandmarkingRecipe(), NetworkShape(SIZE, 4, (8, 16)))
 
 
-def compare(cases: Cases, *, num_seeds: int = 2) -> tuple[Compared, list[CellRecord]]:
-    """Figures and verdicts of networks that err by `ERRORS_PX`, each seed a little differently."""
+def compare(cases: Cases, *, num_seeds: int = 3) -> tuple[Compared, list[CellRecord]]:
+    """Figures and verdicts of networks that err by `ERRORS_PX`, those of one seed alike."""
     task = build_task()
     cells, floors, records = [], [], []
-    for place, ((arm, fraction), error) in enumerate(ERRORS_PX.items()):
+    for (arm, fraction), error in ERRORS_PX.items():
         for seed in range(num_seeds):
-            predictions = predict_landmarks(cases, error * (1 + 0.02 * seed), seed=100 * seed + place)
-            found = CellScores(arm, fraction, seed, task.score(predictions, cases, seed=0))
+            predictions = predict_landmarks(cases, error, seed=seed)
+            scores = task.score(predictions, cases, seed=0)
+            some = tuple(score for score in scores if set((score.condition or {}).values()) <= SHOWN_PARTS)
+            found = CellScores(arm, fraction, seed, some)
             if arm == FLOOR:
                 floors.append(found)
                 break
@@ -89,7 +94,7 @@ def compare(cases: Cases, *, num_seeds: int = 2) -> tuple[Compared, list[CellRec
             records.append(
                 CellRecord.model_validate(facts | counts | {"package_version": "0", "commit": None, "seconds": 1})
             )
-    found = compare_arms(cells, group_ids=cases.group_ids, margin=0.25, seed=0, num_bootstrap=200, floors=floors)
+    found = compare_arms(cells, group_ids=cases.group_ids, margin=0.25, seed=0, num_bootstrap=100, floors=floors)
     return found, records
 
 
@@ -115,3 +120,10 @@ def build_result(cases: Cases, **changes: object) -> Result:
         "seconds": 312.4,
     }
     return Result.model_validate(values | changes)
+
+
+@functools.cache
+def example() -> tuple[Cases, Result]:
+    """Made once: scoring it is what takes time."""
+    cases = draw_cases()
+    return cases, build_result(cases)

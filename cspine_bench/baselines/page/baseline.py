@@ -40,6 +40,8 @@ _CONTENTS: Final = (
     ("controls", "Controls"), ("parts", "Part by part"), ("cases", "Single radiographs"), ("figures", "All figures"),
     ("not-shown", "What was not measured"), ("again", "Do it again"),
 )  # fmt: skip
+_OF_ARMS: Final = ("curves", "differences", "controls")
+"""Sections of several arms, which predictions that were handed in do not have."""
 _MOST_PART_PLOTS: Final = 9
 _PART_NAMES: Final = ("level", "class", "landmark", "artefact", "region", "segment", "disc", "parameter")
 
@@ -69,12 +71,12 @@ def build_baseline_page(result: Result, pictures: BaselinePictures, *, real_pixe
     margin = find_margin(result)
     values: dict[str, Any] = {
         "primary": capitalise(title_of(table.primary)),
-        "title": f"{table.task.capitalize()}: what the synthetic radiographs are worth to it",
+        "title": _name_page(table),
         "result": result,
         "pictures": pictures,
         "table": table,
         "real_pixels": real_pixels,
-        "contents": _CONTENTS,
+        "contents": [part for part in _CONTENTS if table.reference or part[0] not in _OF_ARMS],
         "margin": margin,
         "unit": next((row.primary.unit for row in table.rows), ""),
         "keys": [(arm, describe_arm(arm), draw_key(arm, marker)) for arm, marker in markers.items()],
@@ -92,6 +94,12 @@ def build_baseline_page(result: Result, pictures: BaselinePictures, *, real_pixe
     values |= _show_figures(result)
     values["missing"] = _list_missing(result, table, pictures)
     return render_page("baseline.html.j2", values)
+
+
+def _name_page(table: ArmTable) -> str:
+    if table.reference:
+        return f"{table.task.capitalize()}: what the synthetic radiographs are worth to it"
+    return f"{table.task.capitalize()}: predictions that were handed in"
 
 
 def capitalise(words: str) -> str:
@@ -263,6 +271,9 @@ def _name_column(figure: Figure) -> str:
 
 def _list_missing(result: Result, table: ArmTable, pictures: BaselinePictures) -> list[NotMeasured]:
     missing = list(pictures.not_measured)
+    if not table.reference:
+        why = "a set of predictions is one network: nothing is compared, and the chance of training is not known"
+        return [*missing, NotMeasured("What synthetic radiographs are worth", why)]
     present = {row.arm.partition("-")[0] if row.arm.startswith("mixed-") else row.arm for row in table.rows}
     said = {part.what for part in missing}
     missing += [

@@ -145,7 +145,7 @@ def draw_parts(
     step = 8 + 9 * len(series)
     panel = Panel(label, height=56 + step * len(parts), left=100, bottom=42)
     ends = [end for _, figures in series for figure in figures.values() for end in list_ends(figure)]
-    x = fit_scale(ends, *panel.x_range, zero=True)
+    x = fit_scale(ends if any(ends) else [0.0, 1.0], *panel.x_range, zero=True)
     top = panel.y_range[1]
     panel.draw_x(x, title, count=4)
     for row, part in enumerate(parts):

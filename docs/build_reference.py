@@ -18,6 +18,7 @@ from cspine_bench.baselines.tasks.classification.recipe import (
     RobustnessRecipe,
     SaliencyRecipe,
 )
+from cspine_bench.baselines.tasks.landmarking.recipe import LandmarkingRecipe
 from cspine_bench.baselines.tasks.segmentation.recipe import SegmentationRecipe
 from cspine_bench.cli import cli
 from cspine_bench.dataset.verify import RULES
@@ -35,7 +36,7 @@ from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 RECIPES = (
     PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe, ReleaseRecipe,
     Creator, TrainingData, Policy, Gate, FidelityRecipe, MemorizationRecipe,
-    ClassificationRecipe, AttackRecipe, RobustnessRecipe, SaliencyRecipe, SegmentationRecipe,
+    LandmarkingRecipe, ClassificationRecipe, AttackRecipe, RobustnessRecipe, SaliencyRecipe, SegmentationRecipe,
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/build_reference.py (`make docs`): change the code, not this page. -->"

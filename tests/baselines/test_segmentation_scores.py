@@ -115,6 +115,8 @@ def test_a_level_that_was_missed_costs_all_there_is() -> None:
     assert value(find(scores, "missed_level_share"), [1] * 4) == pytest.approx(1 / 20)
     assert value(find(scores, "missed_level_share", "C5"), [1] * 4) == 0.25
     assert "C5 could not be learnt, and count as missed." in scores[0].note
+    assert find(scores, "iou", "C5").note == "C5 could not be learnt, and counts as missed."
+    assert find(scores, "iou", "C4").note == ""
     nothing = score_masks(np.zeros_like(preds), cases, RECIPE)
     assert value(nothing[0]) == 0
     assert value(find(nothing, "hausdorff95")) == pytest.approx(2 * FARTHEST_PX)

@@ -79,7 +79,9 @@ def score_masks(
     for place in np.flatnonzero(present.any(axis=0)):
         only = np.arange(len(LEVELS)) == place
         condition = {"level": LEVELS[place]}
-        scores += [_average(measure, only, condition) for measure in measures]
+        known = learnt is None or bool(learnt[:, place].any())
+        note = "" if known else f"{LEVELS[place]} could not be learnt, and counts as missed."
+        scores += [_average(measure, only, condition, note) for measure in measures]
         scores += _score_shares(missed, present, false, absent, only, condition)
     return tuple(scores)
 

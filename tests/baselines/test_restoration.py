@@ -36,7 +36,7 @@ def make_recipe(what: str, updates: int = 1, **settings: Any) -> BaselineRecipe:
     values = {
         "task": {"kind": "restoration", "what": what},
         "size": SIZE,
-        "network": {"unshuffle": 2, "widths": (16,)},
+        "network": {"unshuffle": 2, "widths": (8,)},
         "learning": {"updates": updates, "batch_size": 4},
     }
     return BaselineRecipe.model_validate(values | settings)
@@ -277,10 +277,10 @@ def test_the_truth_moves_with_the_radiograph() -> None:
 
 @pytest.mark.parametrize(("what", "floor"), [("super-resolution", "bicubic"), ("bone-suppression", "the film as it")])
 def test_networks_beat_the_floor(what: str, floor: str) -> None:
-    updates = 80 if what == "super-resolution" else 40
+    updates = 50 if what == "super-resolution" else 25
     recipe = make_recipe(what, updates)
-    task, phantoms = build_task(recipe), make_phantoms(32)
-    train, test = phantoms.take(np.arange(24)), phantoms.take(np.arange(24, 32))
+    task, phantoms = build_task(recipe), make_phantoms(16)
+    train, test = phantoms.take(np.arange(12)), phantoms.take(np.arange(12, 16))
     network = train_network(task, recipe, [Stage(train, updates)], seed=0, learning_rate=1e-2)
     predictions = task.predict(network, test, device="cpu", seed=0)
     name, simple = task.predict_floor(train, test, seed=0)
@@ -288,7 +288,7 @@ def test_networks_beat_the_floor(what: str, floor: str) -> None:
     learnt, plain = (task.score(arrays, test, seed=0) for arrays in (predictions, simple))
     assert [score.name for score in learnt] == [score.name for score in plain]
     values, floors = by_name(learnt), by_name(plain)
-    assert values["psnr", "all"] > floors["psnr", "all"] + 0.8
+    assert values["psnr", "all"] > floors["psnr", "all"] + 0.5
     assert values["ssim", "all"] > floors["ssim", "all"]
     if what == "bone-suppression":
         assert floors["residual_bone_contrast", "bone"] == pytest.approx(1)

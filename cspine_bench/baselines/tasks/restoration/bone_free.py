@@ -59,7 +59,7 @@ def default_folder() -> Path:
 def find_phantoms(cases: Cases) -> NDArray[np.bool_]:
     """Bool (n,): which radiographs are phantoms of all layers whose records make the very same film again.
 
-    What is not in the cache is rendered: about 0.05 s each at 64 px.
+    What is not in the cache is rendered, which takes about as long as making the phantoms did.
 
     Raises:
         DataError: the cache's disk is full.

@@ -214,9 +214,10 @@ def _measure(
     """Every score of every arm and fraction; what is not defined for one of the seeds is left out and noted."""
     ones = np.ones((1, weights.shape[1]))
     _, group = np.unique(np.asarray(group_ids), return_inverse=True)
-    together: dict[Place, dict[Key, list[tuple[int, Score]]]] = {}
+    # Arms in the order in which they were given, the seeds of each in their own.
+    together: dict[Place, dict[Key, list[tuple[int, Score]]]] = {(cell.arm, cell.fraction): {} for cell in cells}
     for cell in sorted(cells, key=lambda cell: cell.seed):
-        scores = together.setdefault((cell.arm, cell.fraction), {})
+        scores = together[cell.arm, cell.fraction]
         for score in cell.scores:
             scores.setdefault(_key(score), []).append((cell.seed, score))
     table: _Table = {}
@@ -254,8 +255,10 @@ def _count_groups(score: Score, group: NDArray[np.int64]) -> int:
 
 def _arms_at(table: _Table, fraction: float, primary: Key) -> dict[str, _Measured]:
     """The primary score of each arm at a fraction; arms that learn from no real radiograph stand at every one."""
-    found = {arm: scores[primary] for (arm, at), scores in table.items() if at is None and primary in scores}
-    found |= {arm: scores[primary] for (arm, at), scores in table.items() if at == fraction and primary in scores}
+    found: dict[str, _Measured] = {}
+    for (arm, at), scores in table.items():
+        if primary in scores and (at == fraction or (at is None and (arm, fraction) not in table)):
+            found[arm] = scores[primary]
     return found
 
 
@@ -300,7 +303,8 @@ def _pool(arms: dict[str, _Measured]) -> tuple[float, int] | None:
     Over the seeds that all of them have; None where these are fewer than two, or no arm is there but two.
     """
     common = sorted(set.intersection(*(set(item.seeds) for item in arms.values())))
-    if not 2 <= len(common) < ENOUGH_SEEDS or len(arms) < 3:
+    most = max(len(item.seeds) for item in arms.values())
+    if len(common) < 2 or most >= ENOUGH_SEEDS or len(arms) < 3:
         return None
     values = [item.draws.values[[item.seeds.index(seed) for seed in common]] for item in arms.values()]
     return pool_seeds(np.stack(values))

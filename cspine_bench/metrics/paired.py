@@ -32,7 +32,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from cspine_bench.metrics.equivalence import combine_one_sided
 from cspine_bench.metrics.intervals import CONFIDENCE, Estimate
@@ -111,11 +111,11 @@ class SeedMean:
         Args:
             tails: what the interval leaves out, on both sides together: 0.05 for 95 %.
         """
-        t_images = float(stats.t.isf(tails / 2, self.num_groups - 1))
+        t_images = -float(special.stdtrit(self.num_groups - 1, tails / 2))
         alone = t_images * math.sqrt(self.bootstrap_variance)
         if self.num_seeds < 2:
             return alone
-        t_seeds = float(stats.t.isf(tails / 2, self.seeds_freedom or self.num_seeds - 1))
+        t_seeds = -float(special.stdtrit(self.seeds_freedom or self.num_seeds - 1, tails / 2))
         both = math.hypot(t_images * math.sqrt(self.images_variance), t_seeds * math.sqrt(self.seeds_variance))
         # The spread of a few seeds may happen to be small; what the radiographs say alone is never undercut.
         return max(alone, both)

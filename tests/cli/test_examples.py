@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from cspine_bench.cli import cli
 
+from .small_baseline import prepare_baseline
 from .small_films import write_films
 from .small_release import write_small_release
 from .small_source import write_small
@@ -87,6 +88,8 @@ def test_the_example_runs(
     underpowered = False
     if path[-1] in ("inspect", "verify"):
         write_small(tmp_path / "ds", 4)
+    elif path[-2] == "baseline":
+        arguments += prepare_baseline(tmp_path, path[-1])
     elif path[-1] == "train":
         shutil.copytree(request.getfixturevalue("untrained"), tmp_path, dirs_exist_ok=True)
     elif path[-2] == "ddpm":

@@ -34,7 +34,7 @@ from cspine_bench.metrics.intervals import wilson_interval
 from cspine_bench.metrics.weighted import weighted_mean
 from cspine_bench.page.images import GRAY_RULE, Picture, show
 from cspine_bench.page.render import render_page
-from cspine_bench.results import Figure, Result
+from cspine_bench.results import Direction, Figure, Result
 
 MEASURE: Final = "screening"
 MEASURE_VERSION: Final = "1"
@@ -134,7 +134,7 @@ class Screening:
         """Look at every image."""
         started = time.monotonic()
         with show_stage("screening") as tell:
-            batches = _iter_batches(self.images, self.model.recipe.size)
+            batches = iter_batches(self.images, self.model.recipe.size)
             parts: list[Arrays] = []
             for batch in batches:
                 parts.append(self.task.assess(self.model.network, batch, device=self.device))
@@ -190,30 +190,30 @@ def build_screening_figures(assessed: Assessed, group_ids: Sequence[str], *, ssi
         ssim_limit: below which an image was flagged.
     """
     count, groups = len(assessed.ssim), len(set(group_ids))
-    flagged_share = wilson_interval(successes=groups * float(assessed.flagged.mean()), total=groups)
-    figures = [
-        build_figure(
-            "flagged_share",
-            flagged_share,
-            direction="lower",
+    told = np.array([KINDS.index(name) for name in assessed.told])
+
+    def share(name: str, holds: NDArray[np.bool_], direction: Direction, condition: dict[str, str]) -> Figure:
+        return build_figure(
+            name,
+            wilson_interval(successes=groups * float(holds.mean()), total=groups),
+            direction=direction,
             used={_ROLE: count},
             available={_ROLE: count},
             method=f"{WILSON}, one trial for each patient or anatomy",
             unit="share",
-            condition={"flagged": f"predicted SSIM under {ssim_limit:g}"},
+            condition=condition,
         )
-    ]
+
+    shares = [share("flagged_share", assessed.flagged, "lower", {"flagged": f"predicted SSIM under {ssim_limit:g}"})]
+    shares += [share("told_share", told == kind, "none", {"artefact": name}) for kind, name in enumerate(KINDS)]
     scores = [Score("predicted_ssim", weighted_mean(assessed.ssim), "higher", count)]
-    told = np.array([KINDS.index(name) for name in assessed.told])
-    for kind, name in enumerate(KINDS):
-        scores.append(Score("told_share", weighted_mean(told == kind), "none", count, "share", {"artefact": name}))
     if any(name is not None for name in assessed.recorded):
         scores += _score_against_records(assessed, told)
-    return (*figures, *build_tested_figures(scores, group_ids, role=_ROLE, seed=0))
+    return (*shares, *build_tested_figures(scores, group_ids, role=_ROLE, seed=0))
 
 
 def _score_against_records(assessed: Assessed, told: NDArray[np.int64]) -> Iterator[Score]:
-    """An artefact that was simulated so weakly that it harms nothing counts as one: see the note."""
+    """An artefact that was recorded counts as one, even where it is too weak to harm anything."""
     recorded = np.array([CLEAN if name is None else name for name in assessed.recorded])
     clean = recorded == CLEAN
     if clean.any() and not clean.all():
@@ -231,7 +231,7 @@ def _score_against_records(assessed: Assessed, told: NDArray[np.int64]) -> Itera
             )  # fmt: skip
 
 
-def _iter_batches(images: Images, size: int) -> Iterator[torch.Tensor]:
+def iter_batches(images: Images, size: int) -> Iterator[torch.Tensor]:
     """All radiographs in order, float32 (B, 1, S, S) in -1..1, at the model's size; one batch in memory.
 
     Raises:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from cspine_bench.baselines.cases import Cases
 from cspine_bench.baselines.learn import torch_generator
 from cspine_bench.baselines.tasks.quality.recipe import QualityRecipe
-from cspine_bench.imaging.artefacts import Faults, draw_faults, join_faults, spoil_images
+from cspine_bench.imaging.artefacts import CLEAN, KINDS, Faults, draw_faults, join_faults, spoil_images
 from cspine_bench.metrics.structural_similarity import structural_similarity
 
 PREDICT_BATCH: Final = 32
+NEGLIGIBLE: Final = 0.999
+"""Structural similarity above which nothing is wrong with an image."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,10 @@ class Truth:
     ssim: NDArray[np.float32]
 
 
-def spoil_batch(images: torch.Tensor, faults: Faults, *, levels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Spoilt images, and their structural similarity to the clean ones.
+def spoil_batch(
+    images: torch.Tensor, faults: Faults, *, levels: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Spoilt images, what is wrong with them, and their structural similarity to the clean ones.
 
     Args:
         images: float32 (B, 1, S, S), -1..1, clean.
@@ -39,7 +43,8 @@ def spoil_batch(images: torch.Tensor, faults: Faults, *, levels: int) -> tuple[t
         levels: steps of gray that a file of them has: 255 or 65535.
 
     Returns:
-        float32 (B, 1, S, S), -1..1; float32 (B,).
+        float32 (B, 1, S, S), -1..1; int64 (B,), places in `KINDS`; float32 (B,). An artefact that leaves a similarity
+        of `NEGLIGIBLE` counts as none: blur of a fifth of a pixel is no blur.
     """
     # In bfloat16 a spoilt image would have gray levels of its own, and its similarity two digits.
     with torch.autocast(images.device.type, enabled=False):
@@ -48,7 +53,8 @@ def spoil_batch(images: torch.Tensor, faults: Faults, *, levels: int) -> tuple[t
         spoilt = spoil_images(clean, faults, levels=levels)
         # The luminance of the measure counts from black: 0..1, not -1..1.
         ssim = structural_similarity(preds=spoilt, target=clean, data_range=1.0)
-    return 2 * spoilt - 1, ssim[:, 0]
+    kinds = torch.where(ssim[:, 0] > NEGLIGIBLE, KINDS.index(CLEAN), faults.kinds.to(ssim.device))
+    return 2 * spoilt - 1, kinds, ssim[:, 0]
 
 
 def iter_spoilt(recipe: QualityRecipe, cases: Cases, *, seed: int) -> Iterator[tuple[torch.Tensor, Truth]]:
@@ -69,8 +75,8 @@ def iter_spoilt(recipe: QualityRecipe, cases: Cases, *, seed: int) -> Iterator[t
             for place in places
         ]
         faults = join_faults(drawn)
-        images, ssim = spoil_batch(cases.take_images(places), faults, levels=count_levels(cases))
-        yield images, Truth(faults.kinds.numpy(), ssim.numpy())
+        images, kinds, ssim = spoil_batch(cases.take_images(places), faults, levels=count_levels(cases))
+        yield images, Truth(kinds.numpy(), ssim.numpy())
 
 
 def find_truth(recipe: QualityRecipe, cases: Cases, *, seed: int) -> Truth:

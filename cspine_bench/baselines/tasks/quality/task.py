@@ -62,9 +62,9 @@ class Quality:
         faults = draw_faults(
             len(batch.images), batch.generator, strength=recipe.strength, clean_share=recipe.clean_share
         )
-        images, ssim = spoil_batch(batch.images, faults, levels=count_levels(batch.cases))
+        images, kinds, ssim = spoil_batch(batch.images, faults, levels=count_levels(batch.cases))
         answer = network(images).float()
-        kinds_loss = nn.functional.cross_entropy(answer[:, 1:], faults.kinds.to(answer.device))
+        kinds_loss = nn.functional.cross_entropy(answer[:, 1:], kinds)
         loss: torch.Tensor = kinds_loss + recipe.ssim_weight * (answer[:, 0].sigmoid() - ssim).abs().mean()
         return loss
 

@@ -109,10 +109,11 @@ def train_model(
         network, rate = _train(task, recipe, held, seed, device, show)
         said = task.predict(network, held.test, device=device, seed=seed)
         usual = task.predict(network, held.validation, device=device, seed=seed) if len(held.validation) else said
+        seen = held.validation if len(held.validation) else held.test
         facts = save_model(
             out,
             network,
-            shapes=fit_shapes(held.train, seed) if recipe.task.kind == "landmarking" else None,
+            shapes=fit_shapes(held.train, seed, usual, seen) if "landmarks_xy" in usual else None,
             recipe=recipe,
             trained_on=_describe_data(held, folder),
             classes=tuple(getattr(task, "classes", ())),
@@ -257,15 +258,21 @@ def measure_confidence(predictions: Arrays) -> NDArray[np.float64] | None:
     return np.where(np.isnan(parts).all(axis=1), np.nan, np.fmin.reduce(parts, axis=1))
 
 
-def fit_shapes(cases: Cases, seed: int) -> Shapes | None:
-    """Shapes of the training spines, and the limit that nearly all of them keep by models that have not seen them.
+def fit_shapes(cases: Cases, seed: int, said: Arrays, seen: Cases) -> Shapes | None:
+    """Shapes of the training spines, and a limit on how far an honest one lies from them.
+
+    Two kinds of spines are honest: true ones, by a model that has not seen them; and those that the network itself
+    finds in radiographs that it has not learnt from, which its own error bends. The limit lets nearly all of both pass.
 
     Args:
         cases: with landmarks; only spines with all of them that break no fixed rule are used.
         seed: deals them into folds.
+        said: of the network, with `landmarks_xy`.
+        seen: the radiographs of which it said so.
 
     Returns:
-        `SpineShapes.to_arrays`, with `limit` and `chance` of `find_limit`; None where there are too few.
+        `SpineShapes.to_arrays`, with `limit`, and `true_limit` and `own_limit`, of which it is the larger; None where
+        there are too few spines.
     """
     whole = np.isfinite(cases.landmarks_xy).all(axis=(1, 2))
     rows = np.flatnonzero(whole)
@@ -280,5 +287,10 @@ def fit_shapes(cases: Cases, seed: int) -> Shapes | None:
     distances = np.empty(len(points))
     for fold in range(NUM_FOLDS):
         distances[folds == fold] = SpineShapes.fit(points[folds != fold]).measure(points[folds == fold])
-    limit, chance = find_limit(distances)
-    return SpineShapes.fit(points).to_arrays() | {"limit": np.array(limit), "chance": np.array(chance)}
+    shapes = SpineShapes.fit(points)
+    own = shapes.measure(turn_left(said["landmarks_xy"].astype(np.float64), seen.facing))
+    own = own[np.isfinite(own)]
+    true_limit = find_limit(distances)[0]
+    own_limit = find_limit(own)[0] if len(own) else true_limit
+    limits = {"limit": max(true_limit, own_limit), "true_limit": true_limit, "own_limit": own_limit}
+    return shapes.to_arrays() | {name: np.array(value) for name, value in limits.items()}

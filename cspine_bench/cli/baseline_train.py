@@ -53,9 +53,10 @@ def _format(facts: "ModelFacts", out: Path, *, kept: bool) -> str:
     data = facts.trained_on
     how = "was trained before with these arguments, and is kept" if kept else "is trained"
     rows = [["figure", "value", "interval", "n", "floor", "its interval"]]
-    rows += [_format_figure(figure) for figure in facts.figures[:_MOST_SHOWN]]
+    shown = [figure for figure in facts.figures if not figure.condition][:_MOST_SHOWN]
+    rows += [_format_figure(figure) for figure in shown]
     floor = next((figure.floor.method.partition(";")[0] for figure in facts.figures if figure.floor), "none")
-    more = len(facts.figures) - _MOST_SHOWN
+    more = len(facts.figures) - len(shown)
     lines = [
         f"{out}: {how}, {facts.updates:,} updates on {data.n_used:,} of {data.n_available:,} radiographs of "
         f"{data.dataset}, split {data.split}; tested on split {facts.tested_on}",
@@ -68,11 +69,10 @@ def _format(facts: "ModelFacts", out: Path, *, kept: bool) -> str:
 
 
 def _format_figure(figure: "Figure") -> list[str]:
-    told = ", ".join(figure.condition.values())
     unit = "" if figure.unit in ("", "share") else f" {figure.unit}"
     ends = "" if figure.interval is None else f"{figure.interval.low:.4g} to {figure.interval.high:.4g}"
     floor = ["", ""]
     if figure.floor is not None:
         floor = [f"{figure.floor.value:.4g}", f"{figure.floor.low:.4g} to {figure.floor.high:.4g}"]
     count = f"{next(iter(figure.n_used.values())):,}"
-    return [f"{figure.name}{f' ({told})' if told else ''}", f"{figure.value:.4g}{unit}", ends, count, *floor]
+    return [figure.name, f"{figure.value:.4g}{unit}", ends, count, *floor]

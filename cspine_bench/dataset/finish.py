@@ -82,7 +82,9 @@ def finish(
     shards = tuple(entries[shard.path] for shard in plan.shards)
     scratch = out / SCRATCH_NAME
     kind = str(plan.source.get("kind", "radiographs"))
-    readme = build_readme(shards, synthetic=MARK_OF_KIND.get(kind) != "captured", kind=kind).encode()
+    readme = build_readme(
+        shards, synthetic=MARK_OF_KIND.get(kind) != "captured", kind=kind, tables=tuple(papers)
+    ).encode()
     write_file(out / README_NAME, readme, scratch=scratch)
     files = {README_NAME: sha256_bytes(readme)}
     for name, data in papers.items():

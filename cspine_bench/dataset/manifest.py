@@ -77,6 +77,16 @@ class Manifest(_Frozen):
         return tuple(shard for shard in self.shards if split is None or shard.split == split)
 
 
+def list_tables(source: dict[str, Any]) -> dict[str, str]:
+    """Hashes of the files in `ANNOTATION_FOLDER` by their names, as a source tells them of its last annotation."""
+    annotations = source.get("annotations")
+    last = annotations[-1] if isinstance(annotations, list) and annotations else None
+    tables = last.get("tables") if isinstance(last, dict) else None
+    if not isinstance(tables, dict):
+        return {}
+    return {name: sha256 for name, sha256 in tables.items() if isinstance(sha256, str)}
+
+
 def compute_digest(values: dict[str, Any]) -> str:
     """Digest of a manifest given as JSON values, with or without its `digest`."""
     return sha256_json({name: value for name, value in values.items() if name != "digest"})

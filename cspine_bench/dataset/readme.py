@@ -1,24 +1,33 @@
 """The README of a dataset folder: the YAML that makes `load_dataset(FOLDER)` right, and a few lines for people."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cspine_bench.dataset.manifest import ShardEntry
+from cspine_bench.dataset.manifest import ANNOTATION_FOLDER, ShardEntry
 from cspine_bench.schema import SPLITS, build_card_features
 
 
-def build_readme(shards: Sequence[ShardEntry], *, synthetic: bool, kind: str) -> str:
+def build_readme(shards: Sequence[ShardEntry], *, synthetic: bool, kind: str, tables: Sequence[str] = ()) -> str:
     """README.md of a finished dataset.
 
     Args:
         shards: all of them. A split without a row is left out, because `datasets` refuses to load one.
         synthetic: no patient is depicted.
         kind: `Record.source_kind`, for the title.
+        tables: files of `ANNOTATION_FOLDER` by their names there; each is a configuration beside the default one.
     """
     splits = _splits_with_rows(shards)
-    header = yaml.safe_dump(_build_metadata(shards, splits), sort_keys=False, allow_unicode=True, width=120)
+    metadata = _build_metadata(shards, splits)
+    if tables:
+        metadata["configs"] += [
+            {"config_name": Path(name).stem, "data_files": f"{ANNOTATION_FOLDER}/{name}"} for name in tables
+        ]
+        # Of several configurations, each says which one it is.
+        metadata["dataset_info"] = [metadata["dataset_info"]]
+    header = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=120)
     counts = "\n".join(
         f"| {split} | {sum(shard.num_rows for shard in shards if shard.split == split)} |" for split in splits
     )
@@ -26,6 +35,9 @@ def build_readme(shards: Sequence[ShardEntry], *, synthetic: bool, kind: str) ->
         notice = "These images are **synthetic, not for diagnosis**: no patient is depicted."
     else:
         notice = "These are real films: keep to the terms under which you received them. **Not for diagnosis.**"
+    loads = "".join(
+        f'{Path(name).stem} = load_dataset("PATH/TO/THIS/FOLDER", "{Path(name).stem}")\n' for name in tables
+    )
     return f"""---
 {header}---
 
@@ -44,7 +56,7 @@ Load it:
 from datasets import load_dataset
 
 dataset = load_dataset("PATH/TO/THIS/FOLDER")
-```
+{loads}```
 
 Check it: `cspine-bench dataset verify PATH/TO/THIS/FOLDER`. `dataset.json` lists every file with its hash.
 """

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -100,6 +101,10 @@ def test_every_radiograph_gets_labels_at_its_own_size(some: Path, teacher: Path,
     assert told["teachers"]["landmarks"]["weights_sha256"] == load_model(teacher).weights_sha256
     assert told["of"] == open_dataset(some).manifest.digest and told["flags"] == dict(done.flags)
     assert json.loads(table.schema.metadata[b"cspine_bench.teachers"]) == told["teachers"]
+    # Whoever loads the dataset by its README finds the table there too.
+    loaded = datasets.load_dataset(str(tmp_path / "new"), "labels")["train"]
+    assert loaded["sample_id"][:] == table.column("sample_id").to_pylist()
+    assert len(datasets.load_dataset(str(tmp_path / "new"))["test"]) == 6
     # Groups of it are still those of the source that numbered them.
     assert set(open_images("new", tmp_path / "new").group_ids) == set(images.group_ids)
 

@@ -30,7 +30,7 @@ RULES: Final[dict[str, str]] = {
     "unsure-curvature": "Likewise the class, where a model tells it.",
     **FIXED_RULES,
     "inside": "All landmarks lie inside the image; one outside is written as not labelled.",
-    "shape": "The shape is no farther from the mean training spine than nearly all spines held out are.",
+    "shape": "The shape is no farther from the mean training spine than nearly all held out are, true or measured.",
     "mask-levels": "The mask holds a vertebra, and none is missing between two that it holds.",
     "mask-order": "Centres of the mask's vertebrae follow each other down the image.",
     "mask-against-landmarks": f"Each body of C3 to C7 overlaps its corners' polygon, Dice above {LEAST_AGREEMENT}.",

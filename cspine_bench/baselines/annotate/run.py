@@ -174,7 +174,7 @@ def _write(
         "num_annotated": len(measured),
         "num_flagged": sum(bool(broken) for broken in flags.rules),
         "flags": flags.count(),
-        "table_sha256": sha256_bytes(table),
+        "tables": {TABLE_NAME: sha256_bytes(table)},
         "package_version": package_version(),
     }
     source = AnnotatedSource(images.folder, annotation, build_label_fields(measured))

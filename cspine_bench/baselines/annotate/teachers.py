@@ -47,6 +47,7 @@ def _describe(model: TrainedModel) -> dict[str, Any]:
         "tested_on": facts.tested_on,
         "error": shown,
         "least_confidence": facts.least_confidence,
+        "shape_limit": None if model.shapes is None else float(model.shapes["limit"]),
     }
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from cspine_bench.dataset.manifest import README_NAME, Manifest, compute_digest
+from cspine_bench.dataset.manifest import ANNOTATION_FOLDER, README_NAME, Manifest, compute_digest, list_tables
 from cspine_bench.dataset.readme import build_readme
 from cspine_bench.errors import RecipeError
 from cspine_bench.provenance import sha256_bytes, sha256_json
@@ -260,12 +260,13 @@ def _compare_with_manifest(release: dict[str, Any], manifest: Manifest, papers: 
 def compute_dataset_digest(manifest: Manifest) -> str:
     """Digest of the dataset folder that a release was built from: that of its manifest before papers were added.
 
-    A dataset folder has one file besides its shards, a README that follows from them.
+    Besides its shards, a dataset folder has a README that follows from them, and the tables that its source tells of.
     """
+    tables = list_tables(manifest.source)
     kind = str(manifest.source.get("kind", "radiographs"))
-    readme = build_readme(manifest.shards, synthetic=True, kind=kind).encode()
-    values = manifest.model_dump(mode="json") | {"files": {README_NAME: sha256_bytes(readme)}}
-    return compute_digest(values)
+    readme = build_readme(manifest.shards, synthetic=True, kind=kind, tables=tuple(tables)).encode()
+    files = {README_NAME: sha256_bytes(readme), **{f"{ANNOTATION_FOLDER}/{name}": tables[name] for name in tables}}
+    return compute_digest(manifest.model_dump(mode="json") | {"files": files})
 
 
 def check_zenodo(papers: Papers, tally: Tally) -> None:

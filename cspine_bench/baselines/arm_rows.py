@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from cspine_bench.baselines.arm_facts import FACTS, MARGIN, NUM_REAL, P_VALUE
+from cspine_bench.baselines.frozen import PROBE, ZERO_SHOT
 from cspine_bench.baselines.recipe import ARMS
 from cspine_bench.baselines.verdict import Label
 from cspine_bench.page.wording import describe_conditions
@@ -90,7 +91,12 @@ class ArmTable:
 
 def is_floor(arm: str) -> bool:
     """Whether an arm's label is the name of something that needs no learning."""
-    return arm not in ARMS and arm != SUBMISSION and not arm.startswith("mixed-")
+    return arm not in ARMS and arm != SUBMISSION and not arm.startswith("mixed-") and not is_frozen(arm)
+
+
+def is_frozen(arm: str) -> bool:
+    """Whether an arm's label is that of an encoder that others have trained: probed, or asked in words."""
+    return arm.startswith((PROBE, ZERO_SHOT))
 
 
 def find_task(result: Result) -> str:

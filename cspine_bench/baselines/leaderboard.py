@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cspine_bench.baselines.arm_rows import DIFFERENCE, MEASURE_PREFIX, SUBMISSION, ArmRow, read_arms
+from cspine_bench.baselines.arm_rows import DIFFERENCE, MEASURE_PREFIX, SUBMISSION, ArmRow, is_frozen, read_arms
 from cspine_bench.baselines.recipe import ARMS
 from cspine_bench.baselines.tables import escape_markdown, show_interval
 from cspine_bench.errors import DataError
@@ -157,7 +157,7 @@ def _list_entries(file: str, result: Result) -> list[tuple[str, Entry]]:
     seen = set()
     for row in table.rows:
         # An arm without real labels has a row at every fraction, and one score.
-        told = (row.arm, row.fraction if row.num_labels else "", row.primary.value)
+        told = (row.arm, "" if row.num_labels == 0 else row.fraction, row.primary.value)
         if told in seen:
             continue
         seen.add(told)
@@ -173,12 +173,13 @@ def _list_entries(file: str, result: Result) -> list[tuple[str, Entry]]:
             "unit": row.primary.unit,
         }
         synthetic = inputs.get("synthetic")
-        uses = synthetic is not None and not row.is_floor and not row.arm.startswith("real")
+        uses = row.arm in ARMS or row.arm.startswith("mixed-")
+        uses = uses and synthetic is not None and not row.arm.startswith("real")
         entry = Entry(
             row=row,
             file=file,
             name=str(result.settings.get("name") or row.arm) if row.arm == SUBMISSION else row.arm,
-            network="" if row.is_floor else _spell_network(recipe, result),
+            network="" if row.is_floor else row.arm if is_frozen(row.arm) else _spell_network(recipe, result),
             synthetic=f"{synthetic.name} {synthetic.digest[:12]}" if uses and synthetic is not None else "",
             result=result,
         )

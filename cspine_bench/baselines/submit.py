@@ -20,7 +20,7 @@ from cspine_bench.baselines.prediction_files import read_landmark_file, read_mas
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.registry import build_task
 from cspine_bench.baselines.run import BASELINE_VERSION, name_score
-from cspine_bench.baselines.tables import show_interval
+from cspine_bench.baselines.tables import render_csv, render_latex, render_markdown, show_interval
 from cspine_bench.baselines.task import Arrays, Score
 from cspine_bench.baselines.tasks.classification.labels import LABELS
 from cspine_bench.baselines.tasks.classification.recipe import ClassificationRecipe
@@ -185,7 +185,8 @@ class Submission:
             warnings=(*self.images.warnings, *warnings, *notes, *cases.warnings, *undefined),
         )
         page = build_baseline_page(result, pictures, real_pixels=self.real_pixels)
-        return Evidence(result=result, rows=_build_rows(scores, cases), page=page)
+        papers = {".csv": render_csv(result), ".md": render_markdown(result), ".tex": render_latex(result)}
+        return Evidence(result, _build_rows(scores, cases), page, papers)
 
     def load_truth(self, on_progress: OnProgress | None = None) -> tuple[Cases, NDArray[np.bool_], tuple[str, ...]]:
         """The radiographs of the split that have labels, which of all these are, and notes.

@@ -18,7 +18,7 @@ from cspine_bench.baselines.arm_rows import (
     read_arms,
 )
 from cspine_bench.baselines.page.case_plots import draw_agreement, draw_example, draw_reliability
-from cspine_bench.baselines.page.curves import Curve, draw_curves, draw_differences, draw_parts, list_ends
+from cspine_bench.baselines.page.curves import ROOM, Curve, draw_curves, draw_differences, draw_parts, list_ends
 from cspine_bench.baselines.page.markers import Marker, draw_key, mark_arms
 from cspine_bench.baselines.page.records import BaselinePictures
 from cspine_bench.baselines.recipe import ARMS, CONTROLS
@@ -134,7 +134,9 @@ def _show_curves(table: ArmTable, markers: Mapping[str, Marker]) -> dict[str, An
     if not curves:
         return values
     line = None if floor is None else floor.primary
-    shared = [end for curve in curves for _, figure in curve.points for end in list_ends(figure)]
+    scores = [figure.value for curve in curves for _, figure in curve.points]
+    highest = ROOM * max([*scores, *([] if line is None else [line.value])])
+    shared = [min(end, highest) for curve in curves for _, figure in curve.points for end in list_ends(figure)]
     reference = [curve for curve in curves if curve.arm == REFERENCE]
     panels = [draw_curves(curves, markers, floor=line, title="all arms")]
     panels += [

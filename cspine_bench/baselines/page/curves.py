@@ -13,6 +13,8 @@ from cspine_bench.results import Figure
 
 _DODGE_PX: Final = 5.0
 """Between the points of two arms with as many labels."""
+ROOM: Final = 1.6
+"""Largest value on an axis, times the largest score on it."""
 _ROW_PX: Final = 22
 
 
@@ -53,6 +55,10 @@ def draw_curves(
     shown = [figure for one in curves for _, figure in one.points]
     ends = [end for figure in shown for end in list_ends(figure)]
     lower = shown[0].direction == "lower"
+    # Two seeds give intervals that would press all points into one line; what goes beyond is cut at the edge.
+    highest = max(one.value for one in [*shown, *([] if floor is None else [floor])])
+    most = max(highest, *values) if values else ROOM * highest if highest > 0 else max(ends)
+    ends = [min(end, most) for end in ends]
     y = fit_scale([*ends, *values, *([] if floor is None else [floor.value])], *panel.y_range, zero=lower)
     counts = sorted({count for one in curves for count, _ in one.points if count > 0}) or [1]
     inset = _DODGE_PX * (len(curves) + 1) / 2
@@ -82,7 +88,7 @@ def _draw_curve(panel: Panel, curve: Curve, marker: Marker, x: Scale, y: Scale, 
     if flat is not None:
         left, right = panel.x_range
         if flat.interval is not None:
-            panel.band(left, y(flat.interval.low), right, y(flat.interval.high), f"area {marker.colour}")
+            panel.band(left, y(flat.interval.low), right, y(flat.interval.high), f"area faint {marker.colour}")
         panel.line(left, y(flat.value), right, y(flat.value), f"curve dashed {marker.colour}")
         draw_marker(panel, left + 7, y(flat.value), marker, size=3.5)
     places = [(x(count) + shift, figure) for count, figure in curve.points if count > 0]

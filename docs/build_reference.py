@@ -19,6 +19,7 @@ from cspine_bench.baselines.tasks.classification.recipe import (
     SaliencyRecipe,
 )
 from cspine_bench.baselines.tasks.landmarking.recipe import LandmarkingRecipe
+from cspine_bench.baselines.tasks.quality.recipe import QualityRecipe
 from cspine_bench.baselines.tasks.restoration.recipe import RestorationRecipe
 from cspine_bench.baselines.tasks.segmentation.recipe import SegmentationRecipe
 from cspine_bench.cli import cli
@@ -38,7 +39,7 @@ RECIPES = (
     PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe, ReleaseRecipe,
     Creator, TrainingData, Policy, Gate, FidelityRecipe, MemorizationRecipe,
     LandmarkingRecipe, ClassificationRecipe, AttackRecipe, RobustnessRecipe, SaliencyRecipe, SegmentationRecipe,
-    RestorationRecipe,
+    RestorationRecipe, QualityRecipe,
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/build_reference.py (`make docs`): change the code, not this page. -->"

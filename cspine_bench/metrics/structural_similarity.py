@@ -21,8 +21,8 @@ def structural_similarity_map(*, preds: torch.Tensor, target: torch.Tensor, data
     Args:
         preds: float (..., height, width), both sides at least `WINDOW_PX`.
         target: as preds; swapping the two changes nothing.
-        data_range: from the lowest to the highest value that a pixel may have, not that one has: 1 for 0..1. The luminance
-            counts from 0, so images in -1..1 must be brought to 0..1 first to be compared with others' figures.
+        data_range: from the lowest to the highest value that a pixel may have, not that one has: 1 for 0..1. The
+            luminance counts from 0, so bring images in -1..1 to 0..1 first, or their figures are nobody else's.
 
     Returns:
         (..., height, width), at most 1, which equal surroundings have; float64 for float64, else float32. The outermost

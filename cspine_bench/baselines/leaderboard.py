@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from cspine_bench.baselines.arm_rows import DIFFERENCE, MEASURE_PREFIX, SUBMISSION, ArmRow, is_frozen, read_arms
 from cspine_bench.baselines.recipe import ARMS
@@ -339,8 +340,6 @@ def render_markdown(boards: Sequence[Board], *, results: str) -> bytes:
 
 
 def _quote(path: str) -> str:
-    from urllib.parse import quote
-
     return quote(path.removeprefix("./"))
 
 

@@ -29,6 +29,8 @@ from cspine_bench.provenance import find_clean_commit, package_version, sha256_j
 from cspine_bench.results import Input
 from cspine_bench.seeding import derive_key
 
+ANNOTATED: Final = ("landmarking", "segmentation", "classification")
+"""Tasks whose labels a model can give; those of the others are made with the image."""
 CELL_VERSION: Final = "1"
 """Raised when the same cell would give other predictions."""
 
@@ -242,9 +244,8 @@ def choose_cases(cell: Cell, recipe: BaselineRecipe, task: Task, sides: Sides, *
         whole = synthetic
         synthetic = whole.take(task.list_usable(whole))
         if not len(synthetic):
-            raise DataError(
-                f"{whole.where}: no radiograph has {task.describe_need()}; `cspine-bench baseline annotate` adds labels"
-            )
+            hint = "; `cspine-bench baseline annotate` adds them" if recipe.task.kind in ANNOTATED else ""
+            raise DataError(f"{whole.where}: no radiograph has {task.describe_need()}{hint}")
         if cell.arm.name == "synthetic":
             task.check_labels(synthetic, "synthetic")
     return real, synthetic

@@ -180,6 +180,8 @@ def summarise_verdicts(verdicts: Sequence[ArmVerdict], *, cautions: Sequence[str
             f"Each arm is compared with real radiographs alone at equal updates by {first.difference.name}, margin "
             f"{_number(first.margin, first.difference.unit)}; Holm over the arms of a fraction."
         )
+    else:
+        parts.append("No arm with synthetic radiographs was compared; what was not measured says why.")
     return " ".join(parts)
 
 

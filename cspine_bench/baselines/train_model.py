@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine_bench.anatomy.classes import CURVATURE_CLASSES
 from cspine_bench.anatomy.spine_rules import iter_checks
 from cspine_bench.anatomy.spine_shapes import LEAST_SHAPES, NUM_FOLDS, SpineShapes, deal_folds, find_limit, turn_left
 from cspine_bench.baselines.cases import Cases, load_cases
@@ -150,7 +151,7 @@ def _train(
 def _build_figures(task: Task, said: Arrays, held: _Held, seed: int) -> tuple[Figure, ...]:
     floor_name, floor = task.predict_floor(held.train, held.test, seed=seed)
     return build_tested_figures(
-        [*task.score(said, held.test, seed=seed), *_score_curvature(said, held.test)],
+        [*task.score(said, held.test, seed=seed), *_score_curvature(task, said, held.test)],
         held.test.group_ids,
         role=held.tested_on,
         seed=seed,
@@ -159,13 +160,17 @@ def _build_figures(task: Task, said: Arrays, held: _Held, seed: int) -> tuple[Fi
     )
 
 
-def _score_curvature(said: Arrays, test: Cases) -> Iterator[Score]:
-    """What annotation with these landmarks makes of curvature, where the test radiographs have classes."""
+def _score_curvature(task: Task, said: Arrays, test: Cases) -> Iterator[Score]:
+    """What annotation with this model makes of curvature, where the test radiographs have classes."""
     if "landmarks_xy" in said:
         found = classify_landmarks(said["landmarks_xy"], test.facing, test.pixel_spacing_mm)
-        score = score_curvature(found, test.labels("curvature"))
-        if score.used:
-            yield score
+    elif tuple(getattr(task, "classes", ())) == CURVATURE_CLASSES:
+        found = said["predicted"].astype(np.int64)
+    else:
+        return
+    score = score_curvature(found, test.labels("curvature"))
+    if score.used:
+        yield score
 
 
 def _find_kept(

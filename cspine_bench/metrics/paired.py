@@ -19,7 +19,7 @@ seed's difference from that mean gives c / n. It is the model of readers and cas
 half-width, and these are added as squares (MOVER: Zou, Donner 2008, Statistics in Medicine 27, 1693-1702; Graybill,
 Wang 1980, JASA 75, 869-873). Satterthwaite's single t is narrower, and too narrow with 2 or 3 seeds where these matter
 most. How often either, and the bootstrap alone, cover the truth: benchmarks/results/usefulness_interval_coverage.json.
-There it covers 95 % or more with 2 to 10 seeds, a little less for skewed values in 30 groups; an AUROC near 1 does so on
+There it covers 95 % or more with 2 to 10 seeds, a little less for skewed values in 30 groups; an AUROC near 1 does on
 the scale of the logit alone, which `share_interval` takes. The bootstrap alone falls to two thirds where seeds matter
 more than radiographs.
 

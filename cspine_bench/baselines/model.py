@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cspine_bench.anatomy.spine_shapes import SpineShapes
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.registry import TASKS, build_task
 from cspine_bench.baselines.task import Task
@@ -38,7 +39,8 @@ SHAPES_NAME: Final = "shapes.safetensors"
 _AGAIN: Final = "train it again with `cspine-bench baseline train`, or fetch the folder again"
 
 Shapes = Mapping[str, NDArray[np.float64]]
-"""Arrays of `cspine_bench.anatomy.spine_shapes.SpineShapes`, by name."""
+"""Arrays of `cspine_bench.anatomy.spine_shapes.SpineShapes` by name, and `limit`: farther than that is strange."""
+SHAPE_ARRAYS: Final = frozenset((*SpineShapes.__annotations__, "limit"))
 
 
 class _Frozen(BaseModel):
@@ -173,7 +175,8 @@ def load_model(folder: Path, *, device: str = "cpu") -> TrainedModel:
         device: where its network shall be.
 
     Raises:
-        CheckpointError: it is no model, is torn or edited, or of an unknown task or another architecture.
+        CheckpointError: it is no model, is torn or edited, or of an unknown task, other classes or another
+            architecture; or a weight is not finite.
     """
     facts = read_facts(folder)
     try:
@@ -184,6 +187,15 @@ def load_model(folder: Path, *, device: str = "cpu") -> TrainedModel:
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{folder}: a file is no safetensors file ({error}); {_AGAIN}") from error
     task = build_task(facts.recipe)
+    if facts.classes != (known := tuple(getattr(task, "classes", ()))):
+        raise CheckpointError(
+            f"{folder / MODEL_NAME}: classes are {', '.join(facts.classes) or 'none'}, and this version's are "
+            f"{', '.join(known) or 'none'}: its numbers would be misread; {_AGAIN}"
+        )
+    if spoilt := [name for name, value in weights.items() if not value.isfinite().all()]:
+        raise CheckpointError(f"{folder / WEIGHTS_NAME}: {spoilt[0]} holds NaN or infinite weights; {_AGAIN}")
+    if shapes is not None and (missing := SHAPE_ARRAYS - shapes.keys()):
+        raise CheckpointError(f"{folder / SHAPES_NAME}: lacks {', '.join(sorted(missing))}; {_AGAIN}")
     with torch.random.fork_rng(devices=[]):
         network = task.build_network()
     try:

@@ -4,15 +4,25 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
-from cspine_bench.baselines.model import MODEL_NAME, WEIGHTS_NAME, TrainedOn, load_model, save_model
+from cspine_bench.baselines.model import (
+    MODEL_NAME,
+    SHAPE_ARRAYS,
+    SHAPES_NAME,
+    WEIGHTS_NAME,
+    TrainedOn,
+    load_model,
+    save_model,
+)
 from cspine_bench.baselines.registry import build_task
 from cspine_bench.errors import CheckpointError
-from cspine_bench.provenance import sha256_file
+from cspine_bench.provenance import sha256_bytes, sha256_file
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -28,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     save_model(
         tmp_path / "model",
         build_task(recipe).build_network(),
-        shapes={"limit": np.array(9.5), "mean": np.arange(46.0)},
+        shapes={name: np.array(9.5) for name in SHAPE_ARRAYS} | {"mean": np.arange(46.0)},
         recipe=recipe,
         trained_on=TrainedOn(dataset="films", digest=DIGEST, split="train", n_used=3, n_available=4),
         seed=1,
@@ -82,6 +92,20 @@ def change_facts(change: Callable[[dict], None]) -> Callable[[Path], None]:  # t
     return change_file
 
 
+def rewrite(folder: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change arrays of a file, and its hash with it: as another version, or a diverged training, would write it."""
+    arrays = safetensors.numpy.load((folder / name).read_bytes())
+    change(arrays)
+    data = safetensors.numpy.save(arrays)
+    (folder / name).write_bytes(data)
+    field = f"{name.partition('.')[0]}_sha256"
+    change_facts(lambda values: values.update({field: sha256_bytes(data)}))(folder)
+
+
+def spoil_first(arrays: dict[str, Any]) -> None:
+    arrays[min(arrays)].flat[0] = np.nan
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -97,6 +121,12 @@ def change_facts(change: Callable[[dict], None]) -> Callable[[Path], None]:  # t
             change_facts(lambda values: values["recipe"]["network"].update(widths=[16, 16])),
             "of another architecture than its recipe",
         ),
+        (
+            change_facts(lambda values: values.update(classes=["a", "b"])),
+            "classes are a, b, and this version's are none",
+        ),
+        (lambda folder: rewrite(folder, WEIGHTS_NAME, spoil_first), "holds NaN or infinite weights"),
+        (lambda folder: rewrite(folder, SHAPES_NAME, lambda arrays: arrays.pop("limit")), "lacks limit"),
     ],
 )
 def test_what_is_no_whole_model_is_refused(folder: Path, damage: Callable[[Path], None], words: str) -> None:

@@ -102,6 +102,7 @@ def compare_arms(
     seed: int,
     num_bootstrap: int = 2000,
     floors: Sequence[CellScores] = (),
+    cautions: Sequence[str] = (),
 ) -> Compared:
     """Figures and verdicts of a run.
 
@@ -112,6 +113,7 @@ def compare_arms(
         seed: draws the resamples.
         num_bootstrap: resamples of the test groups.
         floors: scores of what needs no learning; one seed, and one fraction or None, are enough.
+        cautions: sentences that the verdict begins with, such as that synthetic radiographs are copies.
 
     Raises:
         ValueError: no cell of the arm `real`, the margin is not above 0, or the primary score has no better end.
@@ -131,28 +133,26 @@ def compare_arms(
     figures = _build_figures(table, planned, method) + _build_figures(floor_table, planned, method)
     verdicts: list[ArmVerdict] = []
     differences: list[Difference] = []
-    cautions: list[str] = []
+    own: list[str] = []
     for fraction in sorted({cell.fraction for cell in cells if cell.fraction is not None}):
         arms = _arms_at(table, fraction, primary)
         if REAL not in arms:
-            cautions.append(
-                f"{spell_fraction(fraction)}, the arm `real` has no {primary[0]}: no arm is compared there."
-            )
+            own.append(f"{spell_fraction(fraction)}, the arm `real` has no {primary[0]}: no arm is compared there.")
             continue
-        judged, found = _compare_fraction(arms, _arms_at(floor_table, fraction, primary), fraction, margin, cautions)
+        judged, found = _compare_fraction(arms, _arms_at(floor_table, fraction, primary), fraction, margin, own)
         verdicts += judged
         differences += found
     of_arm = {(item.arm, item.fraction): item for item in verdicts}
     for item in differences:
         verdict = of_arm.get((item.arm, item.fraction)) if item.against == REAL else None
         figures.append(build_difference_figure(item, verdict, planned, method))
-    cautions = list(dict.fromkeys(cautions))
+    own = list(dict.fromkeys(own))
     return Compared(
         figures=tuple(figures),
         differences=tuple(differences),
         verdicts=tuple(verdicts),
-        verdict=summarise_verdicts(verdicts, cautions=cautions),
-        notes=(*notes, *cautions),
+        verdict=summarise_verdicts(verdicts, cautions=[*cautions, *own]),
+        notes=(*notes, *own),
     )
 
 

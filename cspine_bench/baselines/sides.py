@@ -32,6 +32,7 @@ class Sides:
         within: by fraction, synthetic ones whose generator learnt from no more than that fraction of the real ones.
         inputs: as a result names them.
         notes: what a reader of every figure should know.
+        cautions: what a reader of the verdict must know first; these are notes too.
     """
 
     real_folder: Path
@@ -43,6 +44,7 @@ class Sides:
     within: Mapping[float, Cases]
     inputs: tuple[Input, ...]
     notes: tuple[str, ...] = field(default=())
+    cautions: tuple[str, ...] = field(default=())
 
     def synthetic_for(self, fraction: float | None) -> Cases:
         """What the arms with synthetic radiographs use at a fraction."""
@@ -86,7 +88,8 @@ def open_sides(
     }
     for images in made.values():
         refuse_leaks(roles, images)
-    notes: list[str] = []
+    cautions = [caution for images in made.values() for caution in describe_copies(roles, images)]
+    notes: list[str] = list(cautions)
 
     def load(images: Images) -> Cases:
         cases = load_cases(images, size, on_progress=on_progress)
@@ -125,6 +128,7 @@ def open_sides(
         within={fraction: cases for fraction, (cases, _) in pools.items() if fraction is not None},
         inputs=(films.describe(), *(images.describe() for images in made.values())),
         notes=tuple(dict.fromkeys(notes)),
+        cautions=tuple(dict.fromkeys(cautions)),
     )
 
 
@@ -156,12 +160,7 @@ def refuse_leaks(real: Mapping[Split, Images], synthetic: Images) -> None:
     """
     test = real["test"]
     for images in (*(side for split, side in real.items() if split != "test"), synthetic):
-        for what, there, here in (
-            ("the very pixels of", test.pixel_sha256, images.pixel_sha256),
-            ("the patient or anatomy of", _comparable(test, images), _comparable(images, test)),
-        ):
-            owner = {key: name for name, key in zip(test.sample_ids, there, strict=True) if key}
-            found = [(name, owner[key]) for name, key in zip(images.sample_ids, here, strict=True) if key in owner]
+        for what, found in _find_shared(images, test):
             if found:
                 shown = ", ".join(f"{name} = {other}" for name, other in found[:_SHOWN])
                 raise DataError(
@@ -169,6 +168,35 @@ def refuse_leaks(real: Mapping[Split, Images], synthetic: Images) -> None:
                     f"the test split of {test.folder.path} ({shown}); take them out: a test on what was learnt from "
                     "measures nothing"
                 )
+
+
+def describe_copies(real: Mapping[Split, Images], synthetic: Images) -> list[str]:
+    """A sentence where real radiographs of the other splits are among the synthetic ones, which is allowed.
+
+    Equal pixels are found, and equal patients or anatomies where their ids can be compared.
+    """
+    pairs = [_find_shared(synthetic, images) for split, images in real.items() if split != "test"]
+    copies = {name for found in pairs for _, shared in found for name, _ in shared}
+    if not copies:
+        return []
+    return [
+        f"{len(copies):,} of {len(synthetic):,} {synthetic.role} radiographs have the very pixels, or the patient, of "
+        "a real one that is not in the test split: an arm with them has more real radiographs than its label fraction "
+        "says, and may help by that alone."
+    ]
+
+
+def _find_shared(images: Images, other: Images) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What is the same, in words, with the sample ids of both sides that have it in common."""
+    shared = []
+    for what, there, here in (
+        ("the very pixels of", other.pixel_sha256, images.pixel_sha256),
+        ("the patient or anatomy of", _comparable(other, images), _comparable(images, other)),
+    ):
+        owner = {key: name for name, key in zip(other.sample_ids, there, strict=True) if key}
+        found = [(name, owner[key]) for name, key in zip(images.sample_ids, here, strict=True) if key in owner]
+        shared.append((what, found))
+    return shared
 
 
 def _comparable(images: Images, other: Images) -> Sequence[str]:

@@ -64,7 +64,8 @@ def test_data_that_help_are_held_against_the_controls() -> None:
 
 
 def test_a_gain_without_a_control_says_so() -> None:
-    compared = compare(build_cells({"real": 0.0, "mixed-1": -0.4}))
+    compared = compare(build_cells({"real": 0.0, "mixed-1": -0.4}), cautions=["Half of them are copies."])
+    assert compared.verdict.startswith("Half of them are copies. With ")
     assert compared.verdicts[0].beyond_controls is None
     assert "No control ran" in compared.verdicts[0].sentence
 

@@ -16,7 +16,7 @@ from cspine_bench.baselines.arms import build_stages, list_arms
 from cspine_bench.baselines.learn import rate_share, train_network
 from cspine_bench.baselines.recipe import ARMS, BaselineRecipe, LearningRecipe
 from cspine_bench.baselines.registry import build_task
-from cspine_bench.baselines.sides import open_sides, refuse_leaks
+from cspine_bench.baselines.sides import describe_copies, open_sides, refuse_leaks
 from cspine_bench.baselines.subsets import draw_subset
 from cspine_bench.baselines.task import Batch, Task
 from cspine_bench.baselines.unet import TaskNetwork
@@ -103,6 +103,18 @@ def test_a_test_radiograph_to_learn_from_is_refused_by_name(folder: Path, tmp_pa
     same = replace(films, pixel_sha256=tuple("0" * 64 for _ in films.sample_ids))
     with pytest.raises(DataError, match="the patient or anatomy of"):
         refuse_leaks({"test": films}, same)
+
+
+def test_real_films_among_the_synthetic_ones_are_told_of(folder: Path) -> None:
+    films = {split: open_images("real", folder / "real", splits=(split,)) for split in ("train", "validation", "test")}
+    made = open_images("synthetic", folder / "synthetic")
+    assert describe_copies(films, made) == []
+    copies = replace(made, pixel_sha256=(*films["train"].pixel_sha256[:2], *made.pixel_sha256[2:]))
+    refuse_leaks(films, copies)
+    assert describe_copies(films, copies)[0].startswith("2 of 12 synthetic radiographs have the very pixels")
+    # Other pixels of the same patients.
+    patients = replace(films["train"], role="synthetic", pixel_sha256=tuple(str(n) for n in range(6)))
+    assert describe_copies(films, patients)[0].startswith("6 of 6 ")
 
 
 def test_a_missing_split_and_missing_labels_are_named(folder: Path, tmp_path: Path) -> None:

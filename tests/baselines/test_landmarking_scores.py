@@ -109,6 +109,19 @@ def test_alignment_is_what_a_surgeon_reads() -> None:
     assert found[("disc_height_absolute_error",)] == pytest.approx(np.mean(discs))
 
 
+def test_no_angle_is_off_by_more_than_half_a_turn() -> None:
+    cases = make_cases(2)
+    upper, lower = (
+        [LANDMARK_INDEX[f"{level}_inferior_{side}"] for side in ("anterior", "posterior")] for level in ("C2", "C7")
+    )
+    cases.landmarks_xy[:, upper], cases.landmarks_xy[:, lower] = [[25, 10], [35, 10]], [[25, 58], [35, 55]]
+    preds = cases.landmarks_xy.copy()
+    # C2's endplate back to front, and 10 degrees short of that: read as an angle, it is 190 degrees away.
+    preds[:, upper] = [[35, 10], [25, 10 + 10 * np.tan(np.radians(10))]]
+    found = list_values(score_landmarks(preds, cases), 2)
+    assert found[("cobb_angle_absolute_error",)] == pytest.approx(170, abs=1e-3)
+
+
 def test_weights_count_radiographs_as_often_as_they_were_drawn() -> None:
     cases = make_cases()
     cases.landmarks_xy[0, 4:9] = NAN

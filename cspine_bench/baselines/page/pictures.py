@@ -45,7 +45,7 @@ def collect_agreements(cases: Cases, shown: Sequence[ShownArm]) -> tuple[Agreeme
         return ()
     true = measure_alignment(cases.landmarks_xy, cases)
     units = {measure.parameter: measure.unit for measure in ALIGNMENT}
-    found = {item.arm: measure_alignment(item.predictions["landmarks_xy"], cases) for item in with_points}
+    found = {item.arm: measure_alignment(item.predictions["landmarks_xy"], cases, near=true) for item in with_points}
     return tuple(
         Agreement(name, units[name], arm, true[name], values[name])
         for name in _AGREEMENTS

@@ -57,12 +57,16 @@ ALIGNMENT: Final = _list_measures()
 """C2-C7 Cobb angle, sagittal vertical axis, disc angles, and disc heights at both edges."""
 
 
-def measure_alignment(landmarks_xy: NDArray[np.floating], cases: Cases) -> dict[str, Floats]:
+def measure_alignment(
+    landmarks_xy: NDArray[np.floating], cases: Cases, *, near: Mapping[str, Floats] | None = None
+) -> dict[str, Floats]:
     """Values of `ALIGNMENT` for each radiograph.
 
     Args:
         landmarks_xy: float (n, 23, 2), predicted or true, px of the cases' pixels.
         cases: whose facing and pixel spacing hold.
+        near: true values. An angle is given in the turn that is nearest to its true one: 179 and -179 degrees are two
+            apart, not 358.
 
     Returns:
         By parameter, float64 (n,), degrees and millimetres: NaN where a landmark is missing, the facing is not known,
@@ -77,4 +81,9 @@ def measure_alignment(landmarks_xy: NDArray[np.floating], cases: Cases) -> dict[
             measured = {name: parameters[name] for name in values}
             for name, found in convert_to_mm(measured, pixel_spacing_mm=cases.pixel_spacing_mm[rows]).items():
                 values[name][rows] = found
+    if near is not None:
+        for measure in ALIGNMENT:
+            if measure.unit == "deg":
+                off = values[measure.parameter] - near[measure.parameter]
+                values[measure.parameter] -= 360 * np.round(off / 360)
     return values

@@ -107,7 +107,8 @@ def _weighted_median(errors: Floats) -> Statistic:
 
 
 def _score_alignment(preds_xy: NDArray[np.floating], cases: Cases) -> Iterator[Score]:
-    found, true = measure_alignment(preds_xy, cases), measure_alignment(cases.landmarks_xy, cases)
+    true = measure_alignment(cases.landmarks_xy, cases)
+    found = measure_alignment(preds_xy, cases, near=true)
     for family in dict.fromkeys(measure.family for measure in ALIGNMENT):
         members = [measure for measure in ALIGNMENT if measure.family == family]
         members = [measure for measure in members if np.isfinite(true[measure.parameter]).any()]

@@ -182,7 +182,8 @@ def run_cell(
         CspineBenchError: the loss is no longer a number.
         OSError: the folder cannot be written.
     """
-    if (found := store.find(cell)) is not None:
+    # Why a network was not trained costs nothing to find out again, and may rest on settings that no key holds.
+    if (found := store.find(cell)) is not None and found.not_run is None:
         return found
     started = time.monotonic()
     recipe, task = store.recipe, build_task(store.recipe)
@@ -263,7 +264,7 @@ def choose_rate(
     if len(rates) == 1:
         return rates[0], {}
     if not len(validation):
-        raise DataError("several learning.learning_rates need a validation split; name one, or one rate")
+        raise DataError("several learning.learning_rates need a labelled validation split; make one, or name one rate")
     found = {}
     for rate, network in networks.items():
         score = task.score(task.predict(network, validation, device=device, seed=seed), validation, seed=seed)[0]

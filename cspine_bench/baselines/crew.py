@@ -83,7 +83,7 @@ def make_cells(
         DataError: a worker died; there is no such cluster, or its nodes do not see the folder.
         CspineBenchError: the loss of a cell is no longer a number.
     """
-    missing = [cell for cell in cells if job.store.find(cell) is None]
+    missing = [cell for cell in cells if (found := job.store.find(cell)) is None or found.not_run is not None]
     done = len(cells) - len(missing)
     if on_progress is not None:
         on_progress(done, len(cells))

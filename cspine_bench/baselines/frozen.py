@@ -56,6 +56,25 @@ def encode_cases(cases: Cases, encoder: Encoder) -> Encoded:
     return Encoded(cases, features)
 
 
+def require_probe(recipe: BaselineRecipe, train: Cases, validation: Cases) -> None:
+    """Stop where no linear probe can answer.
+
+    Raises:
+        RecipeError: the task's answer cannot come from one vector for each image.
+        DataError: there is no validation split.
+    """
+    if recipe.task.kind not in _ANSWERED:
+        raise RecipeError(
+            f"protocol.encoders: no linear probe answers {recipe.task.kind}: an encoder gives one vector an image, "
+            f"and that task asks for more; probes answer {' and '.join(_ANSWERED)}: leave protocol.encoders empty"
+        )
+    if not len(validation):
+        raise DataError(
+            f"{train.where}: a probe chooses its penalty on the validation split, and there is none; make one, "
+            "or leave protocol.encoders empty"
+        )
+
+
 def probe_encoder(task: Task, recipe: BaselineRecipe, *, train: Encoded, validation: Encoded, test: Encoded) -> Arrays:
     """What a linear map of frozen features says of the test cases, as the task's own `predict` would.
 
@@ -71,19 +90,10 @@ def probe_encoder(task: Task, recipe: BaselineRecipe, *, train: Encoded, validat
         test: what is predicted.
 
     Raises:
-        RecipeError: the task's answer cannot come from one vector for each image.
-        DataError: there is no validation split.
+        RecipeError: as `require_probe`.
+        DataError: likewise.
     """
-    if recipe.task.kind not in _ANSWERED:
-        raise RecipeError(
-            f"protocol.encoders: no linear probe answers {recipe.task.kind}: an encoder gives one vector an image, "
-            f"and that task asks for more; probes answer {' and '.join(_ANSWERED)}: leave protocol.encoders empty"
-        )
-    if not len(validation.cases):
-        raise DataError(
-            f"{train.cases.where}: a probe chooses its penalty on the validation split, and there is none; make one, "
-            "or leave protocol.encoders empty"
-        )
+    require_probe(recipe, train.cases, validation.cases)
     mean, deviation = train.features.mean(axis=0), train.features.std(axis=0)
     scale = np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, np.inf)
     train, validation, test = (
@@ -143,6 +153,26 @@ def _fit_landmarks(recipe: BaselineRecipe, train: Encoded, penalty: float) -> Pr
     return predict
 
 
+def require_prompts(recipe: BaselineRecipe, prompts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The classes that sentences describe.
+
+    Raises:
+        RecipeError: another task, or prompts that are not of the task's classes.
+    """
+    if recipe.task.kind != "classification":
+        raise RecipeError(
+            f"protocol.image_text: sentences name classes, and {recipe.task.kind} has none; leave it empty, or run "
+            "classification"
+        )
+    classes = _label_of(recipe).classes
+    if set(prompts) != set(classes) or not all(prompts.values()):
+        raise RecipeError(
+            f"protocol.prompts needs a sentence or more for each of {', '.join(classes)} and no other class; it has "
+            f"{', '.join(f'{name} ({len(texts)})' for name, texts in prompts.items()) or 'none'}"
+        )
+    return classes
+
+
 def classify_by_text(
     recipe: BaselineRecipe, model: ImageText, cases: Cases, prompts: Mapping[str, Sequence[str]] | None = None
 ) -> Arrays:
@@ -158,21 +188,11 @@ def classify_by_text(
         As `Classification.predict`: softmax of the scaled cosines to the mean of each class's sentences.
 
     Raises:
-        RecipeError: another task, or prompts that are not of the task's classes.
+        RecipeError: as `require_prompts`.
         DataError: an image has a single gray level.
     """
-    if recipe.task.kind != "classification":
-        raise RecipeError(
-            f"protocol.image_text: sentences name classes, and {recipe.task.kind} has none; leave it empty, or run "
-            "classification"
-        )
-    classes = _label_of(recipe).classes
     told = recipe.protocol.prompts if prompts is None else prompts
-    if set(told) != set(classes) or not all(told.values()):
-        raise RecipeError(
-            f"protocol.prompts needs a sentence or more for each of {', '.join(classes)} and no other class; it has "
-            f"{', '.join(f'{name} ({len(texts)})' for name, texts in told.items()) or 'none'}"
-        )
+    classes = require_prompts(recipe, told)
     names = np.stack([model.encode_texts(told[name]).mean(axis=0) for name in classes])
     names /= np.linalg.norm(names, axis=1, keepdims=True)
     logits = model.scale * model.encode_images(cases.pixels) @ names.T

@@ -1,7 +1,15 @@
 """What stands beside the arms: an answer without learning, linear probes on frozen encoders, classes by sentences."""
 
 from cspine_bench.baselines.compare import CellScores
-from cspine_bench.baselines.frozen import PROBE, ZERO_SHOT, classify_by_text, encode_cases, probe_encoder
+from cspine_bench.baselines.frozen import (
+    PROBE,
+    ZERO_SHOT,
+    classify_by_text,
+    encode_cases,
+    probe_encoder,
+    require_probe,
+    require_prompts,
+)
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.sides import Sides
 from cspine_bench.baselines.subsets import draw_subset, number_of
@@ -9,6 +17,24 @@ from cspine_bench.baselines.task import Task
 from cspine_bench.errors import DataError
 from cspine_bench.features.image_text import load_image_text
 from cspine_bench.measurement.task import open_encoder
+
+
+def require_references(recipe: BaselineRecipe, sides: Sides, *, device: str = "cpu") -> None:
+    """Stop, before anything is trained, where what a recipe names beside the arms could not be measured.
+
+    Raises:
+        RecipeError: an encoder does not exist, or the task cannot be answered from its features or from sentences.
+        CheckpointError: weights are missing.
+        DataError: there is no validation split for a probe to choose its penalty on.
+    """
+    if recipe.protocol.encoders:
+        require_probe(recipe, sides.train, sides.validation)
+    for name in recipe.protocol.encoders:
+        open_encoder(name, device=device)
+    if recipe.protocol.image_text:
+        require_prompts(recipe, recipe.protocol.prompts)
+    for source in recipe.protocol.image_text:
+        load_image_text(source, device)
 
 
 def measure_references(

@@ -12,14 +12,14 @@ import pyarrow as pa
 
 from cspine_bench.baselines.arm_facts import build_arm_facts
 from cspine_bench.baselines.cases import Cases
-from cspine_bench.baselines.cells import Cell, CellRecord, CellStore, list_cells
+from cspine_bench.baselines.cells import Cell, CellRecord, CellStore, choose_cases, list_cells
 from cspine_bench.baselines.compare import CellScores, Compared, compare_arms, measure_cells
 from cspine_bench.baselines.crew import Job, make_cells
 from cspine_bench.baselines.page.baseline import build_baseline_page
 from cspine_bench.baselines.page.pictures import ShownArm, collect_agreements, collect_examples, collect_reliabilities
 from cspine_bench.baselines.page.records import BaselinePictures
 from cspine_bench.baselines.recipe import BaselineRecipe
-from cspine_bench.baselines.references import measure_references
+from cspine_bench.baselines.references import measure_references, require_references
 from cspine_bench.baselines.registry import build_task
 from cspine_bench.baselines.sides import Sides, open_sides
 from cspine_bench.baselines.tables import render_csv, render_latex, render_markdown
@@ -90,17 +90,47 @@ def open_usefulness(
         on_progress: called with (radiographs decoded, of all on that side).
 
     Raises:
-        DataError: as `open_sides`; or a fraction of `within` cannot be what it says.
-        RecipeError: the recipe draws another subset for every seed, and `within` needs one that is fixed.
+        DataError: as `open_sides` and `require_finish`; or a fraction of `within` cannot be what it says.
+        RecipeError: the recipe draws another subset for every seed, and `within` needs one that is fixed; or as
+            `require_finish`.
+        CheckpointError: as `require_finish`.
     """
     places = {fraction: str(folder) for fraction, folder in (within or {}).items()}
-    sides = open_sides(
-        build_task(recipe), recipe.size, real=real, synthetic=synthetic, within=places, on_progress=on_progress
-    )
+    task = build_task(recipe)
+    sides = open_sides(task, recipe.size, real=real, synthetic=synthetic, within=places, on_progress=on_progress)
     require_within(sides, recipe, places, seed=seed)
+    require_finish(task, recipe, sides, seed=seed, device=device)
     store = CellStore(out / "cells", recipe, sides.inputs, seed)
     job = Job(store, str(real), str(synthetic), places, device)
     return Usefulness(job, sides, num_workers, ray, real_pixels)
+
+
+def require_finish(task: Task, recipe: BaselineRecipe, sides: Sides, *, seed: int, device: str) -> None:
+    """Stop before hours of training where no result could come of it.
+
+    Raises:
+        DataError: no label subset makes a task for the arm `real`; several learning rates, and nothing to choose by.
+        RecipeError: as `require_references`.
+        CheckpointError: likewise.
+    """
+    if len(recipe.learning.learning_rates) > 1:
+        if not len(sides.validation):
+            raise DataError(
+                f"{sides.real_folder}: has no validation radiograph with {task.describe_need()}, and several "
+                "learning.learning_rates need some; make such a split, or name one rate"
+            )
+        task.check_labels(sides.validation, "real validation, which chooses among learning.learning_rates")
+    require_references(recipe, sides, device=device)
+    reason = ""
+    for cell in list_cells(recipe):
+        if cell.arm.name == "real":
+            try:
+                choose_cases(cell, recipe, task, sides, run_seed=seed)
+            except DataError as error:
+                reason = reason or str(error)
+            else:
+                return
+    raise DataError(f"no network of the arm `real` could be trained: {reason}; name larger protocol.fractions")
 
 
 @dataclass(frozen=True)
@@ -196,7 +226,6 @@ class Usefulness:
             seed=seed,
             num_bootstrap=protocol.num_bootstrap,
             floors=references,
-            cautions=sides.cautions,
         )
         crossed, notes = measure_cells(
             [

@@ -28,7 +28,6 @@ class Sides:
         test: real ones with labels, of the split `test`; touched once.
         synthetic: synthetic ones to learn from; all splits but `test`, or all where only that exists.
         synthetic_test: synthetic ones to be tested on by networks that learnt from real ones.
-        labelled: places in `synthetic` that have labels.
         within: by fraction, synthetic ones whose generator learnt from no more than that fraction of the real ones.
         inputs: as a result names them.
         notes: what a reader of every figure should know.
@@ -109,13 +108,20 @@ def open_sides(
     needed: tuple[Split, ...] = ("train", "test")
     for split in needed:
         if not len(dealt[split]):
+            hidden = "".join(f" ({warning})" for warning in dealt[split].warnings)
             raise DataError(
-                f"{films.folder.path}: no radiograph of its {split} split has {task.describe_need()}; label some, or "
-                "name a dataset with labels"
+                f"{films.folder.path}: no radiograph of its {split} split has {task.describe_need()}{hidden}; label "
+                "some, or name a dataset with labels"
             )
         task.check_labels(dealt[split], f"real {split}")
     pools = {fraction: _deal_synthetic(load(images), images) for fraction, images in made.items()}
     pool, held = pools.pop(None)
+    unlabelled = int((~task.list_usable(pool)).sum())
+    if unlabelled:
+        notes.append(
+            f"synthetic: {unlabelled:,} of {len(pool):,} radiographs to learn from are without {task.describe_need()}: "
+            f"{'no arm but' if unlabelled == len(pool) else 'only'} self-supervised learns from them"
+        )
     notes += _describe_origins(made)
     empty = dealt["train"].take(np.array([], np.int64))
     return Sides(

@@ -28,12 +28,20 @@ def require_within(sides: Sides, recipe: BaselineRecipe, within: Mapping[float, 
     Raises:
         RecipeError: every seed draws its own subset, so no generator can be inside it; or the protocol has no such
             fraction.
-        DataError: the generator was trained on another number of films than the subset has, or nothing says on what.
+        DataError: the generator was trained on more films than the subset has, or nothing says on what; or films of the
+            train split have no labels, so that subsets of labels are other ones than those of films.
     """
     if within and recipe.protocol.subsets != "fixed":
         raise RecipeError(
             "--synthetic-within needs one label subset for all seeds: add --set protocol.subsets=fixed, and train the "
             "generator on what `cspine-bench baseline subset` writes"
+        )
+    films = open_images("real", sides.real_folder, splits=("train",)) if within else None
+    if films is not None and (left_out := set(films.group_ids) - set(sides.train.group_ids)):
+        raise DataError(
+            f"{films.folder.path}: {len(left_out):,} of {len(set(films.group_ids)):,} patients or anatomies of its "
+            "train split have no labels for this task, so a run draws other label subsets than `cspine-bench baseline "
+            "subset` wrote; name a dataset whose train split is labelled throughout, and train generators on its parts"
         )
     for fraction, folder in within.items():
         if fraction not in recipe.protocol.fractions:
@@ -45,8 +53,7 @@ def require_within(sides: Sides, recipe: BaselineRecipe, within: Mapping[float, 
                 f"{folder}: nothing in its manifest says what its generator was trained on; sample it anew with "
                 "`cspine-bench ddpm sample` from a run on what `cspine-bench baseline subset` writes"
             )
-        films = open_images("real", sides.real_folder, splits=("train",))
-        allowed = len(draw_subset(films.group_ids, fraction, seed=seed, number=FIXED))
+        allowed = len(draw_subset(sides.train.group_ids, fraction, seed=seed, number=FIXED))
         if data["num_films"] > allowed:
             raise DataError(
                 f"{folder}: its generator was trained on {data['num_films']:,} films, and {fraction:.0%} of the "
@@ -115,9 +122,11 @@ def write_subset(
         overwrite: replace another dataset there.
 
     Raises:
-        DataError: as `write_dataset`; or there is no train split.
+        DataError: as `write_dataset`; there is no train split; or `out` is the dataset itself.
     """
     folder = open_dataset(dataset)
+    if out.resolve() == folder.path.resolve():
+        raise DataError(f"{out}: is the dataset that a part is taken of; name another folder for the part")
     if "train" not in folder.splits:
         raise DataError(f"{folder.path}: has no train split to take a part of")
     source = SubsetSource(folder, fraction, seed)

@@ -1,5 +1,6 @@
 """`cspine-bench baseline ...`: what synthetic radiographs are worth to downstream tasks; models, and labels by them."""
 
+import math
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
     from cspine_bench.results import Result
 
 FOLDER: Final = click.Path(path_type=Path)
+
+
+class _Share(click.FloatRange):
+    """A number above 0, up to 1; NaN, which is neither below nor above a bound, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range 0<x<=1.", param, ctx)
+        return number
+
+
+SHARE: Final = _Share(0, 1, min_open=True)
 
 
 @click.group()
@@ -102,7 +116,7 @@ def run(printing: Printing, **asked: Any) -> None:
 @baseline.command()
 @click.argument("dataset", type=FOLDER)
 @click.argument("out", type=NEW_PATH)
-@click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), required=True, help="Of the training groups.")
+@click.option("--fraction", type=SHARE, required=True, help="Of the training groups.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the runs that will use it.")
 @click.option("--overwrite", is_flag=True, help="Replace another dataset that lies in OUT.")
 @printing_options
@@ -126,7 +140,10 @@ def _read_recipe(asked: dict[str, Any]) -> "BaselineRecipe":
     from cspine_bench.baselines.shipped import DEFAULT_RECIPE, open_recipe
     from cspine_bench.recipe import apply_overrides
 
-    return apply_overrides(open_recipe(asked["task"], asked["recipe_name"] or DEFAULT_RECIPE), asked["overrides"])
+    recipe = apply_overrides(open_recipe(asked["task"], asked["recipe_name"] or DEFAULT_RECIPE), asked["overrides"])
+    if recipe.task.kind != asked["task"]:
+        raise click.UsageError(f"--set task: makes it a recipe of {recipe.task.kind}; name that task instead")
+    return recipe
 
 
 def _show_plan(recipe: "BaselineRecipe", asked: dict[str, Any], printing: Printing) -> None:

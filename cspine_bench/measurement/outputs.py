@@ -119,10 +119,10 @@ class Outputs:
             return None
         try:
             found = load_result(self.result)
-        except DataError:
+        except DataError as error:
             if overwrite:
                 return None
-            raise
+            raise DataError(f"{error}; or --overwrite to replace it") from error
         if self.question.is_answered_by(found) and self.rows.exists() and self.page.exists():
             return found
         if overwrite or self.question.is_answered_by(found):

@@ -56,7 +56,10 @@ class Landmarking:
         never = ~_find_labelled(cases).any(axis=0)
         if never.any():
             names = ", ".join(np.array(LANDMARK_NAMES)[never][:3])
-            raise DataError(f"{cases.where}: {role}: {names} are labelled in no radiograph; label some")
+            raise DataError(
+                f"{cases.where}: {role}: no radiograph has a label of {names}"
+                f"{''.join(f' ({warning})' for warning in cases.warnings)}; label some"
+            )
 
     def build_network(self) -> TaskNetwork:
         """A map for each landmark, as fine as the trunk's features, or two numbers for each."""

@@ -226,6 +226,7 @@ class Usefulness:
             seed=seed,
             num_bootstrap=protocol.num_bootstrap,
             floors=references,
+            cautions=sides.cautions,
         )
         crossed, notes = measure_cells(
             [

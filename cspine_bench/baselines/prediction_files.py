@@ -22,7 +22,10 @@ from cspine_bench.imaging.png import decode_png
 
 SUM_TOLERANCE: Final = 1e-3
 """Probabilities of a radiograph add up to 1 to within this: what rounding to four digits does."""
+MOST_PX: Final = 1e6
+"""No image is as large: farther out, squares of coordinates are no numbers any more."""
 _SHOWN: Final = 3
+_LONGEST: Final = 120
 _GUIDE: Final = "docs/how-to/submit-predictions.md"
 
 
@@ -67,7 +70,8 @@ class _Faults:
         told = []
         for kind, examples in self.found.items():
             more = f" and {len(examples) - _SHOWN:,} more" if len(examples) > _SHOWN else ""
-            told.append(f"{kind} ({len(examples):,}): {', '.join(examples[:_SHOWN])}{more}")
+            shown = ", ".join(_shorten(example) for example in examples[:_SHOWN])
+            told.append(f"{kind} ({len(examples):,}): {shown}{more}")
         raise DataError(f"{self.path}: cannot be scored; {'; '.join(told)}. Mend it and submit it again: {_GUIDE}")
 
 
@@ -93,7 +97,7 @@ def read_landmark_file(path: Path, sample_ids: Sequence[str]) -> NDArray[np.floa
     given = set()
     for row, (sample_id, landmark, *numbers) in table.iter_rows(names):
         given.add(str(sample_id))
-        if landmark not in LANDMARK_INDEX:
+        if not isinstance(landmark, str) or landmark not in LANDMARK_INDEX:
             faults.add("landmark names are unknown", f"{row}: {landmark!r}{_hint_landmark(landmark)}")
         elif (earlier := seen.setdefault((str(sample_id), landmark), row)) != row:
             faults.add("landmarks stand there twice", f"{row}: {landmark} of {sample_id}, as in {earlier}")
@@ -101,8 +105,10 @@ def read_landmark_file(path: Path, sample_ids: Sequence[str]) -> NDArray[np.floa
         for name, text, number in zip(("x", "y"), numbers, xy, strict=True):
             if not math.isfinite(number):
                 faults.add("coordinates are no finite numbers", f"{row}: {name} = {text!r}")
-        if sample_id in places and landmark in LANDMARK_INDEX:
-            points[places[sample_id], LANDMARK_INDEX[landmark]] = xy
+            elif abs(number) > MOST_PX:
+                faults.add(f"coordinates are beyond {MOST_PX:,.0f} px", f"{row}: {name} = {text!r}")
+        if (place := places.get(str(sample_id))) is not None and str(landmark) in LANDMARK_INDEX:
+            points[place, LANDMARK_INDEX[str(landmark)]] = xy
     faults.check_ids(given, sample_ids)
     for sample_id in sample_ids:
         absent = [name for name in LANDMARK_NAMES if (sample_id, name) not in seen]
@@ -143,8 +149,8 @@ def read_probability_file(path: Path, sample_ids: Sequence[str], classes: Sequen
         total = math.fsum(numbers)
         if not odd and abs(total - 1) > SUM_TOLERANCE:
             faults.add("rows of probabilities do not add up to 1", f"{row}: {sample_id} has {total:.6g}")
-        if sample_id in places and total > 0:
-            probabilities[places[sample_id]] = np.array(numbers) / total
+        if (place := places.get(str(sample_id))) is not None and total > 0:
+            probabilities[place] = np.array(numbers) / total
     faults.check_ids(set(seen), sample_ids)
     faults.stop()
     return probabilities
@@ -195,7 +201,8 @@ def _index_masks(path: Path, sample_ids: Sequence[str], faults: _Faults) -> dict
     if path.suffix == ".csv":
         raise DataError(f"{path}: masks come as a folder of PNG files or as Parquet; see {_GUIDE}")
     named: dict[str, tuple[str, Callable[[], bytes]]] = {}
-    for row, (sample_id, data) in _read_table(path, ("sample_id", "mask")).iter_rows(("sample_id", "mask")):
+    for row, (given, data) in _read_table(path, ("sample_id", "mask")).iter_rows(("sample_id", "mask")):
+        sample_id = str(given)
         if sample_id in named:
             faults.add("sample ids stand there twice", f"{row}: {sample_id}, as in {named[sample_id][0].split(':')[0]}")
             continue
@@ -203,7 +210,7 @@ def _index_masks(path: Path, sample_ids: Sequence[str], faults: _Faults) -> dict
         data = data.get("bytes") if isinstance(data, dict) else data
         if not isinstance(data, bytes):
             faults.add("masks are no bytes", f"{row}: {sample_id} holds {type(data).__name__}")
-        named[str(sample_id)] = (f"{row}: {sample_id}", lambda data=data: data)  # type: ignore[misc]
+        named[sample_id] = (f"{row}: {sample_id}", lambda data=data: data)  # type: ignore[misc]
     faults.check_ids(set(named), sample_ids)
     faults.stop()
     return named
@@ -213,7 +220,7 @@ def _decode_mask(data: bytes, name: str, faults: _Faults) -> NDArray[np.uint8] |
     try:
         mask = decode_png(data, where=name)
     except DataError as error:
-        faults.add("masks cannot be read", str(error).partition(";")[0])
+        faults.add("masks are no gray PNG of 8 or 16 bits", str(error).partition(";")[0])
         return None
     if mask.dtype != np.uint8:
         faults.add("masks have 16 bits, not 8", name)
@@ -231,6 +238,7 @@ def _read_table(path: Path, names: Sequence[str]) -> _Table:
         table = _read_csv(path)
     elif path.suffix == ".parquet":
         try:
+            _require_once(path, pq.read_schema(path).names)
             columns = pq.read_table(path).to_pydict()
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path}: cannot be read as Parquet ({error}); write it again") from error
@@ -243,11 +251,22 @@ def _read_table(path: Path, names: Sequence[str]) -> _Table:
         missing = [name for name in names if name not in there]
         extra = [name for name in there if name not in names]
         said = [f"lacks {', '.join(missing)}"] if missing else []
-        said += [f"has {', '.join(map(repr, extra))}, which nobody asked for"] if extra else []
+        said += [f"has {_shorten(', '.join(map(repr, extra)))}, which nobody asked for"] if extra else []
+        commas = "separate them by commas, " if len(there) == 1 and {";", "\t", "|"} & set(there[0]) else ""
         raise DataError(
-            f"{path}: its columns are wrong: it {' and '.join(said)}; name them {', '.join(names)}, see {_GUIDE}"
+            f"{path}: its columns are wrong: it {' and '.join(said)}; {commas}name them {', '.join(names)}; see "
+            f"{_GUIDE}"
         )
     return table
+
+
+def _require_once(path: Path, names: Sequence[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}: names a column twice ({_shorten(', '.join(twice))}); name each once")
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def _require_there(path: Path) -> None:
@@ -270,8 +289,7 @@ def _read_csv(path: Path) -> _Table:
                     faults.add(f"lines do not have the header's {len(header)} values", f"line {reader.line_num}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); write it again") from error
-    if len(set(header)) != len(header):
-        raise DataError(f"{path}: its header names a column twice ({', '.join(header)}); name each once")
+    _require_once(path, header)
     faults.stop()
     return _Table({name: [cells[place] for cells in rows] for place, name in enumerate(header)}, lines)
 

@@ -95,6 +95,8 @@ def test_landmarks_are_read_from_both_formats(tmp_path: Path, rows: Rows) -> Non
             lambda rows: [[rows[0][0], "C2_centriod", 1, 2], *rows[1:]],
             r"'C2_centriod' \(did you mean C2_centroid\?\)",
         ),
+        (lambda rows: [[*rows[0][:2], 3, "-1e300"], *rows[1:]], r"beyond 1,000,000 px \(1\): line 2: y = '-1e300'"),
+        (lambda rows: [[rows[0][0], "z" * 9999, 1, 2], *rows[1:]], r"line 2: 'z{110,120} \.\.\.; radiographs lack"),
         (lambda rows: [rows[0][:3], *rows[1:]], r"do not have the header's 4 values \(1\): line 2"),
         (
             lambda rows: [[f"zz000000{number}", *row[1:]] for number, row in enumerate(rows[:5])],
@@ -115,6 +117,16 @@ def test_faults_of_the_file_itself_are_named(tmp_path: Path, rows: Rows) -> None
         read_landmark_file(path, IDS)
     with pytest.raises(DataError, match="names a column twice"):
         read_landmark_file(write_csv(tmp_path / "p.csv", ("x", "x", "y", "sample_id"), rows), IDS)
+    (tmp_path / "p.csv").write_text("sample_id;landmark;x;y\na;b;1;2\n")
+    with pytest.raises(DataError, match="separate them by commas"):
+        read_landmark_file(tmp_path / "p.csv", IDS)
+    columns = {"sample_id": ["ex0000001"], "landmark": [["C2_centroid"]], "x": [1.0], "y": [2.0]}
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    with pytest.raises(DataError, match=r"names are unknown \(1\): row 1: \['C2_centroid'\]"):
+        read_landmark_file(tmp_path / "p.parquet", IDS)
+    pq.write_table(pa.Table.from_arrays([pa.array([1.0])] * 2, names=["x", "x"]), tmp_path / "p.parquet")
+    with pytest.raises(DataError, match=r"names a column twice \(x\)"):
+        read_landmark_file(tmp_path / "p.parquet", IDS)
     (tmp_path / "p.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         read_landmark_file(tmp_path / "p.parquet", IDS)
@@ -168,7 +180,7 @@ def test_masks_are_read_from_both_formats_and_each_fault_is_named(tmp_path: Path
     for spoilt, said in (
         (encode_mask_png(masks[0] + 30), r"label ids above 8 \(T1\) \(1\): ex0000002.png: 30"),
         (encode_png(masks[0].astype(np.uint16)), r"16 bits, not 8 \(1\): ex0000002.png"),
-        (data[0][:40], r"masks cannot be read \(1\): ex0000002.png"),
+        (data[0][:40], r"no gray PNG of 8 or 16 bits \(1\): ex0000002.png"),
     ):
         (folder / "ex0000002.png").write_bytes(spoilt)
         with pytest.raises(DataError, match=said):

@@ -284,10 +284,12 @@ def _spell_weakness(verdict: ArmVerdict) -> str:
     mean = difference.mean
     text = "Neither a difference nor its absence is shown."
     if verdict.smallest_margin is not None:
-        text += (
-            f" Had there been none, this run could have supported a margin of {_number(verdict.smallest_margin, unit)}"
-            f", not {_number(verdict.margin, unit)}."
-        )
+        least = _number(verdict.smallest_margin, unit)
+        text += f" Had there been none, this run could have supported a margin of {least}"
+        if verdict.smallest_margin > verdict.margin:
+            text += f", not {_number(verdict.margin, unit)}."
+        else:
+            text += f"; what it saw is too near to that of {_number(verdict.margin, unit)}."
     # What the interval would be with the other source of chance gone.
     images = mean.half_width(tails=ALPHA) ** 2
     seeds = max(0.0, images - _images_half(mean) ** 2)

@@ -42,6 +42,13 @@ def test_whether_it_is_more_than_the_margin_is_another_question() -> None:
     assert "That is more than the margin of 0.100 px." in large.sentence
 
 
+def test_a_run_that_was_strong_enough_is_not_told_that_it_was_not() -> None:
+    verdict = judge(differ("mixed-1", 0.08, 0.03))[0]
+    assert verdict.label == "underpowered"
+    assert verdict.smallest_margin is not None and verdict.smallest_margin < 0.1
+    assert "a margin of 0.0640 px; what it saw is too near to that of 0.100 px." in verdict.sentence
+
+
 def test_the_sentence_of_a_loss() -> None:
     (verdict,) = judge(differ("synthetic", 1.5, 0.1))
     assert verdict.sentence == (

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cspine_bench.anatomy.classes import FACINGS
 from cspine_bench.baselines.cases import Cases, load_cases
 from cspine_bench.baselines.task import Task
 from cspine_bench.errors import DataError
@@ -87,7 +88,11 @@ def open_sides(
     }
     for images in made.values():
         refuse_leaks(roles, images)
-    cautions = [caution for images in made.values() for caution in describe_copies(roles, images)]
+    cautions = [
+        caution
+        for images in made.values()
+        for caution in (*describe_copies(roles, images), *describe_facing(roles["test"], images))
+    ]
     notes: list[str] = list(cautions)
 
     def load(images: Images) -> Cases:
@@ -189,6 +194,17 @@ def describe_copies(real: Mapping[Split, Images], synthetic: Images) -> list[str
         f"{len(copies):,} of {len(synthetic):,} {synthetic.role} radiographs have the very pixels, or the patient, of "
         "a real one that is not in the test split: an arm with them has more real radiographs than its label fraction "
         "says, and may help by that alone."
+    ]
+
+
+def describe_facing(test: Images, synthetic: Images) -> list[str]:
+    """A sentence where no synthetic radiograph faces a side that a test radiograph faces, as far as both are known."""
+    asked, made = (sorted(set(images.facing) & set(FACINGS)) for images in (test, synthetic))
+    if not asked or not made or set(asked) & set(made):
+        return []
+    return [
+        f"The {synthetic.role} radiographs face {made[0]}, those of the test split {asked[0]}: what an arm loses by them "
+        "may be that alone; mirror one side."
     ]
 
 

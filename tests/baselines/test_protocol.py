@@ -16,7 +16,7 @@ from cspine_bench.baselines.arms import build_stages, list_arms
 from cspine_bench.baselines.learn import rate_share, train_network
 from cspine_bench.baselines.recipe import ARMS, BaselineRecipe, LearningRecipe
 from cspine_bench.baselines.registry import build_task
-from cspine_bench.baselines.sides import describe_copies, open_sides, refuse_leaks
+from cspine_bench.baselines.sides import describe_copies, describe_facing, open_sides, refuse_leaks
 from cspine_bench.baselines.subsets import draw_subset
 from cspine_bench.baselines.task import Batch, Task
 from cspine_bench.baselines.unet import TaskNetwork
@@ -115,6 +115,17 @@ def test_real_films_among_the_synthetic_ones_are_told_of(folder: Path) -> None:
     # Other pixels of the same patients.
     patients = replace(films["train"], role="synthetic", pixel_sha256=tuple(str(n) for n in range(6)))
     assert describe_copies(films, patients)[0].startswith("6 of 6 ")
+
+
+def test_synthetic_radiographs_that_face_the_other_way_are_told_of(folder: Path) -> None:
+    test = open_images("real", folder / "real", splits=("test",))
+    made = open_images("synthetic", folder / "synthetic")
+
+    def face(side: str) -> list[str]:
+        return describe_facing(replace(test, facing=("left",) * 3), replace(made, facing=(side,) * 12))
+
+    assert face("right")[0].startswith("The synthetic radiographs face right, those of the test split left: ")
+    assert face("left") == face("unknown") == []
 
 
 def test_a_missing_split_and_missing_labels_are_named(folder: Path, tmp_path: Path) -> None:

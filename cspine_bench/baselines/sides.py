@@ -203,8 +203,8 @@ def describe_facing(test: Images, synthetic: Images) -> list[str]:
     if not asked or not made or set(asked) & set(made):
         return []
     return [
-        f"The {synthetic.role} radiographs face {made[0]}, those of the test split {asked[0]}: what an arm loses by them "
-        "may be that alone; mirror one side."
+        f"The {synthetic.role} radiographs face {made[0]}, those of the test split {asked[0]}: what an arm loses by "
+        "them may be that alone; mirror one side."
     ]
 
 

@@ -12,6 +12,7 @@ from cspine_bench import errors
 from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.anatomy.landmarks import LANDMARK_NAMES, MASK_LABELS
 from cspine_bench.augment import AugmentRecipe
+from cspine_bench.baselines.recipe import BaselineRecipe, LearningRecipe, ProtocolRecipe, UnetRecipe
 from cspine_bench.baselines.tasks.classification.recipe import (
     AttackRecipe,
     ClassificationRecipe,
@@ -38,8 +39,8 @@ from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 RECIPES = (
     PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe, ReleaseRecipe,
     Creator, TrainingData, Policy, Gate, FidelityRecipe, MemorizationRecipe,
-    LandmarkingRecipe, ClassificationRecipe, AttackRecipe, RobustnessRecipe, SaliencyRecipe, SegmentationRecipe,
-    RestorationRecipe, QualityRecipe,
+    BaselineRecipe, UnetRecipe, LearningRecipe, ProtocolRecipe, LandmarkingRecipe, ClassificationRecipe,
+    AttackRecipe, RobustnessRecipe, SaliencyRecipe, SegmentationRecipe, RestorationRecipe, QualityRecipe,
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/build_reference.py (`make docs`): change the code, not this page. -->"

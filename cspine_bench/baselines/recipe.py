@@ -36,7 +36,7 @@ ARMS: Final[dict[ArmName, str]] = {
 CONTROLS: Final = ("real-augmented", "real-restarted")
 
 
-class NetworkRecipe(Recipe):
+class UnetRecipe(Recipe):
     """A U-Net on blocks of pixels: each block of `unshuffle` x `unshuffle` pixels becomes channels."""
 
     unshuffle: Annotated[int, Field(ge=1, le=16)] = Field(2, description="Side of a block of pixels.")
@@ -113,7 +113,7 @@ class BaselineRecipe(Recipe):
 
     task: TaskRecipe = Field(description="Which task, by its `kind`, with its own settings.")
     size: Annotated[int, Field(ge=16, le=4096)] = Field(64, description="Side of the radiographs, px.")
-    network: NetworkRecipe = NetworkRecipe()
+    network: UnetRecipe = UnetRecipe()
     learning: LearningRecipe = LearningRecipe()
     augment: AugmentRecipe = Field(
         AugmentRecipe(shift=0.06, rotate_deg=8, zoom=0.08, gain=0.15, gamma=0.15),

@@ -1,7 +1,7 @@
 """What every downstream task gives to the protocol: which cases it can use, a network, a loss, predictions and scores.
 
-To add a task: a folder in `tasks/` with its recipe and a class that has all of `Task`, a line in `registry.TASKS`, and
-a folder in `benchmarks/` with its recipe file and its README.
+To add a task: a folder in `tasks/` with its recipe and a class that has all of `Task`, and the few places that
+docs/how-to/add-a-task.md lists.
 """
 
 from collections.abc import Callable, Mapping

@@ -11,6 +11,8 @@ from cspine_bench.baselines.verdict import Label
 from cspine_bench.page.wording import describe_conditions
 from cspine_bench.results import Figure, Result
 
+BASELINE_VERSION: Final = "1"
+"""Raised when the same inputs would give other figures."""
 MEASURE_PREFIX: Final = "baseline-"
 REFERENCE: Final = "real"
 SUBMISSION: Final = "submission"

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from cspine_bench.baselines.arm_facts import build_arm_facts
+from cspine_bench.baselines.arm_rows import BASELINE_VERSION
+from cspine_bench.baselines.arms import list_arms
 from cspine_bench.baselines.cases import Cases
 from cspine_bench.baselines.cells import Cell, CellRecord, CellStore, choose_cases, list_cells
 from cspine_bench.baselines.compare import CellScores, Compared, compare_arms, measure_cells
@@ -35,8 +37,6 @@ from cspine_bench.page.tables import NotMeasured
 from cspine_bench.provenance import package_version
 from cspine_bench.results import Figure
 
-BASELINE_VERSION: Final = "1"
-"""Raised when the same inputs would give other figures."""
 CITATION: Final = (
     "cspine-bench {version}, CITATION.cff; method and data: arXiv 2510.22166, CSXA (Ran et al. 2024, Scientific Data, "
     "s41597-024-03383-0)"
@@ -172,6 +172,14 @@ class Usefulness:
         """Every network of the protocol."""
         return list_cells(self.recipe, fractions_within=tuple(self.sides.within))
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the verdict begins with."""
+        sides, protocol = self.sides, self.recipe.protocol
+        outside = [fraction for fraction in protocol.fractions if fraction < 1 and fraction not in sides.within]
+        uses = any(arm.uses_synthetic for arm in list_arms(protocol))
+        return (*sides.cautions, *((sides.origin,) if sides.origin and outside and uses else ()))
+
     def train_part(self, index: int, count: int, *, on_progress: OnProgress | None = None) -> int:
         """Train networks `index`, `index + count`, ...; other processes that share the folder train the others.
 
@@ -226,7 +234,7 @@ class Usefulness:
             seed=seed,
             num_bootstrap=protocol.num_bootstrap,
             floors=references,
-            cautions=sides.cautions,
+            cautions=self.cautions,
         )
         crossed, notes = measure_cells(
             [

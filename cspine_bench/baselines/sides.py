@@ -33,6 +33,7 @@ class Sides:
         inputs: as a result names them.
         notes: what a reader of every figure should know.
         cautions: what a reader of the verdict must know first; these are notes too.
+        origin: what the generator of `synthetic` learnt from, where that is known: it matters below all labels.
     """
 
     real_folder: Path
@@ -45,6 +46,7 @@ class Sides:
     inputs: tuple[Input, ...]
     notes: tuple[str, ...] = field(default=())
     cautions: tuple[str, ...] = field(default=())
+    origin: str = ""
 
     def synthetic_for(self, fraction: float | None) -> Cases:
         """What the arms with synthetic radiographs use at a fraction."""
@@ -127,7 +129,6 @@ def open_sides(
             f"synthetic: {unlabelled:,} of {len(pool):,} radiographs to learn from are without {task.describe_need()}: "
             f"{'no arm but' if unlabelled == len(pool) else 'only'} self-supervised learns from them"
         )
-    notes += _describe_origins(made)
     empty = dealt["train"].take(np.array([], np.int64))
     return Sides(
         real_folder=films.folder.path,
@@ -140,6 +141,7 @@ def open_sides(
         inputs=(films.describe(), *(images.describe() for images in made.values())),
         notes=tuple(dict.fromkeys(notes)),
         cautions=tuple(dict.fromkeys(cautions)),
+        origin=_describe_origin(made[None]),
     )
 
 
@@ -227,16 +229,15 @@ def _comparable(images: Images, other: Images) -> Sequence[str]:
     return [group if same or "@" in group else "" for group in images.group_ids]
 
 
-def _describe_origins(made: Mapping[float | None, Images]) -> list[str]:
-    """What is known of whether the generator saw more of the real films than a label subset has."""
-    data = find_training_data(made[None].folder.manifest.source)
-    if data is None:
-        return []
-    return [
-        f"the generator of {made[None].name} learnt from {data.get('num_films', 'an unknown number of')} films: at "
-        "fractions with fewer labels than that, arms with its images rest on more real films than they have labels "
-        "for, unless --synthetic-within names a dataset for that fraction"
-    ]
+def _describe_origin(images: Images) -> str:
+    """Whether the generator saw more of the real films than a label subset has; "" where nothing tells."""
+    data = find_training_data(images.folder.manifest.source)
+    if data is None or "num_films" not in data:
+        return ""
+    return (
+        f"The generator of {images.name} learnt from {data['num_films']:,} films: where there are fewer labels than "
+        "that, arms with its images rest on more real films than they have labels for."
+    )
 
 
 def find_training_data(source: Any) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cspine_bench.baselines.arm_rows import SUBMISSION
+from cspine_bench.baselines.arm_rows import BASELINE_VERSION, SUBMISSION
 from cspine_bench.baselines.cases import Cases, load_cases
 from cspine_bench.baselines.compare import CellScores, measure_cells
 from cspine_bench.baselines.page.baseline import build_baseline_page
@@ -19,7 +19,7 @@ from cspine_bench.baselines.page.records import BaselinePictures
 from cspine_bench.baselines.prediction_files import read_landmark_file, read_mask_files, read_probability_file
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.registry import build_task
-from cspine_bench.baselines.run import BASELINE_VERSION, name_score
+from cspine_bench.baselines.run import name_score
 from cspine_bench.baselines.tables import render_csv, render_latex, render_markdown, show_interval
 from cspine_bench.baselines.task import Arrays, Score
 from cspine_bench.baselines.tasks.classification.labels import LABELS

@@ -179,7 +179,7 @@ def _open(recipe: "BaselineRecipe", asked: dict[str, Any], printing: Printing) -
             real_pixels=not asked["no_real_pixels"],
             on_progress=tell,
         )
-    for note in task.sides.notes:
+    for note in dict.fromkeys((*task.cautions, *task.sides.notes)):
         print_note(note, quiet=printing.quiet)
     return task
 

@@ -16,6 +16,7 @@ from cspine_bench.baselines.arms import build_stages, list_arms
 from cspine_bench.baselines.learn import rate_share, train_network
 from cspine_bench.baselines.recipe import ARMS, BaselineRecipe, LearningRecipe
 from cspine_bench.baselines.registry import build_task
+from cspine_bench.baselines.run import open_usefulness
 from cspine_bench.baselines.sides import describe_copies, describe_facing, open_sides, refuse_leaks
 from cspine_bench.baselines.subsets import draw_subset
 from cspine_bench.baselines.task import Batch, Task
@@ -170,3 +171,14 @@ def test_a_subset_is_a_dataset_and_a_generator_must_have_stayed_inside(folder: P
 def test_an_impossible_recipe_is_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         BaselineRecipe.model_validate({"task": {"kind": "landmarking"}} | change)
+
+
+def test_what_the_generator_learnt_from_begins_the_verdict_below_all_labels(folder: Path, tmp_path: Path) -> None:
+    task = open_usefulness(build_small_recipe(), tmp_path, real=folder / "real", synthetic=folder / "synthetic")
+    assert task.sides.origin == "" and task.cautions == ()
+    learnt = replace(task, sides=replace(task.sides, origin="The generator of ds learnt from 6 films: ..."))
+    assert learnt.cautions == (learnt.sides.origin,)
+    whole = replace(
+        learnt, job=replace(task.job, store=replace(task.job.store, recipe=build_small_recipe(fractions=[1.0])))
+    )
+    assert whole.cautions == ()

@@ -4,15 +4,18 @@ import base64
 import hashlib
 import re
 import sys
-from html.parser import HTMLParser
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from baseline_example import SIZE, build_task, draw_cases, example, predict_landmarks
+from page_elements import Elements
 
 from cspine_bench.baselines.page.baseline import build_baseline_page
 from cspine_bench.baselines.page.case_plots import draw_agreement, draw_example, draw_reliability
@@ -20,36 +23,15 @@ from cspine_bench.baselines.page.markers import mark_arms
 from cspine_bench.baselines.page.pictures import ShownArm, collect_agreements, collect_examples, collect_reliabilities
 from cspine_bench.baselines.page.records import Agreement, BaselinePictures, Example, Reliability
 from cspine_bench.baselines.recipe import BaselineRecipe
+from cspine_bench.metrics.classification import ReliabilityCurve, reliability_curve
 from cspine_bench.page.wording import show_figure
 
 RECIPE = BaselineRecipe.model_validate({"task": {"kind": "landmarking"}, "size": SIZE, "network": {"widths": (8, 16)}})
 HOSTILE = '"><script>alert(1)</script></svg>\ud800'
 
 
-class Elements(HTMLParser):
-    """The elements of a page with their attributes, its text, and its style sheet."""
-
-    def __init__(self, page: bytes) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str]]] = []
-        self.text, self.style, self._open = "", "", ""
-        self.feed(page.decode())
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, {name: value or "" for name, value in attributes}))
-        self._open = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._open == "style":
-            self.style += data
-        else:
-            self.text += data
-
-    def of(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.found if name == tag]
+def draw_curve(confidence: Sequence[float] | NDArray[Any], correct: Sequence[bool] | NDArray[Any]) -> ReliabilityCurve:
+    return reliability_curve(confidence=np.array(confidence), correct=np.array(correct, np.bool_), num_bins=2)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +43,7 @@ def pictures() -> BaselinePictures:
         shown.append(ShownArm(arm, predictions, build_task().score(predictions, cases, seed=0)))
     return BaselinePictures(
         agreements=collect_agreements(cases, shown),
-        reliabilities=(Reliability("real", np.linspace(0.3, 1, 20), np.arange(20) % 3 > 0),),
+        reliabilities=(Reliability("real", draw_curve(np.linspace(0.3, 1, 20), np.arange(20) % 3 > 0)),),
         examples=collect_examples(RECIPE, cases, shown),
         command="cspine-bench baseline run landmarking",
     )
@@ -147,10 +129,10 @@ def test_bland_altman_by_hand() -> None:
 
 
 def test_a_reliability_plot_puts_each_bin_at_its_share() -> None:
-    svg = draw_reliability(Reliability("real", np.array([0.95] * 4 + [0.55] * 2), np.array([True] * 3 + [False] * 3)))
-    # Panel of 250 px: 1 at y = 26, 0 at y = 210; 3 of 4 and 0 of 2.
+    svg = draw_reliability(Reliability("real", draw_curve([0.95] * 4 + [0.55] * 4, [True] * 3 + [False] * 5)))
+    # Panel of 250 px: 1 at y = 26, 0 at y = 210; 3 of 4 and 0 of 4.
     assert svg is not None and 'cy="72.0"' in svg and 'cy="210.0"' in svg
-    assert draw_reliability(Reliability("real", np.zeros(0), np.zeros(0, np.bool_))) is None
+    assert draw_reliability(Reliability("real", draw_curve([], []))) is None
 
 
 def test_examples_are_the_best_the_median_and_the_worst() -> None:

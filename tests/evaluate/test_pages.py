@@ -6,7 +6,6 @@ import io
 import re
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from memorization_example import (
     build_memorization_result,
     build_pairs,
 )
+from page_elements import Elements
 from page_example import build_fidelity_figures, build_fidelity_pictures, build_fidelity_result, draw_films, near
 
 from cspine_bench.evaluate.page.fidelity import build_fidelity_page
@@ -46,32 +46,6 @@ from cspine_bench.results import parse_result, render_result
 
 Films = list[NDArray[np.generic]]
 HOSTILE = '"><script>alert(1)</script></svg>\ud800'
-
-
-class Elements(HTMLParser):
-    """The elements of a page with their attributes, its text, and the text of its style sheet."""
-
-    def __init__(self, page: bytes) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str]]] = []
-        self.text, self.style, self._open = "", "", ""
-        self.feed(page.decode())
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, {name: value or "" for name, value in attributes}))
-        self._open = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._open == "style":
-            self.style += data
-        else:
-            self.text += data
-
-    def of(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.found if name == tag]
 
 
 @pytest.fixture(scope="module")

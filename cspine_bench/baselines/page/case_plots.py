@@ -14,7 +14,6 @@ from cspine_bench.page.images import show
 from cspine_bench.page.svg import Panel, Scale, fit_scale
 from cspine_bench.page.wording import format_number
 
-NUM_BINS: Final = 10
 _MOST_POINTS: Final = 600
 """Points of an agreement plot; of more, as many are drawn, evenly through the order of the radiographs."""
 _SHOWN_PX: Final = 256
@@ -55,25 +54,20 @@ def draw_agreement(found: Agreement) -> tuple[Markup, str] | None:
 
 def draw_reliability(found: Reliability) -> Markup | None:
     """How often the named class is right, by how sure the network was; None for no radiograph."""
-    if not len(found.confidence):
+    curve = found.curve
+    if not len(curve.count):
         return None
     panel = Panel(f"Reliability of {found.arm}: share right by probability", height=250, top=26)
     x, y = Scale(0, 1, *panel.x_range), Scale(0, 1, *panel.y_range)
     panel.draw_y(y, "share right", count=5)
-    panel.draw_x(x, "probability of the named class", grid=False)
+    panel.draw_x(x, "highest probability", grid=False)
     panel.line(x(0), y(0), x(1), y(1), "reference")
-    bins = np.clip((found.confidence * NUM_BINS).astype(np.int64), 0, NUM_BINS - 1)
     points = []
-    for number in np.unique(bins):
-        inside = bins == number
-        right, total = int(found.correct[inside].sum()), int(inside.sum())
-        share = wilson_interval(successes=right, total=total)
-        place = x(float(found.confidence[inside].mean()))
-        # The height of a bar is the share of radiographs in the bin, on a sixth of the panel.
-        edge = number / NUM_BINS
-        panel.band(x(edge) + 1, y(0), x(edge + 1 / NUM_BINS) - 1, y(total / len(bins) / 6), "floor")
-        panel.line(place, y(share.low), place, y(share.high), "whisker synthetic")
-        points.append((place, y(share.value)))
+    for confidence, share, count in zip(curve.confidence, curve.share_correct, curve.count, strict=True):
+        ends = wilson_interval(successes=round(float(share * count)), total=int(count))
+        place = x(float(confidence))
+        panel.line(place, y(ends.low), place, y(ends.high), "whisker synthetic")
+        points.append((place, y(float(share))))
     panel.path(points, "curve synthetic")
     for place, height in points:
         panel.dot(place, height, "mark synthetic", size=3.5)

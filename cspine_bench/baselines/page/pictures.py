@@ -13,6 +13,7 @@ from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.task import Arrays, Score
 from cspine_bench.baselines.tasks.classification.labels import LABELS, UNLABELLED, read_labels
 from cspine_bench.baselines.tasks.classification.recipe import ClassificationRecipe
+from cspine_bench.baselines.tasks.classification.scores import build_reliability_curve
 from cspine_bench.baselines.tasks.landmarking.alignment import ALIGNMENT, measure_alignment
 from cspine_bench.baselines.tasks.segmentation.recipe import SegmentationRecipe
 from cspine_bench.baselines.tasks.segmentation.targets import build_targets
@@ -57,13 +58,12 @@ def collect_reliabilities(recipe: BaselineRecipe, cases: Cases, shown: Sequence[
     """Probabilities of arms that classify, of radiographs whose class is known; none for other tasks."""
     if not isinstance(recipe.task, ClassificationRecipe):
         return ()
-    truth = read_labels(cases, LABELS[recipe.task.label])
-    known = truth != UNLABELLED
+    label = LABELS[recipe.task.label]
+    known = read_labels(cases, label) != UNLABELLED
     found = []
     for item in shown:
-        probabilities = item.predictions["probabilities"][known].astype(np.float64)
-        named = probabilities.argmax(axis=1)
-        found.append(Reliability(item.arm, probabilities.max(axis=1), named == truth[known]))
+        probabilities = {"probabilities": item.predictions["probabilities"][known]}
+        found.append(Reliability(item.arm, build_reliability_curve(probabilities, cases.take(known), label)))
     return tuple(found)
 
 

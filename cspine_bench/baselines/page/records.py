@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cspine_bench.metrics.classification import ReliabilityCurve
 from cspine_bench.page.images import Pixels
 from cspine_bench.page.tables import NotMeasured
 
@@ -35,13 +36,11 @@ class Reliability:
 
     Attributes:
         arm: whose predictions.
-        confidence: float64 (n,), probability that it gave to the class that it named, 0..1.
-        correct: bool (n,), whether that is the class.
+        curve: the bins that its calibration error has, too.
     """
 
     arm: str
-    confidence: NDArray[np.float64] = field(repr=False)
-    correct: NDArray[np.bool_] = field(repr=False)
+    curve: ReliabilityCurve = field(repr=False)
 
 
 @dataclass(frozen=True)

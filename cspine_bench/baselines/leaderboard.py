@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from cspine_bench.baselines import arm_rows
 from cspine_bench.baselines.arm_rows import DIFFERENCE, MEASURE_PREFIX, SUBMISSION, ArmRow, is_frozen, read_arms
 from cspine_bench.baselines.recipe import ARMS
 from cspine_bench.baselines.tables import escape_markdown, show_interval
@@ -151,7 +152,10 @@ def _list_entries(file: str, result: Result) -> list[tuple[str, Entry]]:
     inputs = {item.role: item for item in result.inputs}
     if "real" not in inputs:
         raise DataError(f"{file}: names no input of the role real, so nobody can say what it was tested on")
-    table = read_arms(result)
+    try:
+        table = read_arms(result)
+    except ValueError as error:
+        raise DataError(f"{file}: {error}; make the result again, or remove it") from error
     recipe = _mapping(result.settings.get("recipe"))
     asked = _find_asked(table.task, _mapping(recipe.get("task")), result)
     entries = []
@@ -192,6 +196,7 @@ def _find_asked(task: str, settings: Mapping[str, Any], result: Result) -> dict[
     """What is asked of a network, so that answers to other questions are not mixed in."""
     left_out = _OF_THE_METHOD.get(task, frozenset({"kind"}))
     asked = {name: value for name, value in settings.items() if name not in left_out}
+    asked |= {} if result.measure_version == arm_rows.BASELINE_VERSION else {"version": result.measure_version}
     # The artefacts of this task's test radiographs are drawn by the seed.
     return asked | ({"seed": result.seed} if task == "quality" else {})
 
@@ -326,8 +331,7 @@ def render_markdown(boards: Sequence[Board], *, results: str) -> bytes:
         "",
         "<!-- Made by `cspine-bench baseline leaderboard`: change the results, not this page. -->",
     ]
-    lines += ["", "Not for clinical use."]
-    lines += [""] + ([NOTHING] if not boards else [text for rule in RULES for text in (rule, "")][:-1])
+    lines += ["", "Not for clinical use.", "", "\n\n".join(RULES) if boards else NOTHING]
     for board in boards:
         better = {"lower": "lower is better", "higher": "higher is better", "none": ""}[board.direction]
         lines += ["", f"## {escape_markdown(board.title)}", ""]
@@ -380,10 +384,12 @@ def write_leaderboard(folder: Path, out: Path) -> tuple[tuple[Board, ...], tuple
         The tables, and where the two files are.
 
     Raises:
-        DataError: as `load_baselines` and `build_boards`.
+        DataError: as `load_baselines` and `build_boards`; or `out` is a file.
         OSError: the folder cannot be written.
     """
     boards = build_boards(load_baselines(folder))
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file; name a folder for the leaderboard")
     out.mkdir(parents=True, exist_ok=True)
     results = Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix()
     paths = (out / "LEADERBOARD.md", out / "leaderboard.html")

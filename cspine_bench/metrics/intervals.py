@@ -115,7 +115,10 @@ def wilson_interval(*, successes: float, total: float, confidence: float = CONFI
     share = successes / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return Estimate(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    # At an end of the scale the interval ends there exactly, which rounding would miss.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == total else min(1.0, centre + half)
+    return Estimate(value=share, low=low, high=high)
 
 
 def clopper_pearson_interval(*, successes: float, total: float, confidence: float = CONFIDENCE) -> Estimate:

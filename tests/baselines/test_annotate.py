@@ -174,6 +174,10 @@ def test_fidelity_is_the_tasks_score_beside_the_teachers_own(some: Path, teacher
 def test_a_teacher_is_not_asked_about_what_it_learnt_from(phantoms: Path, teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the teacher of landmarks learnt from this very dataset"):
         annotate(phantoms, open_teachers(landmarks=teacher), out=None, report=tmp_path / "fidelity.json")
+    write_dataset(Stripped(4, 13), tmp_path / "plain")
+    annotate(tmp_path / "plain", open_teachers(landmarks=teacher), out=tmp_path / "measured")
+    with pytest.raises(DataError, match="the teacher of landmarks measured these very labels"):
+        annotate(tmp_path / "measured", open_teachers(landmarks=teacher), out=None, report=tmp_path / "fidelity.json")
 
 
 def test_teachers_that_cannot_be_used_are_refused(teacher: Path, some: Path, tmp_path: Path) -> None:

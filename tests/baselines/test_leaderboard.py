@@ -80,7 +80,7 @@ def test_other_results_outrank_only_beyond_the_intervals() -> None:
     assert next(one for one in board.entries if one.file == "far.json" and one.rank).rank == 1 + num_rivals
 
 
-@pytest.mark.parametrize("what", ["digest", "size", "num_test", "split", "question"])
+@pytest.mark.parametrize("what", ["digest", "size", "num_test", "split", "question", "version"])
 def test_other_test_sets_have_tables_of_their_own(what: str) -> None:
     result = example()[1]
     document = result.model_dump()
@@ -90,6 +90,8 @@ def test_other_test_sets_have_tables_of_their_own(what: str) -> None:
         document["settings"]["recipe"]["size"] = 64
     elif what == "split":
         document["settings"]["split"] = "validation"
+    elif what == "version":
+        document["measure_version"] = "0"
     elif what == "question":
         document["measure"] = "baseline-segmentation"
     else:
@@ -145,5 +147,12 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.json").write_text('{"measure": "baseline-landmarking"}')
     with pytest.raises(DataError, match=r"torn\.json: not a result file"):
         load_baselines(tmp_path)
+    document = example()[1].model_dump()
+    document["figures"][0]["condition"]["fraction"] = "some"
+    with pytest.raises(DataError, match=r"odd\.json: .*'some'"):
+        build_boards({"odd.json": Result.model_validate(document)})
+    (empty := tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is a file; name a folder"):
+        write_leaderboard(empty, tmp_path / "torn.json")
     with pytest.raises(DataError, match="is no folder"):
         load_baselines(tmp_path / "torn.json")

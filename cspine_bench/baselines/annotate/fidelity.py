@@ -5,7 +5,7 @@ beside each figure stands the same figure of that teacher on labelled radiograph
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -51,14 +51,10 @@ def measure_label_fidelity(
         classes; each with its floor.
 
     Raises:
-        DataError: a teacher learnt from this very dataset, or the dataset has no label of any kind that is measured.
+        DataError: a teacher learnt from this very dataset or measured its labels; or the dataset has
+            none of the labels that are measured.
     """
-    for what, model in teachers.items().items():
-        if model.facts.trained_on.digest == images.folder.manifest.digest:
-            raise DataError(
-                f"{images.folder.path}: the teacher of {what} learnt from this very dataset, so it knows the labels; "
-                "measure with one that learnt from other radiographs"
-            )
+    _refuse_circles(images, teachers)
     figures = [figure for part in _iter_parts(measured, teachers, seed) for figure in part]
     if not figures:
         named = ", ".join(teachers.items())
@@ -72,6 +68,27 @@ def measure_label_fidelity(
         device=teachers.device,
         seconds=time.monotonic() - started,
     )
+
+
+def _refuse_circles(images: Images, teachers: Teachers) -> None:
+    """Refuse a teacher that knows the labels: it learnt from these radiographs, or the labels are its own."""
+    manifest = images.folder.manifest
+    earlier = manifest.source.get("annotations", [])
+    digests = {manifest.digest, *(annotation["of"] for annotation in earlier)}
+    made_by = {
+        told["weights_sha256"]
+        for annotation in earlier
+        for told in annotation["teachers"].values()
+        if isinstance(told, Mapping)
+    }
+    for what, model in teachers.items().items():
+        learnt, made = model.facts.trained_on.digest in digests, model.weights_sha256 in made_by
+        if learnt or made:
+            why = "learnt from this very dataset, so it knows the labels" if learnt else "measured these very labels"
+            raise DataError(
+                f"{images.folder.path}: the teacher of {what} {why}; measure with one that learnt from other "
+                "radiographs"
+            )
 
 
 def write_fidelity(result: Result, path: Path, *, overwrite: bool) -> Result:

@@ -120,6 +120,8 @@ def _refuse_places(data: Path | str, out: Path | None, report: Path | None) -> N
     folder = open_dataset(data).path
     if out is not None and out.resolve() == folder.resolve():
         raise DataError(f"{out}: is the dataset that is read; name another folder for the new one")
+    if out is not None and out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file; name a folder for the new dataset")
     if report is not None and report.is_dir():
         raise DataError(f"{report}: is a folder; name a file for the result, such as {report / 'label-fidelity.json'}")
 

@@ -115,6 +115,7 @@ def test_commands_in_the_docs_parse(path: Path, line: str) -> None:
     assert unknown == []
 
 
+@pytest.mark.slow  # builds a release, and imports what users do in a new process: eleven seconds
 def test_the_python_in_the_pages_runs(tmp_path: Path) -> None:
     """The snippets of a page run one after another, beside a phantom dataset `ds`, its release and the mirror."""
     made = ["dataset", "phantom", str(tmp_path / "ds"), "--count", "12", "--size", "64"]

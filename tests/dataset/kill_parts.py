@@ -1,6 +1,6 @@
-"""Parts of one dataset at once: `python kill_parts.py OUT NUM_ROUNDS` prints what was seen, as JSON.
+"""Parts of one dataset at once: `python kill_parts.py OUT KILLED UNDISTURBED` plays that many rounds of each.
 
-Forks as `kill_loop.py` does. Each round is one folder: four parts start at once and some are killed; then all that did
+Prints what was seen, as JSON. Forks as `kill_loop.py` does. Each round is one folder: four parts start at once and some are killed; then all that did
 not end by themselves are run again, at once, until the dataset is finished, the last time with another number of parts.
 """
 
@@ -63,15 +63,15 @@ def run_undisturbed(folder: Path) -> dict[str, object]:
     return {"codes": codes, "end": hash_tree(folder)}
 
 
-def main(out: Path, num_rounds: int) -> None:
+def main(out: Path, num_killed: int, num_undisturbed: int) -> None:
     draw = random.Random(1)
     begun = time.perf_counter()
     write_part(SOURCE, out / "alone", Part(0, 1))
     whole_s = time.perf_counter() - begun
-    rounds = [run_round(out / f"killed-{number}", draw, whole_s) for number in range(num_rounds)]
-    undisturbed = [run_undisturbed(out / f"undisturbed-{number}") for number in range(num_rounds)]
+    rounds = [run_round(out / f"killed-{number}", draw, whole_s) for number in range(num_killed)]
+    undisturbed = [run_undisturbed(out / f"undisturbed-{number}") for number in range(num_undisturbed)]
     print(json.dumps({"rounds": rounds, "undisturbed": undisturbed, "alone": hash_tree(out / "alone")}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

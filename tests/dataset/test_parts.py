@@ -29,18 +29,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return hash_tree(folder)
 
 
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def play(out: Path, num_killed: int, num_undisturbed: int) -> dict[str, Any]:
     script = Path(__file__).with_name("kill_parts.py")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(script), str(tmp_path_factory.mktemp("parts")), str(NUM_ROUNDS)]
+    command = [sys.executable, str(script), str(out), str(num_killed), str(num_undisturbed)]
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
 
 
-@pytest.mark.slow
-def test_parts_that_are_killed_and_run_again_end_in_the_same_bytes(
-    seen: dict[str, Any], undisturbed: dict[str, str]
-) -> None:
+@pytest.mark.slow  # kills processes, many
+def test_parts_that_are_killed_and_run_again_end_in_the_same_bytes(tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    seen = play(tmp_path, NUM_ROUNDS, 0)
     assert seen["alone"] == undisturbed
     codes = [code for played in seen["rounds"] for code in played["codes"]]
     assert codes.count(-9) >= NUM_ROUNDS and set(codes) == {0, -9}
@@ -52,7 +50,9 @@ def test_parts_that_are_killed_and_run_again_end_in_the_same_bytes(
         assert played["end"] == undisturbed
 
 
-def test_of_parts_that_end_at_once_one_finishes(seen: dict[str, Any], undisturbed: dict[str, str]) -> None:
+def test_of_parts_that_end_at_once_one_finishes(tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    seen = play(tmp_path, 0, NUM_ROUNDS)
+    assert len(seen["undisturbed"]) == NUM_ROUNDS
     for played in seen["undisturbed"]:
         assert set(played["codes"]) == {0}
         assert played["end"] == undisturbed

@@ -1,10 +1,9 @@
 """Trainers that do not end well, or not alone: `run_trainers(DATASET, FOLDER)` leaves what they did in FOLDER.
 
-FOLDER/killed       a run of the small recipe, killed twice and not finished
 FOLDER/pair         a run of the short recipe by two processes
 FOLDER/uneven.txt   what two processes say of a batch that they cannot share
 FOLDER/full         a run on a full disk, and full.txt, its error
-FOLDER/stuffed.txt  the error of the killed run's log on a full disk
+FOLDER/stuffed      a run of the small recipe that was killed once, and stuffed.txt, its log's error on a full disk
 FOLDER/memory.txt   the error of a trainer with too little memory
 """
 
@@ -13,7 +12,6 @@ import os
 import random
 import resource
 import runpy
-import shutil
 import signal
 import socket
 import sys
@@ -109,14 +107,14 @@ def train_limited(data: Path, run: Path, recipe: DdpmRecipe, limit: int, kind: i
 
 def run_trainers(data: Path, folder: Path) -> None:
     folder.mkdir()
-    kill_trainers(data, folder / "killed", 2)
     if train_in_pair(data, folder / "pair", folder / "pair.txt", accumulation_steps=1) != [0, 0]:
         raise RuntimeError((folder / "pair.txt").read_text())
     train_in_pair(data, folder / "uneven", folder / "uneven.txt", batch_size=6, accumulation_steps=2)
     # Less than the optimiser's part of a checkpoint, more than what comes before it.
     limit = resource.RLIMIT_FSIZE
-    train_limited(data, folder / "full", SMALL, 400_000, limit, folder / "full.txt")
-    shutil.copytree(folder / "killed", folder / "stuffed")
+    early = change(SMALL, validate_every=2, monitor=None)
+    train_limited(data, folder / "full", early, 400_000, limit, folder / "full.txt")
+    kill_trainers(data, folder / "stuffed", 1)
     # The log shall be the first file that does not fit: larger than the scalars for TensorBoard, made anew from it.
     append_log(folder / "stuffed", [{"kind": "start", "step": 0, "note": "x" * 20_000}])
     log_bytes = (folder / "stuffed" / "log.jsonl").stat().st_size

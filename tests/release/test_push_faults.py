@@ -180,6 +180,7 @@ def test_the_token_is_in_no_message(
     assert not [text for text in (*texts, str(caught.value), caplog.text, out, err) if WRITER in text]
 
 
+@pytest.mark.slow  # starts four processes and kills three
 def test_killed_in_the_middle_it_goes_on(hub: HubServer, release: Path, mirror: Path, tmp_path: Path) -> None:
     env = build_environment(hub, tmp_path / "home")
     options = [str(release), REPO, "--level", "quick", "--json"]

@@ -3,10 +3,11 @@
 import atexit
 import fcntl
 import os
+import pickle
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,23 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def each_figure_once() -> Iterator[None]:
+    """Builds of releases draw figures of equal facts once, from here to the end of the run."""
+    from cspine_bench.release import assemble
+    from cspine_bench.release.edition import Edition
+    from cspine_bench.release.papers.figures import draw_figures
+
+    drawn: dict[bytes, dict[str, bytes]] = {}
+
+    def draw(edition: Edition) -> dict[str, bytes]:
+        key = pickle.dumps(edition.facts)
+        if key not in drawn:
+            drawn[key] = draw_figures(edition)
+        return drawn[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assemble, "draw_figures", draw)
+        yield

@@ -1,7 +1,8 @@
 """Parts of one dataset at once: `python kill_parts.py OUT KILLED UNDISTURBED` plays that many rounds of each.
 
-Prints what was seen, as JSON. Forks as `kill_loop.py` does. Each round is one folder: four parts start at once and some are killed; then all that did
-not end by themselves are run again, at once, until the dataset is finished, the last time with another number of parts.
+Prints what was seen, as JSON. Forks as `kill_loop.py` does. Each round is one folder: four parts start at once and some
+are killed; then all that did not end by themselves are run again, at once, until the dataset is finished, the last time
+with another number of parts.
 """
 
 import json

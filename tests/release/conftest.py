@@ -1,6 +1,5 @@
 """Shared by the tests of releases: a small dataset and a release of it with its mirror, made once."""
 
-import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,29 +15,15 @@ from toy_source import ToySource
 from unlabelled_source import Unlabelled
 
 from cspine_bench.dataset.write import write_dataset
-from cspine_bench.release import assemble
 from cspine_bench.release.build import build_release
-from cspine_bench.release.edition import Edition
-from cspine_bench.release.papers.figures import draw_figures
 from cspine_bench.release.recipe import ReleaseRecipe
 
 RECIPE = ReleaseRecipe.model_validate({"date": "2026-11-23", "creators": [{"name": "Doe", "given_names": "Jane"}]})
 
 
 @pytest.fixture(scope="session", autouse=True)
-def each_figure_once() -> Iterator[None]:
-    """Drawing takes most of a small build, so equal facts are drawn once; test_figures.py draws for itself."""
-    drawn: dict[bytes, dict[str, bytes]] = {}
-
-    def draw(edition: Edition) -> dict[str, bytes]:
-        key = pickle.dumps(edition.facts)
-        if key not in drawn:
-            drawn[key] = draw_figures(edition)
-        return drawn[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assemble, "draw_figures", draw)
-        yield
+def figures_once(each_figure_once: None) -> None:
+    """Drawing takes most of a small build; test_figures.py draws for itself."""
 
 
 @pytest.fixture(scope="session")

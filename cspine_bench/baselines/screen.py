@@ -169,14 +169,17 @@ class Screening:
                 picture = show(pictures[name], f"radiograph {name}")
                 if picture is not None:
                     shown.append((picture, text))
+        own = [figure for figure in self.model.facts.figures if not figure.condition][:8]
+        floors = (figure.floor.method.partition(";")[0] for figure in own if figure.floor is not None)
         values = {
             "title": "Screening: images that look spoilt",
             "result": result,
-            "shown": shown,
+            "worst": shown,
             "pixels": self.pixels,
             "gray_rule": GRAY_RULE,
             "warnings": self.cautions,
-            "model_figures": [figure for figure in self.model.facts.figures if not figure.condition][:8],
+            "model_figures": own,
+            "floor_name": next(floors, ""),
         }
         return render_page("screening.html.j2", values)
 
@@ -276,9 +279,9 @@ def _build_rows(assessed: Assessed, images: Images) -> pa.Table:
 def _say(assessed: Assessed, ssim_limit: float, figures: Sequence[Figure]) -> str:
     count, flagged = len(assessed.flagged), int(assessed.flagged.sum())
     told = Counter(name for name, marked in zip(assessed.told, assessed.flagged, strict=True) if marked)
-    what = ", ".join(f"{name} {number:,}" for name, number in told.most_common(3))
+    what = ", ".join(f"{name} ({number:,})" for name, number in told.most_common(3))
     said = f"{flagged:,} of {count:,} images ({flagged / count:.1%}) are flagged: predicted SSIM under {ssim_limit:g}"
-    said += f"; most often told: {what}." if flagged else "."
+    said += f"; told most often: {what}." if flagged else "."
     own: Mapping[str, Figure] = {figure.name: figure for figure in figures if "artefact" not in figure.condition}
     if "ssim_error" in own and "filter_recall" in own and own["filter_recall"].condition:
         good = next(iter(own["filter_recall"].condition.values()))

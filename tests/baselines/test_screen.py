@@ -19,7 +19,7 @@ from cspine_bench.cli import cli
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.imaging.artefacts import KINDS
 from cspine_bench.measurement.inputs import open_images
-from cspine_bench.results import load_result
+from cspine_bench.results import Figure, Floor, load_result
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.source import PhantomSource
 
@@ -31,6 +31,12 @@ def write_phantoms(folder: Path, count: int = COUNT, **settings: Any) -> None:
     write_dataset(PhantomSource(recipe, count, 3), folder, fractions=(0.5, 0.0, 0.5))
 
 
+OWN_ERROR = Figure(
+    name="ssim_error", value=0.1, interval=None, direction="lower", n_used={"test": 3}, n_available={"test": 3},
+    floor=Floor(value=0.2, low=0.1, high=0.3, level=0.95, method="training median; bootstrap", n_used=(3, 3)),
+)  # fmt: skip
+
+
 def write_model(folder: Path, kind: str = "quality") -> None:
     """A network that has learnt nothing: what is tested here is what becomes of its words."""
     recipe = BaselineRecipe.model_validate(
@@ -40,7 +46,7 @@ def write_model(folder: Path, kind: str = "quality") -> None:
     save_model(
         folder, build_task(recipe).build_network(), recipe=recipe, seed=0, updates=1, learning_rate=1e-3, device="cpu",
         trained_on={"dataset": "films", "digest": "0" * 64, "split": "train", "n_used": 1, "n_available": 1},
-        package_version="0", commit=None, versions={}, tested_on="test", figures=(),
+        package_version="0", commit=None, versions={}, tested_on="test", figures=(OWN_ERROR,),
     )  # fmt: skip
 
 
@@ -79,6 +85,7 @@ def test_flags_rows_page_and_exit_codes(spoilt: Path, model: Path, tmp_path: Pat
     np.testing.assert_allclose(sums, 1, atol=1e-5)
     assert figures["predicted_ssim", ""].value == pytest.approx(np.mean(rows["predicted_ssim"]))
     page = (tmp_path / "screening.html").read_text()
+    assert "Floor: training median." in page and "real against real" not in page
     assert page.count("<img ") == COUNT and rows["sample_id"][0] in page
     # Asked again it answers from the folder; the share that is allowed is no part of the question.
     before = (tmp_path / "screening.json").stat().st_mtime_ns

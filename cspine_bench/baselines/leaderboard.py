@@ -319,19 +319,21 @@ HEADER: Final = (
 )  # fmt: skip
 
 
-def render_markdown(boards: Sequence[Board], *, results: str) -> bytes:
+def render_markdown(boards: Sequence[Board], *, results: str, note: str = "") -> bytes:
     """LEADERBOARD.md; the same boards give the same bytes.
 
     Args:
         boards: the tables.
         results: the folder of the result files as seen from the page's own: links lead there.
+        note: what a reader must know of the datasets, before all else.
     """
     lines = [
         "# Leaderboard",
         "",
         "<!-- Made by `cspine-bench baseline leaderboard`: change the results, not this page. -->",
     ]
-    lines += ["", "Not for clinical use.", "", "\n\n".join(RULES) if boards else NOTHING]
+    said = " ".join(part for part in ("Not for clinical use.", escape_markdown(note)) if part)
+    lines += ["", said, "", "\n\n".join(RULES) if boards else NOTHING]
     for board in boards:
         better = {"lower": "lower is better", "higher": "higher is better", "none": ""}[board.direction]
         lines += ["", f"## {escape_markdown(board.title)}", ""]
@@ -339,12 +341,8 @@ def render_markdown(boards: Sequence[Board], *, results: str) -> bytes:
         lines += [f"| {' | '.join(HEADER)} |", f"|{' --- |' * len(HEADER)}"]
         for entry in board.entries:
             *cells, file = (escape_markdown(cell) for cell in list_cells(entry))
-            lines.append(f"| {' | '.join(cells)} | [{file}]({_quote(f'{results}/{entry.file}')}) |")
+            lines.append(f"| {' | '.join(cells)} | [{file}]({quote(f'{results}/{entry.file}'.removeprefix('./'))}) |")
     return ("\n".join(lines) + "\n").encode(errors="replace")
-
-
-def _quote(path: str) -> str:
-    return quote(path.removeprefix("./"))
 
 
 @dataclass(frozen=True)
@@ -356,7 +354,7 @@ class _Heading:
     measure_version: str = ""
 
 
-def render_html(boards: Sequence[Board]) -> bytes:
+def render_html(boards: Sequence[Board], *, note: str = "") -> bytes:
     """leaderboard.html: one file that asks for nothing; the same boards and package give the same bytes."""
     tables = [
         (board, title_of(board.primary), [(entry, list_cells(entry)) for entry in board.entries]) for board in boards
@@ -368,17 +366,19 @@ def render_html(boards: Sequence[Board]) -> bytes:
         "header": HEADER,
         "rules": RULES,
         "nothing": NOTHING.replace("`", ""),
+        "note": note,
         "arms": ARMS,
     }
     return render_page("leaderboard.html.j2", values)
 
 
-def write_leaderboard(folder: Path, out: Path) -> tuple[tuple[Board, ...], tuple[Path, Path]]:
+def write_leaderboard(folder: Path, out: Path, *, note: str = "") -> tuple[tuple[Board, ...], tuple[Path, Path]]:
     """LEADERBOARD.md and leaderboard.html from the results of a folder.
 
     Args:
         folder: with result files.
         out: folder that the two are written to; it is made where it is missing.
+        note: what a reader must know of the datasets, such as that "real" ones are phantoms.
 
     Returns:
         The tables, and where the two files are.
@@ -393,7 +393,8 @@ def write_leaderboard(folder: Path, out: Path) -> tuple[tuple[Board, ...], tuple
     out.mkdir(parents=True, exist_ok=True)
     results = Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix()
     paths = (out / "LEADERBOARD.md", out / "leaderboard.html")
-    for path, data in zip(paths, (render_markdown(boards, results=results), render_html(boards)), strict=True):
+    pages = (render_markdown(boards, results=results, note=note), render_html(boards, note=note))
+    for path, data in zip(paths, pages, strict=True):
         draft = path.with_name(f".{path.name}.unfinished")
         draft.write_bytes(data)
         draft.replace(path)

@@ -13,8 +13,9 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command()
 @click.argument("results", type=FOLDER)
 @click.option("--out", type=NEW_PATH, required=True, help="Folder for LEADERBOARD.md and leaderboard.html.")
+@click.option("--note", default="", help="What readers must know of the datasets: it stands above all tables.")
 @printing_options
-def leaderboard(results: Path, out: Path, printing: Printing) -> None:
+def leaderboard(results: Path, out: Path, note: str, printing: Printing) -> None:
     """Draw the leaderboard of all baseline results in the folder RESULTS; other files there are passed over.
 
     \b
@@ -23,7 +24,7 @@ def leaderboard(results: Path, out: Path, printing: Printing) -> None:
     """
     from cspine_bench.baselines.leaderboard import write_leaderboard
 
-    boards, paths = write_leaderboard(results, out)
+    boards, paths = write_leaderboard(results, out, note=note)
     document = {
         "tables": [{"title": board.title, "rows": len(board.entries)} for board in boards],
         "files": [str(path) for path in paths],

@@ -122,11 +122,15 @@ def test_pages_are_written_whole_and_alike(tmp_path: Path) -> None:
     (results / "a.json").write_bytes(render_result(result))
     (results / "speed.json").write_text('{"measure": "speed"}')
     (results / "list.json").write_text("[]")
-    boards, paths = write_leaderboard(results, out)
+    boards, paths = write_leaderboard(results, out, note="Real ones are | phantoms.")
     written = [path.read_bytes() for path in paths]
     assert [path.name for path in sorted(out.iterdir())] == ["LEADERBOARD.md", "leaderboard.html"]
-    assert written == [render_markdown(boards, results="../results"), render_html(boards)]
-    write_leaderboard(results, out)
+    assert written == [
+        render_markdown(boards, results="../results", note="Real ones are | phantoms."),
+        render_html(boards, note="Real ones are | phantoms."),
+    ]
+    assert all(b"phantoms." in page for page in written)
+    write_leaderboard(results, out, note="Real ones are | phantoms.")
     assert [path.read_bytes() for path in paths] == written
     text = written[0].decode()
     assert "](../results/a.json)" in text and r"\<b\>cuda\|0\</b\>" in text and "](y)" not in text

@@ -327,11 +327,8 @@ def render_markdown(boards: Sequence[Board], *, results: str, note: str = "") ->
         results: the folder of the result files as seen from the page's own: links lead there.
         note: what a reader must know of the datasets, before all else.
     """
-    lines = [
-        "# Leaderboard",
-        "",
-        "<!-- Made by `cspine-bench baseline leaderboard`: change the results, not this page. -->",
-    ]
+    made = "<!-- Made by `cspine-bench baseline leaderboard`: change the results, not this page. -->"
+    lines = ["# Leaderboard", "", made]
     said = " ".join(part for part in ("Not for clinical use.", escape_markdown(note)) if part)
     lines += ["", said, "", "\n\n".join(RULES) if boards else NOTHING]
     for board in boards:

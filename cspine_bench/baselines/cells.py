@@ -7,6 +7,7 @@ OUT/cells/mixed-1-0.25-2-1f0c....json   how they were made; written last
 
 import json
 import time
+import uuid
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,11 +153,11 @@ class CellStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.path(cell)
         if arrays:
-            draft = path.with_suffix(f".npz.{derive_key(time.monotonic_ns() % 2**62, cell.name):x}.unfinished")
+            draft = path.with_suffix(f".npz.{uuid.uuid4().hex}.unfinished")
             with draft.open("wb") as file:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
             draft.replace(path.with_suffix(".npz"))
-        draft = path.with_suffix(f".json.{derive_key(time.monotonic_ns() % 2**62, cell.name):x}.unfinished")
+        draft = path.with_suffix(f".json.{uuid.uuid4().hex}.unfinished")
         draft.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
         draft.replace(path)
 
@@ -265,14 +266,21 @@ def choose_rate(
         return rates[0], {}
     if not len(validation):
         raise DataError("several learning.learning_rates need a labelled validation split; make one, or name one rate")
-    found = {}
+    found, merits = {}, {}
     for rate, network in networks.items():
-        score = task.score(task.predict(network, validation, device=device, seed=seed), validation, seed=seed)[0]
-        found[rate] = float(score.statistic(np.ones((1, len(validation))))[0]) * (
-            -1 if score.direction == "lower" else 1
-        )
-    best = max(found, key=lambda rate: found[rate])
-    return best, {f"{rate:g}": abs(value) for rate, value in found.items()}
+        said = task.predict(network, validation, device=device, seed=seed)
+        value, merits[rate] = measure_primary(task, said, validation, seed=seed)
+        if np.isfinite(value):
+            found[f"{rate:g}"] = value
+    return max(merits, key=lambda rate: merits[rate]), found
+
+
+def measure_primary(task: Task, predictions: Arrays, cases: Cases, *, seed: int) -> tuple[float, float]:
+    """The primary score of all cases, and the same with more being better; a score that is not defined is the worst."""
+    score = task.score(predictions, cases, seed=seed)[0]
+    value = float(score.statistic(np.ones((1, len(cases))))[0])
+    merit = -value if score.direction == "lower" else value
+    return value, merit if np.isfinite(value) else -np.inf
 
 
 def _predict(task: Task, network: TaskNetwork, sides: Sides, cell: Cell, device: str, seed: int) -> Arrays:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.baselines.cases import Cases
+from cspine_bench.baselines.cells import measure_primary
 from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.task import Arrays, Task
 from cspine_bench.baselines.tasks.classification.labels import LABELS, UNLABELLED, ClassLabel, read_labels
@@ -103,10 +104,7 @@ def probe_encoder(task: Task, recipe: BaselineRecipe, *, train: Encoded, validat
     tried = []
     for penalty in PENALTIES:
         predict = fit(recipe, train, penalty)
-        score = task.score(predict(validation), validation.cases, seed=0)[0]
-        value = float(score.statistic(np.ones((1, len(validation.cases))))[0])
-        # A score that validation leaves undefined chooses nothing.
-        tried.append((np.nan_to_num(-value if score.direction == "lower" else value, nan=-np.inf), predict))
+        tried.append((measure_primary(task, predict(validation), validation.cases, seed=0)[1], predict))
     _, best = max(tried, key=lambda one: one[0])
     return best(test)
 

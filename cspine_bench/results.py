@@ -16,7 +16,7 @@ RESULT_VERSION: Final = "1.0"
 
 Direction = Literal["higher", "lower", "none"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9_.-]*(\[\d+\])?$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 

@@ -15,6 +15,7 @@ from cspine_bench.cli.ddpm import ddpm
 from cspine_bench.cli.demo import demo
 from cspine_bench.cli.evaluate import evaluate
 from cspine_bench.cli.release import release
+from cspine_bench.cli.study import study
 from cspine_bench.errors import CspineBenchError
 
 INTERRUPTED = 130
@@ -81,6 +82,7 @@ cli.add_command(ddpm)
 cli.add_command(demo)
 cli.add_command(evaluate)
 cli.add_command(release)
+cli.add_command(study)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ class Trial:
         picked_source: source of the image that was picked; for single images the answer: `real` or `synthetic`.
         correct: whether the answer is right.
         response_time_s: from the images' appearance to the answer; None: not measured.
+        picked_image: the image that was picked, by an id as in `Rating`; None: not told, as where ratings tell it.
     """
 
     reader: str
@@ -30,6 +31,16 @@ class Trial:
     picked_source: str
     correct: bool
     response_time_s: float | None
+    picked_image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownImage:
+    """One image of a display set: what ratings tell too, where there are any."""
+
+    quartet: str
+    image_id: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,7 @@ class Responses:
         trials: in any order; at most one for each reader, display set and kind.
         ratings: likewise for each image; empty where none were asked for.
         simulated: whether the readers were made up.
+        shown: images of the display sets of the primary analysis; empty: ratings tell them, or nobody does.
     """
 
     design: Design
@@ -72,3 +84,4 @@ class Responses:
     trials: tuple[Trial, ...]
     ratings: tuple[Rating, ...]
     simulated: bool = False
+    shown: tuple[ShownImage, ...] = ()

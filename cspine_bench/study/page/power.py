@@ -8,8 +8,8 @@ interval_width      mean width of the 95 % interval of the accuracy, unit "share
 
 each with an interval of the simulation's own error (Wilson for the two shares) and a condition whose values are text:
 {"readers": "8", "cases": "50", "accuracy": "0.33", "reader_sd": "0.25", "case_sd": "0.45"}; `power_equivalence` has
-"margin": "0.05" besides; sds are on the logit scale. Any further condition stands in the tables. `settings` of the result
-tell `chance`, `alpha`, `design` and `num_studies` (simulated per cell) where they are there.
+"margin": "0.05" besides; sds are on the logit scale. Any further condition stands in the tables. `settings` of the
+result tell `chance`, `alpha`, `design` and `num_studies` (simulated per cell) where they are there.
 """
 
 from cspine_bench.results import Result

@@ -5,20 +5,20 @@ figure there is stands in the tables too (grouped by what comes before its first
 
 num.readers, num.cases, num.answers                       how much was read, in the primary analysis
 acc.k, acc.n, acc.binom.*                                 the count, and what ignores that answers hang together
-acc.twoway.mean .se .df .lo .hi .p_two .p_greater         of two-way random readers x cases; .nn_* by the non-negative rule
+acc.twoway.mean .se .df .lo .hi .p_two .p_greater         two-way random readers x cases; .nn_* non-negative rule
 acc.twoway_tost.p_lower .p_upper .lo90 .hi90 .min_margin  equivalence at the protocol's margin (or twoway_tost10, ...)
 acc.dprime, acc.glmm.*, acc.bf10_*                        further scales and models
 pick.label_test.k .p_greater .p_two .mean .sd .deff       the primary test
 pick.s1.label_test.p_greater .holm                        the same for each synthetic source alone
-pick.fleiss_null.*, pick.fleiss.*, pick.ac1.*             agreement: of picks by image; correct.* and pos.* by other labels
+pick.fleiss_null.*, pick.fleiss.*, pick.ac1.*             agreement of picks by image; correct.*, pos.* by others
 rate.*, intra.*                                           agreement on ratings, and with oneself
 source.chisq.stat .p, pos.chisq.stat .p                   picks per source and per pane
 diff.s1.twoway.mean .lo .hi .nn_*, diff.s1.tost.*         ratings, real less synthetic (or tost20, ...)
 wil.UNIT.ZEROS.*                                          signed ranks, by unit and by what is done with zeros
 auc.auc .lo .hi .p_two .per_reader[0]                     ratings as a detector
 
-A figure's ends are those of its `interval`, or the figures beside it that end in `lo` and `hi`. A figure that belongs to
-a reader or a source that no name can spell has it in its `subgroup`.
+A figure's ends are those of its `interval`, or the figures beside it that end in `lo` and `hi`. A figure that belongs
+to a reader or a source that no name can spell has it in its `subgroup`.
 """
 
 from collections.abc import Mapping

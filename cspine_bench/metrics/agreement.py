@@ -115,6 +115,35 @@ def intraclass_correlation(*, ratings: NDArray[np.floating], confidence: float =
     return Estimate(value, min(low, value), max(high, value))
 
 
+def mean_intraclass_correlation(*, ratings: NDArray[np.floating], confidence: float = CONFIDENCE) -> Estimate:
+    """ICC(2,k): absolute agreement of the mean over these raters with that over as many others. With its interval.
+
+    Args:
+        ratings: as `intraclass_correlation`.
+        confidence: of the interval, 0..1.
+
+    Returns:
+        At most 1; never below ICC(2,1) where that is above 0. An end is minus infinity where ICC(2,1) is so far below 0
+        that a mean over raters is no steadier than one of them.
+
+    Raises:
+        ValueError: as `intraclass_correlation`.
+
+    Source: Shrout, Fleiss 1979, Psychological Bulletin 86, 420-428, case 2: the formula of Spearman and Brown, applied
+    to ICC(2,1) and to the ends of its interval.
+    """
+    single = intraclass_correlation(ratings=ratings, confidence=confidence)
+    raters = np.asarray(ratings).shape[1]
+    value, low, high = (_lengthen(part, raters) for part in (single.value, single.low, single.high))
+    return Estimate(value, low, high)
+
+
+def _lengthen(single: float, raters: int) -> float:
+    """Reliability of a mean over raters from that of one of them."""
+    shared = 1 + (raters - 1) * single
+    return raters * single / shared if shared > 0 else -math.inf
+
+
 def weighted_intraclass_correlation(ratings: NDArray[np.floating]) -> Statistic:
     """ICC(2,1) as a function of how often each row counts, for a bootstrap; see `metrics.weighted`.
 

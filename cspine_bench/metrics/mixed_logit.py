@@ -3,8 +3,8 @@
 fitted = fit_mixed_logit(correct=correct, readers=reader, cases=quartet)
 fitted.probability, fitted.sd_reader, fitted.sd_case, fitted.singular, fitted.converged, fitted.reason
 
-The intercept belongs to an average reader and an average case; the probability is over all of them, and is what compares
-with a share of answers.
+The intercept belongs to an average reader and an average case; the probability is over all of them, and is what
+compares with a share of answers.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import expit, logit
 
-from cspine_bench.metrics.intervals import CONFIDENCE, Estimate
+from cspine_bench.metrics.crossed_effects import Codes, Floats
+from cspine_bench.metrics.crossed_fit import CrossedFit, drop_empty_factors, fit_crossed
+from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, normal_interval
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,21 @@ class MixedLogit:
     reason: str = ""
 
     def p_above(self, chance: float) -> float | None:
-        """One-sided p value of a probability no larger than chance, normal on the logit scale; None: not defined."""
-        raise NotImplementedError
+        """One-sided p value of a probability no larger than chance, normal on the logit scale; None: not defined.
+
+        With few readers it is too small rather than too large: the normal takes their spread for known.
+
+        Args:
+            chance: between 0 and 1.
+
+        Raises:
+            ValueError: chance is not between 0 and 1.
+        """
+        if not 0 < chance < 1:
+            raise ValueError(f"chance must lie between 0 and 1, got {chance}")
+        if self.logit_probability is None or not self.logit_standard_error:
+            return None
+        return float(stats.norm.sf((self.logit_probability - float(logit(chance))) / self.logit_standard_error))
 
 
 def fit_mixed_logit(
@@ -75,5 +92,110 @@ def fit_mixed_logit(
 
     Raises:
         ValueError: shapes differ, or an answer that is neither 0 nor 1.
+
+    Source: Laplace approximation as in R's lme4 (Bates, Maechler, Bolker, Walker 2015, Journal of Statistical Software
+    67(1)), with the observed Hessian in all parameters at once for the standard errors.
     """
-    raise NotImplementedError
+    answers = np.asarray(correct, np.float64)
+    labels = (np.asarray(readers), np.asarray(cases))
+    if answers.ndim != 1 or any(part.shape != answers.shape for part in labels):
+        shapes = [answers.shape, *(part.shape for part in labels)]
+        raise ValueError(f"correct, readers and cases must be of one shape (trials,), got {shapes}")
+    there = ~np.isnan(answers)
+    answers = answers[there]
+    if not np.isin(answers, (0, 1)).all():
+        raise ValueError(f"an answer must be 0, 1 or NaN, got {sorted(set(answers.tolist()) - {0.0, 1.0})[:5]}")
+    codes = [np.unique(part[there], return_inverse=True)[1].astype(np.int64) for part in labels]
+    sizes = {name: int(part.max(initial=-1)) + 1 for name, part in zip(("readers", "cases"), codes, strict=True)}
+    if not len(answers) or answers.min() == answers.max():
+        found = f"all {len(answers)} answers are {'correct' if answers.sum() else 'wrong'}" if len(answers) else ""
+        reason = f"{found}, so the logit has no finite value" if found else "there is no answer"
+        return _undefined(reason, len(answers), sizes)
+    kept, left_out = drop_empty_factors({"reader": codes[0], "case": codes[1]})
+    factors = list(kept.values()) or [np.zeros(len(answers), np.int64)]
+    fit = fit_crossed(
+        levels=answers.astype(np.int64),
+        design=np.zeros((len(answers), 0)),
+        factors=factors,
+        fixed_at_zero=[not kept] * len(factors),
+    )
+    if fit.unbounded:
+        return _undefined(fit.reason, len(answers), sizes, left_out)
+    return _describe(fit, kept, left_out, len(answers), sizes, confidence)
+
+
+def _undefined(reason: str, trials: int, sizes: dict[str, int], left_out: tuple[str, ...] = ()) -> MixedLogit:
+    return MixedLogit(
+        intercept=None,
+        standard_error=None,
+        sd_reader=None,
+        sd_case=None,
+        log_likelihood=None,
+        probability=None,
+        logit_probability=None,
+        logit_standard_error=None,
+        singular=(),
+        left_out=left_out,
+        converged=False,
+        gradient=None,
+        trials=trials,
+        reason=reason,
+        **sizes,
+    )
+
+
+def _describe(
+    fit: CrossedFit,
+    kept: dict[str, Codes],
+    left_out: tuple[str, ...],
+    trials: int,
+    sizes: dict[str, int],
+    confidence: float,
+) -> MixedLogit:
+    intercept = -float(fit.thresholds[0])
+    sds = dict(zip(kept, fit.sds.tolist(), strict=False))
+    value, slopes = _average_over_normal(intercept, fit.sds)
+    error = None
+    if fit.covariance is not None:
+        # Minus: the model's own parameter is the threshold. A standard deviation of 0 has slope 0, and no variance.
+        slopes[0] = -slopes[0]
+        free = np.flatnonzero(~np.isnan(np.diag(fit.covariance)))
+        spread = float(slopes[free] @ fit.covariance[np.ix_(free, free)] @ slopes[free])
+        error = float(np.sqrt(spread)) / (value * (1 - value))
+    middle = float(logit(value))
+    return MixedLogit(
+        intercept=intercept,
+        standard_error=None if fit.covariance is None else float(np.sqrt(fit.covariance[0, 0])),
+        sd_reader=sds.get("reader"),
+        sd_case=sds.get("case"),
+        log_likelihood=fit.log_likelihood,
+        probability=None if error is None else _transform_interval(middle, error, confidence),
+        logit_probability=middle,
+        logit_standard_error=error,
+        singular=tuple(name for name, value in sds.items() if value == 0),
+        left_out=left_out,
+        converged=fit.converged,
+        gradient=fit.slope,
+        trials=trials,
+        reason=fit.reason,
+        **sizes,
+    )
+
+
+def _average_over_normal(intercept: float, sds: Floats) -> tuple[float, Floats]:
+    """Mean of expit(intercept + normal effects), and its slope in the intercept and each standard deviation."""
+    whole = float(np.sqrt(sds @ sds))
+    # The trapezoid rule is exact to rounding for smooth integrands that vanish at both ends.
+    points = np.linspace(-9, 9, 4001)
+    weights = np.exp(-(points**2) / 2)
+    weights /= weights.sum()
+    chances = expit(intercept + whole * points)
+    slopes = weights * chances * (1 - chances)
+    by_whole = float(slopes @ points)
+    by_sds = by_whole * sds / whole if whole > 0 else np.zeros(len(sds))
+    return float(weights @ chances), np.concatenate([[slopes.sum()], by_sds])
+
+
+def _transform_interval(middle: float, error: float, confidence: float) -> Estimate:
+    around = normal_interval(value=middle, standard_error=error, confidence=confidence)
+    return Estimate(float(expit(around.value)), float(expit(around.low)), float(expit(around.high)))

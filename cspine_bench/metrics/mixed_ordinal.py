@@ -1,7 +1,8 @@
 """Ratings in ordered categories by a cumulative logit model with random readers, cases and images.
 
 fitted = fit_mixed_ordinal(
-    ratings=rating, categories=(1, 2, 3, 4), groups=source, reference="real", readers=reader, cases=quartet, images=image
+    ratings=rating, categories=(1, 2, 3, 4), groups=source, reference="real",
+    readers=reader, cases=quartet, images=image,
 )
 fitted.effects["s1"].value, fitted.sds["reader"], fitted.converged, fitted.reason
 """
@@ -12,8 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from cspine_bench.metrics.intervals import CONFIDENCE
+from cspine_bench.metrics.category_weights import check_categories, check_ratings
+from cspine_bench.metrics.crossed_effects import Codes, Floats
+from cspine_bench.metrics.crossed_fit import CrossedFit, drop_empty_factors, find_separation, fit_crossed
+from cspine_bench.metrics.intervals import CONFIDENCE, normal_interval
 
 
 @dataclass(frozen=True)
@@ -99,5 +104,118 @@ def fit_mixed_ordinal(
 
     Raises:
         ValueError: shapes differ, a rating that is no category, or a reference that is no group.
+
+    Source: Agresti 2010, Analysis of Ordinal Categorical Data, 2nd edition, chapter 10; as in R's ordinal::clmm
+    (Christensen 2019), with the observed Hessian in all parameters at once for the standard errors.
     """
-    raise NotImplementedError
+    values = np.asarray(ratings, np.float64)
+    labels = {name: np.asarray(part) for name, part in (("reader", readers), ("case", cases), ("image", images))}
+    sources = np.asarray(groups).astype(str)
+    shapes = [values.shape, sources.shape, *(part.shape for part in labels.values())]
+    if values.ndim != 1 or len(set(shapes)) != 1:
+        raise ValueError(f"ratings, groups, readers, cases and images must be of one shape (n,), got {shapes}")
+    if reference not in sources:
+        raise ValueError(f"the reference {reference!r} is none of the groups {np.unique(sources).tolist()}")
+    allowed = check_categories(categories)
+    there = ~np.isnan(values)
+    check_ratings(values, allowed)
+    codes = {name: np.unique(part[there], return_inverse=True)[1].astype(np.int64) for name, part in labels.items()}
+    used, levels = np.unique(values[there], return_inverse=True)
+    names = [str(name) for name in np.unique(sources[there]) if name != reference]
+    rated = _Rated(
+        used=tuple(used.tolist()),
+        unused=tuple(float(value) for value in allowed if value not in used),
+        names=tuple(names),
+        levels=levels.astype(np.int64),
+        design=(sources[there][:, None] == np.array(names, dtype=sources.dtype)).astype(np.float64),
+        codes=codes,
+    )
+    missing = tuple(
+        f"{name}: none of its images was rated" for name in np.unique(sources) if name not in sources[there]
+    )
+    reason = _find_obstacle(rated, reference, missing)
+    if reason:
+        return _describe(rated, None, {}, missing, reason, confidence)
+    kept, left_out = drop_empty_factors(codes)
+    factors = list(kept.values()) or [np.zeros(len(levels), np.int64)]
+    fit = fit_crossed(
+        levels=rated.levels, design=rated.design, factors=factors, fixed_at_zero=[not kept] * len(factors)
+    )
+    return _describe(rated, None if fit.unbounded else fit, kept, missing + left_out, fit.reason, confidence)
+
+
+@dataclass(frozen=True)
+class _Rated:
+    """What was rated, in whole numbers."""
+
+    used: tuple[float, ...]
+    unused: tuple[float, ...]
+    names: tuple[str, ...]
+    levels: Codes
+    design: Floats
+    codes: Mapping[str, Codes]
+
+
+def _find_obstacle(rated: _Rated, reference: str, missing: tuple[str, ...]) -> str:
+    """Why there is no maximum; empty where there is one."""
+    if not rated.used:
+        return "there is no rating"
+    if len(rated.used) == 1:
+        return f"all {len(rated.levels)} ratings are {rated.used[0]:g}"
+    if any(part.startswith(f"{reference}:") for part in missing):
+        return f"no image of the reference {reference} was rated"
+    if not find_separation(levels=rated.levels, design=rated.design):
+        return ""
+    members = {reference: rated.design.sum(axis=1) == 0}
+    members |= {name: rated.design[:, place] == 1 for place, name in enumerate(rated.names)}
+    for name, rows in members.items():
+        for end in (0, len(rated.used) - 1):
+            if (rated.levels[rows] == end).all():
+                return f"all ratings of {name} are {rated.used[end]:g}, an end of the scale: no finite effect fits that"
+    return "the groups' ratings do not overlap, so that no finite effect fits"
+
+
+def _describe(
+    rated: _Rated,
+    fit: CrossedFit | None,
+    kept: Mapping[str, Codes],
+    left_out: tuple[str, ...],
+    reason: str,
+    confidence: float,
+) -> MixedOrdinal:
+    counts = {f"{name}s": int(codes.max(initial=-1)) + 1 for name, codes in rated.codes.items()}
+    effects = None
+    if fit is not None:
+        errors: list[float | None] = [None] * len(rated.names)
+        if fit.covariance is not None:
+            variances = np.diag(fit.covariance)[len(fit.thresholds) :]
+            errors = np.sqrt(variances[: len(rated.names)]).tolist()
+        effects = {
+            name: _describe_effect(value, error, confidence)
+            for name, value, error in zip(rated.names, fit.effects.tolist(), errors, strict=True)
+        }
+    sds = None if fit is None else dict(zip(kept, fit.sds.tolist(), strict=False))
+    return MixedOrdinal(
+        thresholds=None if fit is None else tuple(fit.thresholds.tolist()),
+        categories=rated.used,
+        unused=rated.unused,
+        effects=effects,
+        sds=sds,
+        log_likelihood=None if fit is None else fit.log_likelihood,
+        singular=tuple(name for name, value in (sds or {}).items() if value == 0),
+        left_out=left_out,
+        converged=fit is not None and fit.converged,
+        gradient=None if fit is None else fit.slope,
+        ratings=len(rated.levels),
+        readers=counts["readers"],
+        cases=counts["cases"],
+        images=counts["images"],
+        reason=reason,
+    )
+
+
+def _describe_effect(value: float, error: float | None, confidence: float) -> GroupEffect:
+    if error is None:
+        return GroupEffect(value, None, None, None, None)
+    around = normal_interval(value=value, standard_error=error, confidence=confidence)
+    return GroupEffect(value, error, around.low, around.high, float(2 * stats.norm.sf(abs(value) / error)))

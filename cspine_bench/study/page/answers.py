@@ -42,7 +42,7 @@ class ReaderRow:
         reader: pseudonym.
         accuracy: in the primary analysis.
         control: on positive controls.
-        same_pick: on repeats, the same image as the first time.
+        same_pick: on repeats, the same image as the first time, or an image of the same source where no id tells.
         times: in the primary analysis; None: not measured.
         panes: picks per pane, from the first.
         mean_rating: of all images of the primary analysis; None: none.
@@ -116,7 +116,7 @@ def describe_readers(responses: Responses, num_panes: int) -> list[ReaderRow]:
                 reader,
                 count_right(own),
                 count_right(trial for trial in controls if trial.reader == reader),
-                Share.of(sum(one.picked_source == two.picked_source for one, two in pairs), len(pairs)),
+                Share.of(sum(_is_same(one, two) for one, two in pairs), len(pairs)),
                 measure_times(own),
                 tuple(panes[pane] for pane in range(1, num_panes + 1)),
                 float(np.mean(rated)) if rated else None,
@@ -126,14 +126,21 @@ def describe_readers(responses: Responses, num_panes: int) -> list[ReaderRow]:
     return rows
 
 
+def _is_same(one: Trial, two: Trial) -> bool:
+    if one.picked_image is not None and two.picked_image is not None:
+        return one.picked_image == two.picked_image
+    return one.picked_source == two.picked_source
+
+
 def count_picks(responses: Responses, sources: Sequence[str]) -> list[tuple[str, Share, float | None]]:
     """(source, share of picks, share that picks without a look would give) of the primary analysis.
 
-    The last is the share of the images shown that are of the source, as the ratings tell; None: they do not.
+    The last is the share of the images shown that are of the source; None: nothing tells.
     """
     trials = of_kind(responses, "main")
     picks = Counter(trial.picked_source for trial in trials)
-    shown = Counter(rating.source for rating in responses.ratings if rating.kind == "main")
+    images_of = {(one.quartet, one.image_id): one.source for one in responses.ratings if one.kind == "main"}
+    shown = Counter((images_of | {(one.quartet, one.image_id): one.source for one in responses.shown}).values())
     images = sum(shown.values())
     names = sources if responses.design != "single" else list(picks)
     return [

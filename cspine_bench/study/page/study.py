@@ -1,7 +1,87 @@
 """The page of `study analyze`, for a radiologist and for the statistician beside them."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cspine_bench.page.render import render_page
+from cspine_bench.page.wording import describe_settings, format_number, format_share
 from cspine_bench.results import Result
+from cspine_bench.study.page.answers import (
+    ReaderRow,
+    count_picks,
+    count_right,
+    count_steps,
+    describe_readers,
+    list_readers,
+    list_sources,
+    of_kind,
+    split_order,
+)
+from cspine_bench.study.page.figure_names import SECTIONS, build_tables, show_p
+from cspine_bench.study.page.lookup import Lookup
+from cspine_bench.study.page.plots import (
+    draw_agreement,
+    draw_aucs,
+    draw_controls,
+    draw_differences,
+    draw_learning,
+    draw_order,
+    draw_overall,
+    draw_picks,
+    draw_reader_times,
+    draw_readers,
+)
 from cspine_bench.study.page.records import StudyRecords
+from cspine_bench.study.page.rows import draw_grid, draw_steps, shade_step
+from cspine_bench.study.page.sections import (
+    PICKS,
+    POINTS,
+    RATINGS,
+    SELF,
+    find_accuracy_tost,
+    list_agreement,
+    list_differences,
+    list_equivalences,
+    list_intervals,
+    list_paper,
+    list_picks,
+    list_reader_rows,
+    list_scales,
+    list_tests,
+    list_wilcoxon,
+    read_agreement,
+    show_span,
+)
+from cspine_bench.study.recipe import CHANCE, NUM_PANES
+from cspine_bench.study.truth import REAL
+
+_CONTENTS: Final = (
+    ("accuracy", "Real or synthetic?"), ("readers", "Readers"), ("control", "Positive controls"),
+    ("sources", "Sources"), ("ratings", "Ratings"), ("detector", "Ratings as a detector"),
+    ("agreement", "Agreement"), ("habits", "Habits and time"), ("paper", "As in the paper"),
+    ("limits", "What it cannot tell"), ("provenance", "Provenance"), ("not-shown", "Not defined"),
+    ("again", "Do it again"),
+)  # fmt: skip
+_NEVER: Final = (
+    "whether the images are varied: a generator that makes one good image again and again passes;",
+    "whether they are copies of training films: copies look real because they are (see the page of memorization);",
+    "whether readers who were taught the cues would fail as well: these were not, and a null of untrained readers says "
+    "little about trained ones;",
+    "whether a classifier tells the images apart: it may where people do not; that is for the page of fidelity;",
+    "whether the anatomy, labels or alignment of the images are right: looking real is not being right;",
+    "whether the images are of use for training or fit for patients: the second they are not;",
+    "anything about images at another size, window, compression or screen than those that were shown.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number of the first screen: what it is, itself, and what stands below it in small."""
+
+    name: str
+    value: str
+    below: str = ""
 
 
 def build_study_page(result: Result, records: StudyRecords) -> bytes:
@@ -14,4 +94,259 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
     Returns:
         UTF-8; the same result and records give the same bytes.
     """
-    raise NotImplementedError
+    lookup, responses = Lookup(result.figures), records.responses
+    readers, sources = list_readers(responses), list_sources(responses)
+    names = {source: _name_source(source, records.source_names) for source in sources}
+    chance = CHANCE[responses.design]
+    rows = describe_readers(responses, NUM_PANES[responses.design])
+    tables = build_tables(result.figures, sources=dict.fromkeys(sources, ""), readers=readers)
+    values: dict[str, Any] = {
+        "title": _name_page(records),
+        "result": result,
+        "records": records,
+        "tables": tables,
+        "further": [name for name in tables if name not in SECTIONS],
+        "banners": list_banners(records),
+        "tone": {"equivalent": "calm", "distinguishable": "alarm"}.get(records.verdict, ""),
+        "overall": draw_overall(lookup, records.analysis, chance),
+        "chance": chance,
+        "margin_points": POINTS * records.analysis.accuracy_margin,
+        "facts": _list_facts(lookup, records, len(readers)),
+        "contents": _CONTENTS,
+        "level": _percent(1 - records.analysis.alpha),
+        "tost_level": _percent(1 - 2 * records.analysis.alpha),
+        "alpha": format_number(records.analysis.alpha),
+        "notes": records.notes,
+        "never": _NEVER,
+        "provenance": _list_provenance(result, records),
+    }
+    values |= _show_accuracy(lookup, records)
+    values |= _show_readers(rows, records, chance)
+    values |= _show_sources(lookup, records, sources, names)
+    values |= _show_ratings(lookup, records, sources, names)
+    values |= _show_agreement(lookup, values["level"], records, readers)
+    values |= _show_habits(lookup, records, rows)
+    synthetic = [source for source in sources if source != REAL]
+    values |= {
+        "paper_rows": list_paper(lookup, sources, names),
+        "wilcoxon_rows": list_wilcoxon(lookup, synthetic, names),
+        "auc_plot": draw_aucs(lookup, readers),
+    }
+    return render_page("reader-study.html.j2", values)
+
+
+def _name_page(records: StudyRecords) -> str:
+    return f"Reader study: {records.protocol.recipe.title}" if records.protocol else "Reader study: real or synthetic?"
+
+
+def _name_source(source: str, names: Mapping[str, str]) -> str:
+    words = names.get(source, "")
+    return f"{source} ({words})" if words and words != source else source
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g}"
+
+
+def list_banners(records: StudyRecords) -> list[tuple[str, str]]:
+    """What must be read before anything else: (in capitals, sentence)."""
+    found = []
+    if records.responses.simulated:
+        found.append(("Simulated readers.", "Nobody read these images: the answers were made up. This shows how an "
+                      "analysis looks, and says nothing about any image."))  # fmt: skip
+    if not records.provenance.protocol_sha256:
+        found.append(("Not pre-registered.", "No frozen protocol stands behind these answers: margins, tests and "
+                      "exclusions may have been chosen after they were seen."))  # fmt: skip
+    elif not records.provenance.is_registered:
+        found.append(("Answers without a ledger.", "A protocol was given, but no chain of records shows that these "
+                      "answers came after it."))  # fmt: skip
+    if records.provenance.post_hoc:
+        found.append(("Post hoc.", "Not as the frozen protocol has it: " + "; ".join(records.provenance.post_hoc)
+                      + "."))  # fmt: skip
+    if records.control == "failed":
+        found.append(("Positive control failed.", "Readers missed differences that are plain to see, so that they "
+                      "found none here means nothing."))  # fmt: skip
+    if records.control == "missing":
+        found.append(("No positive control.", "Nothing shows that these readers would have seen a difference: nothing "
+                      "here can count as a sign that there is none."))  # fmt: skip
+    return found
+
+
+def _list_facts(lookup: Lookup, records: StudyRecords, num_readers: int) -> list[Fact]:
+    main = of_kind(records.responses, "main")
+    right = count_right(main)
+    level = _percent(1 - records.analysis.alpha)
+    facts = []
+    if right.share is not None:
+        safe = lookup.read("acc.twoway", rule="nn_") or lookup.read("acc.twoway")
+        below = "no interval"
+        if safe is not None and safe.ends is not None:
+            below = f"{level} %: {show_span(*safe.ends, factor=POINTS, unit=' %')}, non-negative rule"
+        facts.append(Fact("Accuracy", format_share(right.share.value), below))
+        facts.append(Fact("Right answers", f"{right.count:,} of {right.total:,}",
+                          f"chance {format_share(CHANCE[records.responses.design])}"))  # fmt: skip
+    p = lookup.value("pick.label_test.p_greater")
+    if p is not None:
+        two = lookup.value("pick.label_test.p_two")
+        facts.append(Fact("Primary test, one-sided p", show_p(p), "" if two is None else f"two-sided {show_p(two)}"))
+    safe_tost = find_accuracy_tost(lookup, records.analysis, "nn")
+    tost = safe_tost or find_accuracy_tost(lookup, records.analysis, "twoway")
+    if tost is not None and tost.smallest is not None:
+        asked = f"asked for ±{format_number(POINTS * tost.margin)}; {'non-negative' if safe_tost else 'two-way'} rule"
+        facts.append(Fact("Smallest margin shown", f"±{format_number(POINTS * tost.smallest)} points", asked))
+    cases = {trial.quartet for trial in main}
+    facts.append(Fact("Readers", f"{num_readers:,}", "simulated" if records.responses.simulated else ""))
+    missing = len({trial.reader for trial in main}) * len(cases) - len(main)
+    facts.append(Fact("Cases", f"{len(cases):,}", f"{missing:,} answers missing" if missing else "read by all readers"))
+    return facts
+
+
+def _show_accuracy(lookup: Lookup, records: StudyRecords) -> dict[str, Any]:
+    return {
+        "tests": list_tests(lookup),
+        "intervals": list_intervals(lookup),
+        "equivalences": list_equivalences(lookup, records.analysis),
+        "others_scales": list_scales(lookup),
+    }
+
+
+def _show_readers(rows: Sequence[ReaderRow], records: StudyRecords, chance: float) -> dict[str, Any]:
+    answered = [row for row in rows if row.accuracy.total]
+    controls = of_kind(records.responses, "positive-control")
+    heads, table = list_reader_rows(rows)
+    negative = count_right(of_kind(records.responses, "negative-control")).total
+    return {
+        "reader_plot": draw_readers(answered, records.analysis, chance) if answered else None,
+        "reader_heads": heads,
+        "reader_rows": table if answered else [],
+        "learning": draw_learning(split_order(records.responses), chance),
+        "control_plot": draw_controls(rows, count_right(controls), records.analysis, chance) if controls else None,
+        "negative": f"Negative controls, display sets without a real image: {negative:,} answers. They have no right "
+        "answer and are in no test; what was picked in them shows habits." if negative else "",
+    }  # fmt: skip
+
+
+def _show_sources(
+    lookup: Lookup, records: StudyRecords, sources: Sequence[str], names: Mapping[str, str]
+) -> dict[str, Any]:
+    picks = count_picks(records.responses, sources)
+    is_single = records.responses.design == "single"
+    text = "What readers called the images." if is_single else "What readers held for the real image."
+    expected = {share for _, _, share in picks}
+    if len(expected) == 1 and None not in expected:
+        text += " Dashed: picking without looking."
+    return {
+        "pick_plot": draw_picks(picks, names) if any(share.total for _, share, _ in picks) else None,
+        "pick_title": "Answers" if is_single else "Picks of each source",
+        "pick_text": text + " Wilson’s intervals, as if answers were independent.",
+        "pick_rows": list_picks(picks, lookup, names),
+    }
+
+
+def _show_ratings(
+    lookup: Lookup, records: StudyRecords, sources: Sequence[str], names: Mapping[str, str]
+) -> dict[str, Any]:
+    responses = records.responses
+    synthetic = [source for source in sources if source != REAL]
+    steps = count_steps(responses, sources)
+    rated = any(sum(counts) for _, counts in steps)
+    words = records.protocol.recipe.anchors if records.protocol else ()
+    anchors = []
+    for step in range(responses.num_steps):
+        text = f": {words[step]}" if step < len(words) else ""
+        anchors.append((shade_step(step, responses.num_steps), f"{step + 1}{text}"))
+    level = _percent(1 - records.analysis.alpha)
+    named = [(names[source], counts) for source, counts in steps]
+    heads = ("Source", "Mean rating", "Real less it", f"{level} %, two-way", f"{level} %, non-negative",
+             "p, two-sided", f"Within ±{format_number(records.analysis.rating_margin)}: p", "Smallest margin",
+             "Signed rank, exact p", "After Holm")  # fmt: skip
+    margin = records.analysis.rating_margin
+    return {
+        "step_plot": draw_steps("Ratings of images of each source", named) if rated else None,
+        "anchors": anchors,
+        "difference_plot": draw_differences(lookup, synthetic, names, margin) if rated else None,
+        "difference_heads": heads,
+        "difference_rows": list_differences(lookup, synthetic, names, records.analysis),
+    }
+
+
+def _show_agreement(lookup: Lookup, level: str, records: StudyRecords, readers: Sequence[str]) -> dict[str, Any]:
+    plots = []
+    groups = (
+        ("On picks", "By image, by right or wrong, by pane.", PICKS, "agreement on picks"),
+        ("On ratings", "", RATINGS, "agreement on ratings"),
+        ("Of readers with themselves", "On display sets that were shown twice.", SELF, "agreement with oneself"),
+    )
+    for title, text, rows, axis in groups:
+        found = [(f"{name}, {label}" if rows is PICKS else name, read_agreement(lookup, stem, null))
+                 for label, name, stem, null in rows]  # fmt: skip
+        if title == "Of readers with themselves":
+            own = [(name, lookup.read(f"intra.kappa_quadratic.{name}")) for name in readers]
+            found += [(f"Kappa, {name}", one) for name, one in own]
+        svg = draw_agreement(title, found, axis)
+        if svg is not None:
+            plots.append((title, text, svg))
+    return {
+        "agreement_rows": list_agreement(lookup, level),
+        "agreement_plots": plots,
+        "agreement_sentence": _read_kappa(lookup, records.analysis.alpha),
+    }
+
+
+def _read_kappa(lookup: Lookup, alpha: float) -> str:
+    kappa, p = lookup.value("pick.fleiss.est", "pick.fleiss_null.est"), lookup.value("pick.fleiss_null.p")
+    if kappa is None or p is None:
+        return ""
+    if p < alpha and kappa > 0:
+        deff = lookup.value("pick.label_test.deff")
+        more = "" if deff is None else f" The variance of the number of right answers is {format_number(deff)} times that of independent ones."  # fmt: skip  # noqa: E501
+        return (
+            "Readers pick the same images more often than by chance: they share cues, right ones or wrong ones, and "
+            f"a small kappa does not say that they guess.{more}"
+        )
+    return "No agreement on images beyond chance was found; with few readers and cases that is not the same as none."
+
+
+def _show_habits(lookup: Lookup, records: StudyRecords, rows: Sequence[ReaderRow]) -> dict[str, Any]:
+    panes = NUM_PANES[records.responses.design]
+    picked = [(row.reader, row.panes) for row in rows if sum(row.panes)]
+    p = lookup.value("pos.chisq.p")
+    sentence = ""
+    if p is not None:
+        sentence = (
+            f"Picks over the panes, all readers: chi-square p {show_p(p)}, as if answers were independent. Panes are "
+            "balanced over readers and cases, so a habit costs sensitivity and does not favour an answer."
+            if records.protocol
+            else f"Picks over the panes, all readers: chi-square p {show_p(p)}, as if answers were independent."
+        )
+    return {
+        "pane_plot": draw_grid("Picks per pane of each reader", picked, expected=1 / panes)
+        if panes > 1 and picked
+        else None,
+        "pane_share": 1 / panes,
+        "pane_sentence": sentence,
+        "time_plot": draw_reader_times(rows),
+        "order_plot": draw_order(split_order(records.responses)),
+    }
+
+
+def _list_provenance(result: Result, records: StudyRecords) -> list[tuple[str, str, bool]]:
+    found = records.provenance
+    rows = [
+        ("Protocol, SHA-256", found.protocol_sha256 or "none: nothing was frozen before the answers", True),
+        ("Truth, sealed as", found.truth_sha256 or "not sealed", True),
+        ("Last record of the ledger", found.chain_head or "none: answers came from tables", True),
+        ("Records in the chain", f"{found.chain_records:,}" if found.chain_records else "none", False),
+        ("First answer", found.first_answer or "not known", False),
+        ("Last answer", found.last_answer or "not known", False),
+        ("Unblinded", found.unblinded or "not known", False),
+        ("Readers", "simulated" if records.responses.simulated else "people, as far as the ledger can tell"
+         if found.chain_head else "not known", False),
+        ("Seed", "not stated" if result.seed is None else str(result.seed), False),
+        ("Code", f"cspine-bench {result.package_version}, "
+         + (f"commit {result.commit}" if result.commit else "commit not known"), False),
+        ("Device", result.device or "not stated", False),
+        ("Duration", "not stated" if result.seconds is None else f"{format_number(result.seconds)} s", False),
+        ("Settings", describe_settings(result.settings) or "none", False),
+    ]  # fmt: skip
+    return rows

@@ -2,6 +2,8 @@
 
 import click
 
+from cspine_bench.cli.study_serve import links, revoke, serve
+
 
 @click.group()
 def study() -> None:
@@ -11,3 +13,8 @@ def study() -> None:
     Example:
       cspine-bench study power --readers 8 --cases 50 --out results
     """
+
+
+study.add_command(links)
+study.add_command(revoke)
+study.add_command(serve)

@@ -31,7 +31,7 @@ def issue_link(ledger: Ledger, reader: str) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with ledger.transaction():
         revoke_links(ledger, reader)
-        ledger.append("enrol", reader, body={"token_sha256": _hash(token)})
+        ledger.append("enrol", reader, body={"token_sha256": hash_token(token)})
     return token
 
 
@@ -74,7 +74,7 @@ def find_reader(ledger: Ledger, token: str) -> str | None:
     Returns:
         None: nobody's; unknown, malformed and revoked links are told apart nowhere.
     """
-    return list_links(ledger).get(_hash(token)) if is_token(token) else None
+    return list_links(ledger).get(hash_token(token)) if is_token(token) else None
 
 
 def is_token(text: str) -> bool:
@@ -82,7 +82,8 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def _hash(token: str) -> str:
+def hash_token(token: str) -> str:
+    """What is stored of a link."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -11,6 +11,7 @@ Kind = Literal[
     "enrol",
     "revoke",
     "serve",
+    "open",
     "consent",
     "display",
     "shown",

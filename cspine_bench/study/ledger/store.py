@@ -50,14 +50,23 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All records appended within are on the disk together when it ends, or none of them; may be nested."""
+        """All records appended within are on the disk together when it ends, or none of them; may be nested.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
         with self._lock:
             if self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:
-                yield
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                with self._connection:
+                    yield
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.Error as error:
+                raise explain(error, self.study.paths.ledger) from error
 
     def append(
         self,
@@ -91,8 +100,6 @@ class Ledger:
                 self._connection.execute(f"INSERT INTO records ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", values)
         except sqlite3.IntegrityError as error:
             raise ValueError(f"{kind} of {reader or 'the study'}: {error}") from error
-        except sqlite3.Error as error:
-            raise explain(error, self.study.paths.ledger) from error
         return record
 
     def _build(self, kind: str, reader: str | None, trial: int | None, answer_id: str | None, body: str) -> Record:

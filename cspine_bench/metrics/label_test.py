@@ -137,18 +137,21 @@ def single_image_test(answers: Ints, *, labels: Ints) -> LabelTest:
     called_real, total = (answers == 1).sum(axis=0)[read], given.sum(axis=0)[read]
     called_synthetic = total - called_real
     num_images, num_real = int(read.sum()), int(labels[read].sum())
-    most = int(np.maximum(called_real, called_synthetic).sum())
-    table = np.zeros((num_real + 1, most + 1))
-    table[0, 0] = 1
-    for place, (if_real, if_synthetic) in enumerate(zip(called_real, called_synthetic, strict=True)):
+    # So many answers are right whichever label an image has; the table counts those above.
+    sure = np.minimum(called_real, called_synthetic)
+    table = np.ones((num_real + 1, 1))
+    table[1:] = 0
+    for place, (if_real, if_synthetic) in enumerate(zip(called_real - sure, called_synthetic - sure, strict=True)):
         # Of the labels not yet dealt, so many are real; each is as likely to come next as any other.
         p_real = np.clip((num_real - np.arange(num_real + 1)) / (num_images - place), 0, 1)[:, None]
-        step = _shift(table * (1 - p_real), if_synthetic)
-        step[1:] += _shift((table * p_real)[:-1], if_real)
+        width = table.shape[1]
+        step = np.zeros((num_real + 1, width + if_real + if_synthetic))
+        step[:, if_synthetic : if_synthetic + width] = table * (1 - p_real)
+        step[1:, if_real : if_real + width] += (table * p_real)[:-1]
         table = step
     rate = num_real / max(num_images, 1)
     return _summarise(
-        probability=table[num_real],
+        probability=np.concatenate([np.zeros(int(sure.sum())), table[num_real]]),
         k=int(np.where(labels[read] == 1, called_real, called_synthetic).sum()),
         n=int(total.sum()),
         independent_variance=float(total.sum()) * rate * (1 - rate),
@@ -194,13 +197,6 @@ def _test_cases(
         cases_left_out=int(left_out) + len(cases) - len(with_answers),
         answers_missing=int(missing),
     )
-
-
-def _shift(table: NDArray[np.float64], by: int) -> NDArray[np.float64]:
-    """Each row moved up by so many hits; what would fall off the end is zero."""
-    moved = np.zeros_like(table)
-    moved[:, by:] = table[:, : table.shape[1] - by]
-    return moved
 
 
 def _summarise(

@@ -15,15 +15,12 @@ from cspine_bench.metrics.crossed_effects import Codes, CrossedModel, Floats
 
 LARGEST_SD: Final = 30.0
 """On the logit scale, where answers of one level never differ any more. An end of the search, not a finding."""
+SMALLEST_SD: Final = 1e-3
+"""The other end of the search, which stands for 0."""
 LARGEST_SLOPE: Final = 1e-4
-"""Of the log likelihood, below which its top counts as found."""
-SMALLEST_SD: Final = 0.05
-"""Below it a standard deviation is held against 0, which it cannot reach by small steps."""
-NEGLIGIBLE_GAIN: Final = 1e-9
-"""Of log likelihood, for which no standard deviation above 0 is kept."""
-PROBE_SD: Final = 1e-3
-"""Where the slope in a variance is looked at, to see whether it should leave 0."""
-ROUNDS: Final = 4
+"""Of the log likelihood in any parameter, below which its top counts as found."""
+LARGEST_RISE: Final = 1e-2
+"""Of the log likelihood in a variance at 0, likewise: a step of a hundredth of a logit squared would add less than this."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,11 @@ class CrossedFit:
         covariance: float64 of thresholds, effects and sds in that order, from the Hessian in all parameters; NaN for
             standard deviations of 0; None where the Hessian is not definite.
         log_likelihood: Laplace's approximation.
-        slope: largest slope left; for standard deviations of 0 that of the variance, where it is above 0.
-        converged: whether slope is small, the Hessian definite, and no standard deviation at the end of the search.
-        unbounded: whether a standard deviation is there, so that none of the values means anything.
+        slope: largest slope left, in any parameter.
+        converged: whether slope is small, the Hessian definite, no standard deviation at the end of the search, and
+            none at 0 that should leave it.
+        unbounded: numbers of the factors whose standard deviation is at the end of the search, so that none of the
+            values means anything.
         reason: why not; empty where it is.
     """
 
@@ -50,7 +49,7 @@ class CrossedFit:
     log_likelihood: float
     slope: float
     converged: bool
-    unbounded: bool
+    unbounded: tuple[int, ...]
     reason: str = ""
 
 
@@ -69,73 +68,65 @@ def fit_crossed(
     open_sds = ~np.array(fixed_at_zero if fixed_at_zero is not None else [False] * len(factors))
     ends = model.num_thresholds + model.num_effects
     shares = np.cumsum(np.bincount(levels))[:-1] / len(levels)
-    parameters = np.concatenate([np.log(shares / (1 - shares)), np.zeros(model.num_effects), 0.5 * open_sds])
-    for _ in range(ROUNDS):
-        parameters = _climb(model, parameters)
-        parameters = _drop_negligible(model, parameters)
+    start = np.concatenate([np.log(shares / (1 - shares)), np.zeros(model.num_effects), 0.5 * open_sds])
+    parameters = _climb(model, start)
+    parameters[ends:][parameters[ends:] < 2 * SMALLEST_SD] = 0.0
+    unbounded = tuple(np.flatnonzero(parameters[ends:] > 0.99 * LARGEST_SD).tolist())
+    covariance = None
+    if not unbounded:
         parameters, covariance = _polish(model, parameters)
-        rising = [
-            number
-            for number in np.flatnonzero(open_sds & (parameters[ends:] == 0))
-            if _slope_of_variance(model, parameters, ends + number) > LARGEST_SLOPE
-        ]
-        if not rising:
-            break
-        parameters[[ends + number for number in rising]] = 0.5
     value, slope = model.evaluate(parameters)
+    rises = [
+        _measure_rise(model, parameters, ends + number)
+        for number in np.flatnonzero(open_sds & (parameters[ends:] == 0))
+    ]
     largest = float(np.abs(slope).max())
-    for number in np.flatnonzero(open_sds & (parameters[ends:] == 0)):
-        largest = max(largest, _slope_of_variance(model, parameters, ends + number))
+    reason = _find_fault(covariance, largest, max(rises, default=0.0), unbounded)
     thresholds, effects, sds = np.split(parameters, [model.num_thresholds, ends])
-    unbounded = bool(sds.max() > 0.99 * LARGEST_SD)
-    reason = _find_fault(covariance, largest, sds, unbounded)
     return CrossedFit(thresholds, effects, sds, covariance, value, largest, reason == "", unbounded, reason)
 
 
-def _find_fault(covariance: Floats | None, slope: float, sds: Floats, unbounded: bool) -> str:
+def _find_fault(covariance: Floats | None, slope: float, rise: float, unbounded: tuple[int, ...]) -> str:
     if unbounded:
-        return f"a standard deviation grows without end (reached {sds.max():.3g} on the logit scale)"
+        return "a spread grows without end"
     if covariance is None:
         return "the log likelihood is not curved downwards in every direction where the search ended"
     if not slope <= LARGEST_SLOPE:
         return f"the log likelihood still rises with a slope of {slope:.2g} where the search ended"
+    if not rise <= LARGEST_RISE:
+        return f"the log likelihood rises with a slope of {rise:.2g} from a variance of 0, where the search ended"
     return ""
 
 
 def _climb(model: CrossedModel, parameters: Floats) -> Floats:
-    """The search: over the lowest threshold and the logs of the steps to the next, so that they stay in order."""
+    """The search: over the lowest threshold, the logs of the steps to the next, the effects, and the variances.
+
+    So thresholds stay in order, and a slope tells whether a variance should leave 0, as no slope in its root does.
+    """
     count, ends = model.num_thresholds, model.num_thresholds + model.num_effects
 
     def unfold(point: Floats) -> Floats:
         steps = np.concatenate([point[:1], np.exp(point[1:count])])
-        return np.concatenate([np.cumsum(steps), point[count:]])
+        return np.concatenate([np.cumsum(steps), point[count:ends], np.sqrt(point[ends:])])
 
     def lose(point: Floats) -> tuple[float, Floats]:
-        value, slope = model.evaluate(unfold(point))
+        unfolded = unfold(point)
+        value, slope = model.evaluate(unfolded)
         tails = np.cumsum(slope[:count][::-1])[::-1]
         tails[1:] *= np.exp(point[1:count])
-        return -value, -np.concatenate([tails, slope[count:]])
+        sds = unfolded[ends:]
+        by_variance = np.divide(slope[ends:], 2 * sds, out=np.zeros(len(sds)), where=sds > 0)
+        return -value, -np.concatenate([tails, slope[count:ends], by_variance])
 
     start = parameters.copy()
     start[1:count] = np.log(np.diff(parameters[:count]))
+    start[ends:] = parameters[ends:] ** 2
     bounds = [(-50.0, 50.0)] + [(-20.0, 4.0)] * (count - 1) + [(-50.0, 50.0)] * model.num_effects
-    bounds += [(0.0, LARGEST_SD if value > 0 else 0.0) for value in parameters[ends:]]
+    bounds += [(SMALLEST_SD**2, LARGEST_SD**2) if value > 0 else (0.0, 0.0) for value in parameters[ends:]]
     found = optimize.minimize(
         lose, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6}
     )
     return unfold(found.x)
-
-
-def _drop_negligible(model: CrossedModel, parameters: Floats) -> Floats:
-    """With each small standard deviation set to 0 that adds nothing to the likelihood."""
-    parameters = parameters.copy()
-    for place in range(model.num_thresholds + model.num_effects, len(parameters)):
-        if 0 < parameters[place] < SMALLEST_SD:
-            without = parameters.copy()
-            without[place] = 0.0
-            if model.evaluate(without)[0] >= model.evaluate(parameters)[0] - NEGLIGIBLE_GAIN:
-                parameters = without
-    return parameters
 
 
 def _polish(model: CrossedModel, parameters: Floats) -> tuple[Floats, Floats | None]:
@@ -181,11 +172,22 @@ def _measure_curvature(model: CrossedModel, parameters: Floats, free: Codes) -> 
     return symmetric
 
 
-def _slope_of_variance(model: CrossedModel, parameters: Floats, place: int) -> float:
-    """Of the log likelihood in the variance of a random intercept whose standard deviation is 0."""
+def _measure_rise(model: CrossedModel, parameters: Floats, place: int) -> float:
+    """Slope of the log likelihood in the variance of a random intercept whose standard deviation is 0."""
     probed = parameters.copy()
-    probed[place] = PROBE_SD
-    return float(model.evaluate(probed)[1][place]) / (2 * PROBE_SD)
+    probed[place] = SMALLEST_SD
+    return float(model.evaluate(probed)[1][place]) / (2 * SMALLEST_SD)
+
+
+def name_unbounded(fit: CrossedFit, factors: Mapping[str, Codes]) -> str:
+    """Why a fit with a spread without end has no values, in words.
+
+    Args:
+        fit: of these factors.
+        factors: by name, in the order in which they were fitted.
+    """
+    names = [name for number, name in enumerate(factors) if number in fit.unbounded]
+    return "; ".join(f"the spread of {name}s grows without end: answers of one {name} hardly differ" for name in names)
 
 
 def find_separation(*, levels: Codes, design: Floats) -> bool:

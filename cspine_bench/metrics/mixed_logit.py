@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from cspine_bench.metrics.crossed_effects import Codes, Floats
-from cspine_bench.metrics.crossed_fit import CrossedFit, drop_empty_factors, fit_crossed
+from cspine_bench.metrics.crossed_fit import CrossedFit, drop_empty_factors, fit_crossed, name_unbounded
 from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, normal_interval
 
 
@@ -37,7 +37,7 @@ class MixedLogit:
             common with few readers, and no fault.
         left_out: what could not be in the model, with the reason.
         converged: whether the maximum was found.
-        gradient: largest slope left, in units of log likelihood; at a standard deviation of 0 that of the variance.
+        gradient: largest slope of the log likelihood left, in any parameter.
         trials: that took part; answers that are NaN do not.
         readers: that took part.
         cases: that took part.
@@ -120,7 +120,7 @@ def fit_mixed_logit(
         fixed_at_zero=[not kept] * len(factors),
     )
     if fit.unbounded:
-        return _undefined(fit.reason, len(answers), sizes, left_out)
+        return _undefined(name_unbounded(fit, kept), len(answers), sizes, left_out)
     return _describe(fit, kept, left_out, len(answers), sizes, confidence)
 
 

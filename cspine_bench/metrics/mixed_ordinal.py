@@ -17,7 +17,13 @@ from scipy import stats
 
 from cspine_bench.metrics.category_weights import check_categories, check_ratings
 from cspine_bench.metrics.crossed_effects import Codes, Floats
-from cspine_bench.metrics.crossed_fit import CrossedFit, drop_empty_factors, find_separation, fit_crossed
+from cspine_bench.metrics.crossed_fit import (
+    CrossedFit,
+    drop_empty_factors,
+    find_separation,
+    fit_crossed,
+    name_unbounded,
+)
 from cspine_bench.metrics.intervals import CONFIDENCE, normal_interval
 
 
@@ -54,7 +60,7 @@ class MixedOrdinal:
         singular: those of `sds` that are 0, which is common with few readers, and no fault.
         left_out: what could not be in the model, with the reason.
         converged: whether the maximum was found.
-        gradient: largest slope left, in units of log likelihood; at a standard deviation of 0 that of the variance.
+        gradient: largest slope of the log likelihood left, in any parameter.
         ratings: that took part; those that are NaN do not.
         readers: that took part.
         cases: that took part.
@@ -141,7 +147,9 @@ def fit_mixed_ordinal(
     fit = fit_crossed(
         levels=rated.levels, design=rated.design, factors=factors, fixed_at_zero=[not kept] * len(factors)
     )
-    return _describe(rated, None if fit.unbounded else fit, kept, missing + left_out, fit.reason, confidence)
+    if fit.unbounded:
+        return _describe(rated, None, kept, missing + left_out, name_unbounded(fit, kept), confidence)
+    return _describe(rated, fit, kept, missing + left_out, fit.reason, confidence)
 
 
 @dataclass(frozen=True)

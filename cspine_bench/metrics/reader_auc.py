@@ -77,7 +77,7 @@ def reader_auc(*, real: Floats, synthetic: Floats, confidence: float = CONFIDENC
     Source: areas, structural components and covariances: DeLong, DeLong, Clarke-Pearson 1988, Biometrics 44, 837-845;
     test: Obuchowski, Rockette 1995, Communications in Statistics B 24, 285-308, degrees of freedom: Hillis 2007,
     Statistics in Medicine 26, 596-619; `var_u`: Gallas 2006, Academic Radiology 13, 353-362, for any pattern of missing
-    ratings Gallas, Brown 2008, Neural Networks 21, 387-397, with the moments taken around the mean area.
+    ratings Gallas, Brown 2008, Neural Networks 21, 387-397, with the moments taken around 1/2.
     """
     real, synthetic = np.asarray(real, np.float64), np.asarray(synthetic, np.float64)
     if real.ndim != 2 or synthetic.ndim != 2 or len(real) != len(synthetic):
@@ -104,7 +104,7 @@ def reader_auc(*, real: Floats, synthetic: Floats, confidence: float = CONFIDENC
     if len(areas) < 2:
         return ReaderAuc(**known, auc=auc, reason="one reader: how readers differ is not known")
     real, synthetic = real[with_area], synthetic[with_area]
-    var_u = _unbiased_variance(real, synthetic, auc)
+    var_u = _unbiased_variance(real, synthetic)
     cov2 = _mean_covariance(real, synthetic)
     if cov2 is None:
         reason = "readers share too few images of either kind to say how their areas vary together"
@@ -167,20 +167,18 @@ def _covariance(first: Floats, second: Floats) -> float | None:
     return spread * count / (int(has_first.sum()) * int(has_second.sum()))
 
 
-def _unbiased_variance(real: Floats, synthetic: Floats, auc: float) -> float | None:
+def _unbiased_variance(real: Floats, synthetic: Floats) -> float | None:
     """Of the readers' mean area: moments of two wins by what they have in common, weighted as the mean does."""
     scores, design, weights = _CommonSums(), _CommonSums(), _CommonSums()
     for mine, its in zip(real, synthetic, strict=True):
         rated = np.outer(~np.isnan(mine), ~np.isnan(its)).astype(np.float64)
-        scores.add(rated * (_wins(mine, its) - auc))
+        scores.add(rated * (_wins(mine, its) - 0.5))
         design.add(rated)
         weights.add(rated / rated.sum() / len(real))
-    total = 0.0
-    for score, pairs, weight in zip(scores.exact(), design.exact(), weights.exact(), strict=True):
-        moment = score / pairs if pairs > 0.5 else 0.0
-        total += weight * moment
-    apart = design.exact()[0]
-    return total - scores.exact()[0] / apart if apart > 0.5 else None
+    pairs = design.exact()
+    # Counts, but for rounding; what no two wins have in common has no weight either.
+    moments = np.where(pairs > 0.5, scores.exact() / np.maximum(pairs, 1), 0.0)
+    return float(weights.exact() @ moments - moments[0]) if pairs[0] > 0.5 else None
 
 
 class _CommonSums:

@@ -10,7 +10,9 @@ from cspine_bench.results import Figure
 
 SECTIONS: Final[dict[str, str]] = {
     "num": "How much was read",
-    "control": "Positive and negative controls",
+    "reader": "Each reader",
+    "control": "Positive controls",
+    "negative": "Negative controls",
     "acc": "Accuracy against chance",
     "pick": "Picks: primary test, and agreement by image",
     "correct": "Agreement by right or wrong",
@@ -19,6 +21,7 @@ SECTIONS: Final[dict[str, str]] = {
     "rate": "Ratings, and agreement on them",
     "diff": "Rating differences, real less synthetic",
     "wil": "Signed-rank tests of rating differences",
+    "trend": "Trend along the sources",
     "clmm": "Ordinal mixed model of the ratings",
     "auc": "Ratings as a detector",
     "intra": "Agreement of readers with themselves",
@@ -179,20 +182,20 @@ def split_name(name: str, sources: Mapping[str, str], readers: Sequence[str]) ->
 
     Args:
         name: such as `acc.twoway.nn_lo`.
-        sources: synthetic sources and `real` by name, in words.
+        sources: name by its key in names of figures, `real` among them.
         readers: in the order in which `per_reader` counts them.
     """
     stem, bracket, number = name.rstrip("]").partition("[")
     section, *parts = stem.split(".")
     if not parts:
-        return section, section.replace("_", " "), "Value"
+        return "num", section.replace("_", " "), "Value"
     last = parts.pop()
     if last.startswith("nn_"):
         parts, last = [*parts, "nn"], last[3:]
     if last not in STATISTICS or (bracket and last != "holm"):
         parts, last = [*parts, last], "value"
     words = [spell_token(part, sources) for part in parts]
-    if bracket and number.isdigit():
+    if number.isdigit():
         words = _place_index(words, parts, int(number), sources, readers)
     head = "By chance" if (parts[-1:], last) == (["label_test"], "mean") else STATISTICS[last]
     return section, ", ".join(words) or "all", head
@@ -213,15 +216,23 @@ def _place_index(
     return [*words, str(place + 1)]
 
 
+def _place_figure(figure: Figure, sources: Mapping[str, str], readers: Sequence[str]) -> tuple[str, str, str]:
+    """As `split_name`; the row also says of whom the figure is, and how it was found, where its name does not."""
+    name = figure.name.partition("[")[0] if figure.subgroup else figure.name
+    section, label, head = split_name(name, sources, readers)
+    for values in (figure.subgroup, figure.condition):
+        unsaid = {key: value for key, value in values.items() if value not in label}
+        label += f"; {describe_conditions(unsaid)}" if unsaid else ""
+    return section, label, head
+
+
 def build_tables(
     figures: Sequence[Figure], *, sources: Mapping[str, str], readers: Sequence[str] = ()
 ) -> dict[str, FigureTable]:
     """Every figure in the table of its section, by the section's name; sections in the order of `SECTIONS`."""
     sections: dict[str, dict[str, dict[str, Cell]]] = {}
     for figure in figures:
-        section, label, head = split_name(figure.name, sources, readers)
-        for values in (figure.subgroup, figure.condition):
-            label += f"; {describe_conditions(values)}" if values else ""
+        section, label, head = _place_figure(figure, sources, readers)
         row = sections.setdefault(section, {}).setdefault(label, {})
         while head in row:
             head = f"{figure.name.split('.')[-1]}{'′' * head.count('′')}" if head in STATISTICS.values() else f"{head}′"

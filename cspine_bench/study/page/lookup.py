@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cspine_bench.results import Figure
 
@@ -50,16 +51,34 @@ class Tost:
     smallest: float | None
 
 
+_KEYED: Final = {
+    "source": re.compile(r"(?:rate\.mean|wil\.reader\.zeros)\.([^.]+)|(?:source|diff|pick)\.([^.]+)\.\w+(?:\.\w+)?"),
+    "reader": re.compile(r"(?:intra\.kappa_quadratic)\.([^.]+)|(?:reader|control)\.([^.]+)\.\w+"),
+}
+"""Where the key of a source or a reader stands in names of figures that are of one."""
+
+
+def _find_key(figure: Figure, kind: str) -> re.Match[str] | None:
+    return _KEYED[kind].fullmatch(figure.name) if kind in figure.subgroup else None
+
+
 class Lookup:
     """The figures of a result, found by name."""
 
     def __init__(self, figures: Sequence[Figure]) -> None:
-        """Of figures of one name and no subgroup the first counts."""
+        """Of figures of one name the first without a subgroup counts, then the first of all."""
         self._figures = tuple(figures)
         self._found: dict[str, Figure] = {}
-        for figure in figures:
-            if not figure.subgroup and not figure.condition:
-                self._found.setdefault(figure.name, figure)
+        for figure in sorted(figures, key=lambda one: (bool(one.subgroup), bool(one.condition))):
+            self._found.setdefault(figure.name, figure)
+        self._keys = {
+            kind: {
+                one.subgroup[kind]: found[1] or found[2]
+                for one in figures
+                if (found := _find_key(one, kind)) is not None
+            }
+            for kind in _KEYED
+        }
 
     def figure(self, *names: str) -> Figure | None:
         """The first of some names that there is."""
@@ -70,14 +89,17 @@ class Lookup:
         found = self.figure(*names)
         return None if found is None else found.value
 
-    def match(self, pattern: str) -> list[tuple[re.Match[str], Figure]]:
-        """All whose whole name fits a pattern, in their order."""
-        fits = re.compile(pattern)
-        return [(found, figure) for name, figure in self._found.items() if (found := fits.fullmatch(name))]
+    def key(self, kind: str, name: str) -> str:
+        """How a reader or a source is spelled in names of figures: some names no name of a figure can hold."""
+        return self._keys[kind].get(name, name)
 
-    def of(self, name: str, **subgroup: str) -> Figure | None:
-        """The figure of a subgroup."""
-        return next((one for one in self._figures if one.name == name and one.subgroup == subgroup), None)
+    def indexed(self, stem: str, place: int, **subgroup: str) -> float | None:
+        """The value of `STEM[k]` of a subgroup; where none says what it is of, of a place."""
+        known = [one for one in self._figures if one.name.startswith(f"{stem}[")]
+        own = next((one for one in known if one.subgroup == subgroup), None)
+        if own is None and not any(one.subgroup for one in known):
+            own = next((one for one in known if one.name == f"{stem}[{place}]"), None)
+        return None if own is None else own.value
 
     def read(self, stem: str, *, rule: str = "") -> Reading | None:
         """The value of a stem such as `acc.twoway` with its ends and p values; None where it has no value.

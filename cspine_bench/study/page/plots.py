@@ -98,18 +98,19 @@ def draw_picks(picks: Sequence[tuple[str, Share, float | None]], names: Mapping[
         line_of_share(names.get(source, source), share, "real" if source == "real" else "synthetic")
         for source, share, _ in picks
     ]
-    return draw_lines("Share of picks of each source", lines, title="share of picks, %", references=shared)
+    return draw_lines("Share of picks of each source", lines, title="share of picks, %", references=shared, left=150)
 
 
 def draw_differences(lookup: Lookup, sources: Sequence[str], names: Mapping[str, str], margin: float) -> Markup | None:
     """Mean rating of real less synthetic images, with both intervals, beside the margin; None: the result has none."""
     lines: list[Line] = []
     for source in sources:
+        key = lookup.key("source", source)
         for rule, label, hollow in (("", names.get(source, source), False), ("nn_", "non-negative", True)):
-            found = lookup.read(f"diff.{source}.twoway", rule=rule)
+            found = lookup.read(f"diff.{key}.twoway", rule=rule)
             if found is None or found.value is None or (rule and found.low is None):
                 continue
-            tost = lookup.tost(f"diff.{source}.tost", margin=margin, rule=rule)
+            tost = lookup.tost(f"diff.{key}.tost", margin=margin, rule=rule)
             inner = None if tost is None or tost.low is None or tost.high is None else (tost.low, tost.high)
             rule_above = bool(lines) and not rule
             lines.append(
@@ -123,6 +124,7 @@ def draw_differences(lookup: Lookup, sources: Sequence[str], names: Mapping[str,
         title="mean rating, real less synthetic, steps",
         references=[(0, "reference")],
         band=(-margin, margin),
+        left=150,
     )
 
 
@@ -131,7 +133,7 @@ def draw_agreement(label: str, rows: Sequence[tuple[str, Reading | None]], title
     lines = [line_of_reading(name, found, "violet") for name, found in rows if found is not None]
     if not lines:
         return None
-    return draw_lines(label, lines, title=title, references=[(0, "reference")], left=128)
+    return draw_lines(label, lines, title=title, references=[(0, "reference")], left=150)
 
 
 def draw_aucs(lookup: Lookup, readers: Sequence[str]) -> Markup | None:
@@ -140,7 +142,6 @@ def draw_aucs(lookup: Lookup, readers: Sequence[str]) -> Markup | None:
     if overall is None or overall.value is None:
         return None
     own = [(name, lookup.figure(f"auc.per_reader[{place}]")) for place, name in enumerate(readers)]
-    own = [(name, figure or lookup.of("auc.per_reader", reader=name)) for name, figure in own]
     lines = [line_of_reading("all readers", overall, "synthetic")]
     lines += [
         Line(name, figure.value, style="real", rule=place == 0)

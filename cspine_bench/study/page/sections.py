@@ -1,9 +1,10 @@
 """Rows of the tables that a reader of the study's page looks at first, each from figures by name."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from cspine_bench.page.wording import DASH, format_number, format_share
+from cspine_bench.page.wording import DASH, MINUS, format_number, format_share
 from cspine_bench.study.page.answers import ReaderRow, Share
 from cspine_bench.study.page.figure_names import show_p
 from cspine_bench.study.page.lookup import Lookup, Reading, Tost
@@ -12,11 +13,11 @@ from cspine_bench.study.recipe import AnalysisRecipe
 Row = tuple[str, ...]
 POINTS: Final = 100.0
 PICKS: Final = (
-    ("image", "Fleiss’ kappa", "pick.fleiss", "pick.fleiss_null"),
-    ("image", "Gwet’s AC1", "pick.ac1", ""),
-    ("image", "Krippendorff’s alpha", "pick.alpha", ""),
-    ("right or wrong", "Fleiss’ kappa", "correct.fleiss", "correct.fleiss_null"),
-    ("pane", "Fleiss’ kappa", "pos.fleiss", "pos.fleiss_null"),
+    ("image", "Kappa (Fleiss)", "pick.fleiss", "pick.fleiss_null"),
+    ("image", "AC1 (Gwet)", "pick.ac1", ""),
+    ("image", "Alpha (Krippendorff)", "pick.alpha", ""),
+    ("right or wrong", "Kappa (Fleiss)", "correct.fleiss", "correct.fleiss_null"),
+    ("pane", "Kappa (Fleiss)", "pos.fleiss", "pos.fleiss_null"),
 )
 """(label, coefficient, stem of its figures, stem of the test of none) of agreement on picks."""
 RATINGS: Final = (
@@ -39,15 +40,27 @@ def show(value: float | None, *, factor: float = 1.0, unit: str = "") -> str:
     return DASH if value is None else format_number(factor * value) + unit
 
 
+def show_percent(share: float) -> str:
+    """A share in percent or points to one decimal, without the sign of percent."""
+    return f"{POINTS * share:.1f}".replace("-0.0", "0.0").replace("-", MINUS)
+
+
+def show_margin(share: float | None) -> str:
+    """The smallest margin supported, in points, rounded up: the one below is not supported."""
+    return DASH if share is None else f"±{math.ceil(10 * POINTS * share - 1e-9) / 10:.1f}"
+
+
 def show_p_or_dash(value: float | None) -> str:
     """A p value; a dash where there is none."""
     return DASH if value is None else show_p(value)
 
 
 def show_span(low: float | None, high: float | None, *, factor: float = 1.0, unit: str = "") -> str:
-    """Both ends of an interval, to two digits of its width."""
+    """Both ends of an interval, to two digits of its width; percent to one decimal."""
     if low is None or high is None:
         return DASH
+    if factor == POINTS:
+        return " to ".join(show_percent(end) + unit for end in (low, high))
     width = factor * (high - low) or None
     return " to ".join(format_number(factor * end, width=width) + unit for end in (low, high))
 
@@ -69,7 +82,7 @@ def list_tests(lookup: Lookup) -> list[Row]:
 
 
 def list_intervals(lookup: Lookup) -> list[Row]:
-    """Accuracy: (method, for whom it speaks, value, low, high)."""
+    """Accuracy: (method, for whom it speaks, value, interval)."""
     accuracy = lookup.read("acc.twoway") or lookup.read("acc.binom")
     if accuracy is None:
         return []
@@ -91,9 +104,9 @@ def list_intervals(lookup: Lookup) -> list[Row]:
             low, high = found.ends
         value = accuracy.value if found is None else found.value
         if low is not None and high is not None:
-            width = POINTS * (high - low) or None
-            ends = [f"{format_number(POINTS * end, width=width)} %" for end in (low, high)]
-            rows.append((name, speaks, show(value, factor=POINTS, unit=" %"), *ends))
+            rows.append(
+                (name, speaks, show(value, factor=POINTS, unit=" %"), f"{show_span(low, high, factor=POINTS)} %")
+            )
     return rows
 
 
@@ -119,10 +132,9 @@ def list_equivalences(lookup: Lookup, analysis: AnalysisRecipe) -> list[Row]:
         tost = find_accuracy_tost(lookup, analysis, rule)
         if tost is not None:
             span = show_span(tost.low, tost.high, factor=POINTS)
-            smallest = "" if tost.smallest is None else "±"
             rows.append(
-                (name, f"±{show(tost.margin, factor=POINTS)}", show_p_or_dash(tost.p), span,
-                 f"{smallest}{show(tost.smallest, factor=POINTS)}")
+                (name, f"±{POINTS * tost.margin:g}", show_p_or_dash(tost.p), span,
+                 show_margin(tost.smallest))
             )  # fmt: skip
     return rows
 
@@ -187,12 +199,9 @@ def _share(share: Share) -> str:
 def list_picks(picks: Sequence[tuple[str, Share, float | None]], lookup: Lookup, names: Mapping[str, str]) -> list[Row]:
     """(source, picks, share, interval, share of the images shown, one-sided p of the source alone, after Holm)."""
     rows: list[Row] = []
-    synthetic = [source for source, _, _ in picks if source != "real"]
     for source, share, expected in picks:
-        place = synthetic.index(source) if source in synthetic else -1
-        stems = (f"pick.{source}.label_test", f"pick.label_test.{source}", f"source.{source}")
-        p = lookup.value(*(f"{stem}.p_greater" for stem in stems))
-        holm = lookup.value(*(f"{stem}.holm" for stem in stems), f"pick.source_holm[{place}]")
+        stem = f"pick.{lookup.key('source', source)}.label_test"
+        p, holm = lookup.value(f"{stem}.p_greater"), lookup.value(f"{stem}.holm")
         value = DASH if share.share is None else format_share(share.share.value)
         ends = DASH if share.share is None else show_span(share.share.low, share.share.high, factor=POINTS, unit=" %")
         images = DASH if expected is None else format_share(expected)
@@ -208,14 +217,15 @@ def list_differences(
     rows: list[Row] = []
     unit = analysis.rating_unit
     for place, source in enumerate(sources):
-        found, safe = lookup.read(f"diff.{source}.twoway"), lookup.read(f"diff.{source}.twoway", rule="nn_")
-        mean = lookup.value(f"rate.mean.{source}")
+        key = lookup.key("source", source)
+        found, safe = lookup.read(f"diff.{key}.twoway"), lookup.read(f"diff.{key}.twoway", rule="nn_")
+        mean = lookup.value(f"rate.mean.{key}")
         if found is None and mean is None:
             continue
-        tost = lookup.tost(f"diff.{source}.tost", margin=analysis.rating_margin)
+        tost = lookup.tost(f"diff.{key}.tost", margin=analysis.rating_margin)
         ends = [DASH if one is None else show_span(one.low, one.high) for one in (found, safe)]
-        exact = lookup.value(f"wil.{unit}.wilcox.perm.{source}", f"wil.{unit}.wilcox.perm.{source}.p")
-        holm = lookup.value(f"wil.{unit}.wilcox.perm.holm[{place}]", f"wil.{unit}.wilcox.perm.{source}.holm")
+        exact = lookup.value(f"wil.{unit}.wilcox.perm.{key}")
+        holm = lookup.indexed(f"wil.{unit}.wilcox.perm.holm", place, source=source)
         rows.append(
             (names.get(source, source), show(mean), show(None if found is None else found.value), *ends,
              show_p_or_dash(None if found is None else found.p_two), show_p_or_dash(None if tost is None else tost.p),
@@ -224,7 +234,7 @@ def list_differences(
     return rows
 
 
-def list_agreement(lookup: Lookup, level: str) -> list[Row]:
+def list_agreement(lookup: Lookup) -> list[Row]:
     """(of what, coefficient, value, interval, z if there were none, p of none)."""
     rows: list[Row] = []
     for label, name, stem, null in (*PICKS, *RATINGS, *SELF):
@@ -244,13 +254,13 @@ def list_wilcoxon(lookup: Lookup, sources: Sequence[str], names: Mapping[str, st
     """(source, unit and rule; p by normal, with continuity correction, exact, normal after Holm)."""
     rows: list[Row] = []
     for place, source in enumerate(sources):
-        for unit, unit_words in (("reader", "readers"), ("quartet", "display sets"), ("pair", "single pairs")):
+        key = lookup.key("source", source)
+        for unit, unit_words in (("reader", "readers"), ("quartet", "display sets")):
             for zeros, zeros_words in (("wilcox", "dropped"), ("pratt", "ranked")):
                 stem = f"wil.{unit}.{zeros}"
                 values = [
-                    lookup.value(f"{stem}.cc0.{source}.p"), lookup.value(f"{stem}.cc1.{source}.p"),
-                    lookup.value(f"{stem}.perm.{source}", f"{stem}.perm.{source}.p"),
-                    lookup.value(f"{stem}.cc0.holm[{place}]"),
+                    lookup.value(f"{stem}.cc0.{key}.p"), lookup.value(f"{stem}.cc1.{key}.p"),
+                    lookup.value(f"{stem}.perm.{key}"), lookup.indexed(f"{stem}.cc0.holm", place, source=source),
                 ]  # fmt: skip
                 if any(value is not None for value in values):
                     name = f"{names.get(source, source)}, {unit_words}, {zeros_words}"
@@ -268,7 +278,7 @@ def list_paper(lookup: Lookup, sources: Sequence[str], names: Mapping[str, str])
     if kappa is not None:
         rows.append(("Fleiss’ kappa, taken to be of the image", f"{kappa:.3f}".replace("-", "−")))
     for source in sources:
-        mean = lookup.value(f"rate.mean.{source}")
+        mean = lookup.value(f"rate.mean.{lookup.key('source', source)}")
         if mean is not None:
             rows.append((f"Mean rating, {names.get(source, source)}", f"{mean:.3f}"))
     return rows

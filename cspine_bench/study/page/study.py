@@ -51,6 +51,7 @@ from cspine_bench.study.page.sections import (
     list_tests,
     list_wilcoxon,
     read_agreement,
+    show_margin,
     show_span,
 )
 from cspine_bench.study.recipe import CHANCE, NUM_PANES
@@ -99,7 +100,9 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
     names = {source: _name_source(source, records.source_names) for source in sources}
     chance = CHANCE[responses.design]
     rows = describe_readers(responses, NUM_PANES[responses.design])
-    tables = build_tables(result.figures, sources=dict.fromkeys(sources, ""), readers=readers)
+    tables = build_tables(
+        result.figures, sources={lookup.key("source", source): source for source in sources}, readers=readers
+    )
     values: dict[str, Any] = {
         "title": _name_page(records),
         "result": result,
@@ -110,12 +113,12 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
         "tone": {"equivalent": "calm", "distinguishable": "alarm"}.get(records.verdict, ""),
         "overall": draw_overall(lookup, records.analysis, chance),
         "chance": chance,
-        "margin_points": POINTS * records.analysis.accuracy_margin,
+        "margin_points": f"{POINTS * records.analysis.accuracy_margin:g}",
         "facts": _list_facts(lookup, records, len(readers)),
         "contents": _CONTENTS,
         "level": _percent(1 - records.analysis.alpha),
         "tost_level": _percent(1 - 2 * records.analysis.alpha),
-        "alpha": format_number(records.analysis.alpha),
+        "alpha": f"{records.analysis.alpha:g}",
         "notes": records.notes,
         "never": _NEVER,
         "provenance": _list_provenance(result, records),
@@ -124,7 +127,7 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
     values |= _show_readers(rows, records, chance)
     values |= _show_sources(lookup, records, sources, names)
     values |= _show_ratings(lookup, records, sources, names)
-    values |= _show_agreement(lookup, values["level"], records, readers)
+    values |= _show_agreement(lookup, records, readers)
     values |= _show_habits(lookup, records, rows)
     synthetic = [source for source in sources if source != REAL]
     values |= {
@@ -192,8 +195,8 @@ def _list_facts(lookup: Lookup, records: StudyRecords, num_readers: int) -> list
     safe_tost = find_accuracy_tost(lookup, records.analysis, "nn")
     tost = safe_tost or find_accuracy_tost(lookup, records.analysis, "twoway")
     if tost is not None and tost.smallest is not None:
-        asked = f"asked for ±{format_number(POINTS * tost.margin)}; {'non-negative' if safe_tost else 'two-way'} rule"
-        facts.append(Fact("Smallest margin shown", f"±{format_number(POINTS * tost.smallest)} points", asked))
+        asked = f"asked for ±{POINTS * tost.margin:g}; {'non-negative' if safe_tost else 'two-way'} rule"
+        facts.append(Fact("Smallest margin shown", f"{show_margin(tost.smallest)} points", asked))
     cases = {trial.quartet for trial in main}
     facts.append(Fact("Readers", f"{num_readers:,}", "simulated" if records.responses.simulated else ""))
     missing = len({trial.reader for trial in main}) * len(cases) - len(main)
@@ -257,12 +260,12 @@ def _show_ratings(
         anchors.append((shade_step(step, responses.num_steps), f"{step + 1}{text}"))
     level = _percent(1 - records.analysis.alpha)
     named = [(names[source], counts) for source, counts in steps]
-    heads = ("Source", "Mean rating", "Real less it", f"{level} %, two-way", f"{level} %, non-negative",
-             "p, two-sided", f"Within ±{format_number(records.analysis.rating_margin)}: p", "Smallest margin",
+    heads = ("Source", "Its mean", "Real − synthetic", f"{level} %, two-way", f"{level} %, non-negative",
+             "p, two-sided", f"Within ±{records.analysis.rating_margin:g}: p", "Smallest margin",
              "Signed rank, exact p", "After Holm")  # fmt: skip
     margin = records.analysis.rating_margin
     return {
-        "step_plot": draw_steps("Ratings of images of each source", named) if rated else None,
+        "step_plot": draw_steps("Ratings of images of each source", named, left=150) if rated else None,
         "anchors": anchors,
         "difference_plot": draw_differences(lookup, synthetic, names, margin) if rated else None,
         "difference_heads": heads,
@@ -270,7 +273,7 @@ def _show_ratings(
     }
 
 
-def _show_agreement(lookup: Lookup, level: str, records: StudyRecords, readers: Sequence[str]) -> dict[str, Any]:
+def _show_agreement(lookup: Lookup, records: StudyRecords, readers: Sequence[str]) -> dict[str, Any]:
     plots = []
     groups = (
         ("On picks", "By image, by right or wrong, by pane.", PICKS, "agreement on picks"),
@@ -278,16 +281,16 @@ def _show_agreement(lookup: Lookup, level: str, records: StudyRecords, readers: 
         ("Of readers with themselves", "On display sets that were shown twice.", SELF, "agreement with oneself"),
     )
     for title, text, rows, axis in groups:
-        found = [(f"{name}, {label}" if rows is PICKS else name, read_agreement(lookup, stem, null))
+        found = [(f"{name.partition(' (')[0]}, {label}" if rows is PICKS else name, read_agreement(lookup, stem, null))
                  for label, name, stem, null in rows]  # fmt: skip
         if title == "Of readers with themselves":
-            own = [(name, lookup.read(f"intra.kappa_quadratic.{name}")) for name in readers]
+            own = [(name, lookup.read(f"intra.kappa_quadratic.{lookup.key('reader', name)}")) for name in readers]
             found += [(f"Kappa, {name}", one) for name, one in own]
         svg = draw_agreement(title, found, axis)
         if svg is not None:
             plots.append((title, text, svg))
     return {
-        "agreement_rows": list_agreement(lookup, level),
+        "agreement_rows": list_agreement(lookup),
         "agreement_plots": plots,
         "agreement_sentence": _read_kappa(lookup, records.analysis.alpha),
     }

@@ -13,6 +13,7 @@ Source: Pinheiro, Bates 1995, Journal of Computational and Graphical Statistics 
 699-709.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,13 +48,21 @@ class _Inverse:
     diagonal: Floats
     shared: Floats
     small: Floats
-    cross: Floats
-    large: Floats
     log_determinant: float
+
+    @functools.cached_property
+    def cross(self) -> Floats:
+        """Entries between the eliminated factor and the others."""
+        return np.asarray(-self.shared @ self.small, np.float64)
+
+    @functools.cached_property
+    def large(self) -> Floats:
+        """Diagonal of the eliminated factor."""
+        return np.asarray(1 / self.diagonal - (self.shared * self.cross).sum(axis=1), np.float64)
 
     def solve(self, parts: Sequence[Floats]) -> list[Floats]:
         """Times a vector in the same two blocks."""
-        small = self.small @ parts[1] + self.cross.T @ parts[0]
+        small = self.small @ (parts[1] - self.shared.T @ parts[0])
         return [parts[0] / self.diagonal - self.shared @ small, small]
 
 
@@ -194,14 +203,10 @@ class CrossedModel:
                 dense += sds[number] * sds[other] * counts.reshape(dense.shape)
         shared = beside / diagonal[:, None]
         schur = dense - beside.T @ shared
-        inverse = np.linalg.inv(schur)
-        cross = -shared @ inverse
         return _Inverse(
             diagonal=diagonal,
             shared=shared,
-            small=inverse,
-            cross=cross,
-            large=1 / diagonal - (shared * cross).sum(axis=1),
+            small=np.linalg.inv(schur),
             log_determinant=float(np.log(diagonal).sum() + np.linalg.slogdet(schur)[1]),
         )
 

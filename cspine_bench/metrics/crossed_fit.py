@@ -17,10 +17,12 @@ LARGEST_SD: Final = 30.0
 """On the logit scale, where answers of one level never differ any more. An end of the search, not a finding."""
 SMALLEST_SD: Final = 1e-3
 """The other end of the search, which stands for 0."""
+STARTS: Final = (0.1, 0.7)
+"""Standard deviations that the searches start from."""
 LARGEST_SLOPE: Final = 1e-4
 """Of the log likelihood in any parameter, below which its top counts as found."""
 LARGEST_RISE: Final = 1e-2
-"""Of the log likelihood in a variance at 0, likewise: a step of a hundredth of a logit squared would add less than this."""
+"""Of the log likelihood in a variance at 0, likewise: a hundredth of a squared logit would add a ten-thousandth."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class CrossedFit:
         unbounded: numbers of the factors whose standard deviation is at the end of the search, so that none of the
             values means anything.
         reason: why not; empty where it is.
+        note: of a second top at larger spreads; empty where none was met.
     """
 
     thresholds: Floats
@@ -51,12 +54,17 @@ class CrossedFit:
     converged: bool
     unbounded: tuple[int, ...]
     reason: str = ""
+    note: str = ""
 
 
 def fit_crossed(
     *, levels: Codes, design: Floats, factors: Sequence[Codes], fixed_at_zero: Sequence[bool] | None = None
 ) -> CrossedFit:
     """Fit thresholds, effects and standard deviations; the top must exist, see `find_separation`.
+
+    Two searches start from small and from larger spreads. Where they end at different tops, as with very few correct
+    answers, that of the smaller spreads is kept and the other noted: Laplace's approximation is good where levels
+    differ little, and too high where they differ so much that all answers of most levels are alike.
 
     Args:
         levels: int64 (n,), category of each answer, 0 .. the largest, every one used, at least two.
@@ -68,8 +76,11 @@ def fit_crossed(
     open_sds = ~np.array(fixed_at_zero if fixed_at_zero is not None else [False] * len(factors))
     ends = model.num_thresholds + model.num_effects
     shares = np.cumsum(np.bincount(levels))[:-1] / len(levels)
-    start = np.concatenate([np.log(shares / (1 - shares)), np.zeros(model.num_effects), 0.5 * open_sds])
-    parameters = _climb(model, start)
+    fixed = np.concatenate([np.log(shares / (1 - shares)), np.zeros(model.num_effects)])
+    parameters, further = (_climb(model, np.concatenate([fixed, sd * open_sds])) for sd in STARTS)
+    gain = model.evaluate(further)[0] - model.evaluate(parameters)[0]
+    if parameters[ends:].max() > 0.99 * LARGEST_SD >= further[ends:].max():
+        parameters, gain = further, 0.0
     parameters[ends:][parameters[ends:] < 2 * SMALLEST_SD] = 0.0
     unbounded = tuple(np.flatnonzero(parameters[ends:] > 0.99 * LARGEST_SD).tolist())
     covariance = None
@@ -83,7 +94,10 @@ def fit_crossed(
     largest = float(np.abs(slope).max())
     reason = _find_fault(covariance, largest, max(rises, default=0.0), unbounded)
     thresholds, effects, sds = np.split(parameters, [model.num_thresholds, ends])
-    return CrossedFit(thresholds, effects, sds, covariance, value, largest, reason == "", unbounded, reason)
+    note = ""
+    if gain > LARGEST_SLOPE and not unbounded:
+        note = f"the approximate log likelihood has a second top, higher by {gain:.2g}, at larger spreads"
+    return CrossedFit(thresholds, effects, sds, covariance, value, largest, reason == "", unbounded, reason, note)
 
 
 def _find_fault(covariance: Floats | None, slope: float, rise: float, unbounded: tuple[int, ...]) -> str:

@@ -42,6 +42,7 @@ class MixedLogit:
         readers: that took part.
         cases: that took part.
         reason: why something above is None, or why it did not converge; empty otherwise.
+        note: of a second top of the approximate likelihood at larger spreads, which is not the one given; else empty.
     """
 
     intercept: float | None
@@ -60,6 +61,7 @@ class MixedLogit:
     readers: int
     cases: int
     reason: str = ""
+    note: str = ""
 
     def p_above(self, chance: float) -> float | None:
         """One-sided p value of a probability no larger than chance, normal on the logit scale; None: not defined.
@@ -139,8 +141,9 @@ def _undefined(reason: str, trials: int, sizes: dict[str, int], left_out: tuple[
         converged=False,
         gradient=None,
         trials=trials,
+        readers=sizes["readers"],
+        cases=sizes["cases"],
         reason=reason,
-        **sizes,
     )
 
 
@@ -177,8 +180,10 @@ def _describe(
         converged=fit.converged,
         gradient=fit.slope,
         trials=trials,
+        readers=sizes["readers"],
+        cases=sizes["cases"],
         reason=fit.reason,
-        **sizes,
+        note=fit.note,
     )
 
 

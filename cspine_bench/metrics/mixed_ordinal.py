@@ -66,6 +66,7 @@ class MixedOrdinal:
         cases: that took part.
         images: that took part.
         reason: why something above is None, or why it did not converge; empty otherwise.
+        note: of a second top of the approximate likelihood at larger spreads, which is not the one given; else empty.
     """
 
     thresholds: tuple[float, ...] | None
@@ -83,6 +84,7 @@ class MixedOrdinal:
     cases: int
     images: int
     reason: str = ""
+    note: str = ""
 
 
 def fit_mixed_ordinal(
@@ -219,6 +221,7 @@ def _describe(
         cases=counts["cases"],
         images=counts["images"],
         reason=reason,
+        note="" if fit is None else fit.note,
     )
 
 

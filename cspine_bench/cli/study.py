@@ -2,6 +2,7 @@
 
 import click
 
+from cspine_bench.cli.study_ledger import export, status, unblind
 from cspine_bench.cli.study_serve import links, revoke, serve
 
 
@@ -15,6 +16,9 @@ def study() -> None:
     """
 
 
+study.add_command(export)
 study.add_command(links)
 study.add_command(revoke)
 study.add_command(serve)
+study.add_command(status)
+study.add_command(unblind)

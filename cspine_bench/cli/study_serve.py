@@ -39,7 +39,9 @@ def links(
             write_link_list(out, issued)
     rows = [[reader, link or "has one already; --reissue makes a new one"] for reader, link in issued.items()]
     print_result({"links": issued}, "\n".join(f"{reader}  {text}" for reader, text in rows), as_json=printing.as_json)
-    print_note("Whoever has a link is that reader: send each to one person, and keep no copy.", quiet=printing.quiet)
+    if any(issued.values()):
+        note = "Whoever has a link is that reader: send each to one person, and keep no copy."
+        print_note(note, quiet=printing.quiet)
 
 
 @click.command()

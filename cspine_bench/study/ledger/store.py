@@ -158,6 +158,10 @@ class Ledger:
         except sqlite3.Error as error:
             raise explain(error, self.study.paths.ledger) from error
 
+    def has_head(self, sha256: str) -> bool:
+        """Whether a record has this hash, so that all up to it is as it was when the hash was noted."""
+        return bool(self.query("SELECT 1 FROM records WHERE sha256 = ?", sha256.strip().lower()))
+
     def verify(self) -> Record:
         """Recompute the whole chain.
 

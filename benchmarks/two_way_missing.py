@@ -113,7 +113,6 @@ def measure(
             ("test", found.test), ("nonnegative", found.nonnegative), ("complete_cases", complete.test)
         ):  # fmt: skip
             if test.low is None:
-                hits[way].append(False)
                 continue
             hits[way].append(test.low <= truth <= test.high)
             halves[way].append((test.high - test.low) / 2)
@@ -124,7 +123,8 @@ def measure(
         "truth": round(truth, 6),
         "draws": draws,
         "undefined": undefined,
-        **{f"coverage_{way}": round(float(np.mean(found)), 4) for way, found in hits.items()},
+        "undefined_complete_cases": draws - len(hits["complete_cases"]),
+        **{f"coverage_{way}": round(float(np.mean(found)), 4) if found else None for way, found in hits.items()},
         **{f"size_one_sided_{way}": round(float(np.mean(found)), 4) for way, found in above.items()},
         **{f"median_half_width_{way}": round(float(np.median(v)), 4) if v else None for way, v in halves.items()},
         "bias_in_standard_errors": round((float(np.mean(means)) - truth) / float(stats.sem(means)), 2),

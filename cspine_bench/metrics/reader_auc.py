@@ -59,8 +59,8 @@ def reader_auc(*, real: Floats, synthetic: Floats, confidence: float = CONFIDENC
     """Mean over readers of the chance that a real image is rated above a synthetic one (ties: one half).
 
     Each reader's area is that of all pairs of a real and a synthetic image that this reader rated; readers count alike,
-    whatever they left out. With missing ratings the variance stays unbiased for any pattern that does not depend on the
-    ratings: MS(R) / R + Cov2 holds for readers of unequal precision, Cov2 from the images that two readers share.
+    whatever they left out. `var_u` is unbiased for any pattern of missing ratings that does not depend on the ratings.
+    MS(R) / R + Cov2 holds for readers of unequal precision too; Cov2 comes from the images that two readers share.
 
     Args:
         real: float (readers, real images), higher: more real; NaN: missing.

@@ -71,8 +71,8 @@ def two_way_mean(values: Floats, *, null: float = 0.0, confidence: float = CONFI
     that of y = mean + reader + case + error under the cells' pattern. The components come from the spread of readers'
     and of cases' means (Henderson's first method) and from what fitted readers and cases leave (his third): unbiased
     for any pattern that does not depend on the values, without normal distributions. Complete cells are the special
-    case. How often the interval holds the truth: benchmarks/results/two_way_missing.json. With 4 readers it does less
-    often than it should by a point or two; with 8 as often.
+    case. In benchmarks/results/two_way_missing.json the interval holds the truth in 93.4 to 96.0 % of the studies,
+    missing cells or not, and least often with 4 readers of whom two stop early; the non-negative one in 94.5 to 97.8 %.
 
     Args:
         values: float (readers, cases); NaN: missing cell. Readers and cases without a cell are not counted.

@@ -56,6 +56,8 @@ class LeakAudit(_Frozen):
         low: lower end of its interval.
         high: upper end.
         by_features: AUC of each family of features alone.
+        by_source: AUC of all features, real against one synthetic source.
+        neutralised: AUC of what the source files would have told, and the study does not send.
         limit: above which the plan is refused.
         overridden: why it was kept all the same, or "".
         method: of AUC and interval.
@@ -67,6 +69,8 @@ class LeakAudit(_Frozen):
     low: float
     high: float
     by_features: dict[str, float]
+    by_source: dict[str, float] = {}
+    neutralised: dict[str, float] = {}
     limit: float
     overridden: str = ""
     method: str

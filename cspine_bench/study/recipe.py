@@ -61,7 +61,7 @@ class StudyRecipe(Recipe):
     )
     bit_depth: Literal[8, 16] | None = Field(None, description="Of the images as shown.  [the least of all inputs]")
     copy_limit: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.98, description="Correlation with its own real image above which a synthetic image is not shown beside it."
+        0.85, description="Correlation of fine structure above which two images are not in one display set: copies."
     )
     leak_limit: Annotated[float, Field(ge=0.5, le=1)] = Field(
         0.7, description="AUC of non-anatomical features, real against synthetic, above which a plan is refused."

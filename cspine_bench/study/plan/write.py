@@ -1,0 +1,120 @@
+"""The study folder: written under another name, renamed when it is whole, and never written over once it has begun."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from cspine_bench.errors import DataError
+from cspine_bench.study.folder import StudyFolder, StudyPaths, load_truth, open_study
+from cspine_bench.study.ledger.store import create_ledger, open_ledger
+from cspine_bench.study.plan.make import Plan, list_sources, name_readers, render_schedule
+from cspine_bench.study.plan.page import render_plan
+from cspine_bench.study.plan.sides import Sides
+from cspine_bench.study.protocol import compute_protocol_sha256, render_protocol
+from cspine_bench.study.recipe import StudyRecipe
+
+_OWNER_FILE = 0o600
+_OWNER_FOLDER = 0o700
+
+
+def find_plan(
+    folder: Path, sides: Sides, recipe: StudyRecipe, *, seed: int, readers: tuple[str, ...], overwrite: bool
+) -> StudyFolder | None:
+    """The study that lies in a folder, if it is the one that is asked for; None if nothing does, or it may go.
+
+    Args:
+        folder: of the study.
+        sides: as for `build_plan`, likewise the others.
+        recipe: .
+        seed: .
+        readers: .
+        overwrite: whether another study that has not begun may be replaced.
+
+    Raises:
+        DataError: something else lies there, or a study that has begun.
+    """
+    if not folder.exists():
+        return None
+    if folder.is_dir() and not any(folder.iterdir()):
+        return None
+    study = open_study(folder)
+    recipe, names = name_readers(recipe, readers)
+    protocol = study.protocol
+    same_sources = {one.name: one.dataset for one in protocol.sources if one.dataset is not None} == {
+        one.name: one.dataset for one in list_sources(sides, {}) if one.dataset is not None
+    }
+    same = (protocol.recipe, protocol.readers, protocol.seed) == (recipe, names, seed) and same_sources
+    if same and not overwrite:
+        return study
+    if not overwrite:
+        raise DataError(f"{folder}: holds another study; give another --out, or --overwrite to replace it")
+    if _has_begun(study):
+        raise DataError(f"{folder}: holds a study that has begun, and is never replaced; give another --out")
+    return None
+
+
+def _has_begun(study: StudyFolder) -> bool:
+    """Whether anything but its plan is on record."""
+    if not study.paths.ledger.exists():
+        return False
+    with open_ledger(study, read_only=True) as ledger:
+        return any(record.kind != "plan" for record in ledger.iter_records())
+
+
+def write_plan(plan: Plan, folder: Path, *, truth: Path | None = None, overwrite: bool = False) -> StudyFolder:
+    """Write a study.
+
+    Args:
+        plan: of `build_plan`.
+        folder: of the study; new, empty, or of a study that `find_plan` lets go.
+        truth: where the sealed file goes; None: into the folder.
+        overwrite: whether a sealed file that lies there may be replaced.
+
+    Returns:
+        The study, open.
+
+    Raises:
+        DataError: the place of the truth is taken.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    if truth is not None and truth.exists() and not overwrite:
+        raise DataError(f"{truth}: is there already, and may be the truth of another study; name another file")
+    draft = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    paths = StudyPaths(draft)
+    data = render_protocol(plan.protocol)
+    digest = compute_protocol_sha256(data)
+    paths.protocol.write_bytes(data)
+    paths.protocol_sha256.write_text(f"{digest}  {paths.protocol.name}\n")
+    paths.frames.write_bytes(np.ascontiguousarray(plan.pixels, plan.pixels.dtype.newbyteorder("<")).tobytes())
+    _write_for_owner(paths.schedule, render_schedule(plan.schedule))
+    paths.page.write_bytes(render_plan(plan, digest))
+    paths.truth.parent.mkdir(mode=_OWNER_FOLDER)
+    sealed = paths.truth if truth is None else truth.with_name(f".{truth.name}.unfinished")
+    _write_for_owner(sealed, plan.truth.render())
+    study = open_study(draft)
+    load_truth(study, sealed)
+    create_ledger(paths.ledger, study)
+    if truth is not None:
+        sealed.replace(truth)
+    _replace(draft, folder)
+    return open_study(folder)
+
+
+def _write_for_owner(path: Path, data: bytes) -> None:
+    """A file that nobody else can read at any moment."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_FILE), "wb") as file:
+        file.write(data)
+
+
+def _replace(draft: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.replaced")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    draft.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

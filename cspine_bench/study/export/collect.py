@@ -113,6 +113,7 @@ def _build_trial(answered: Answered, truth: Truth) -> Trial:
         picked_source=source if answered.said is None else answered.said,
         correct=(answered.said in (None, REAL)) == (source == REAL),
         response_time_s=answered.elapsed_ms / 1000,
+        picked_image=None if answered.said is not None else name_image(answered.picked_frame),
     )
 
 

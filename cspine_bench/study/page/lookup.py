@@ -125,7 +125,7 @@ class Lookup:
 
         Digits behind the stem are a margin of their own ("10" is 0.10); they count where they are the margin asked for.
         """
-        own = [stem, *(f"{stem}{digits}" for digits in (f"{100 * margin:02.0f}", f"{1000 * margin:03.0f}"))]
+        own = list(dict.fromkeys([f"{stem}{100 * margin:02.0f}", f"{stem}{100 * margin:.6g}", stem]))
         for name in own:
             sides = [self.value(f"{name}.{rule}{side}") for side in ("p_lower", "p_upper")]
             known = [side for side in sides if side is not None]

@@ -2,39 +2,54 @@
 
 It is drawn from the figures of a result of measure `study-power` alone:
 
-power_detect        share of simulated studies that find readers above chance (primary test, one-sided)
-power_equivalence   share that show equivalence within the margin
-interval_width      mean width of the 95 % interval of the accuracy, unit "share"
+power_detect              share of simulated studies that find readers above chance; at chance itself: false alarms
+power_equivalence         share that show equivalence within the margin
+power_rating_equivalence  the same of mean ratings
+interval_width            mean width of the 95 % interval of the accuracy, unit "share"
+detectable_accuracy       smallest true accuracy that is found with the power asked for
 
-each with an interval of the simulation's own error (Wilson for the two shares) and a condition whose values are text:
-{"readers": "8", "cases": "50", "accuracy": "0.33", "reader_sd": "0.25", "case_sd": "0.45"}; `power_equivalence` has
-"margin": "0.05" besides; sds are on the logit scale. Any further condition stands in the tables. `settings` of the
-result tell `chance`, `alpha`, `design` and `num_studies` (simulated per cell) where they are there.
+each with an interval of the simulation's own error and a condition whose values are text: {"readers": "8", "cases":
+"50", "accuracy": "0.33", "method": "label test", "reader_sd": "0.25", "case_sd": "0.45"}; those of equivalence have
+"margin": "0.05" besides; sds are on the logit scale. `settings` of the result tell `chance`, and `primary_method` of
+`power_detect`. Figures of other names, or of another condition, stand in a table of their own.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from markupsafe import Markup
+
 from cspine_bench.page.render import render_page
 from cspine_bench.page.svg import Panel, Scale, fit_scale
 from cspine_bench.page.tables import Untaken
-from cspine_bench.page.wording import DASH, format_number, format_share
+from cspine_bench.page.wording import DASH
 from cspine_bench.results import Figure, Result
 
 DETECT: Final = "power_detect"
-EQUIVALENCE: Final = "power_equivalence"
 WIDTH: Final = "interval_width"
 PAPER: Final = ("8", "50")
 """Readers and cases of the study in arXiv 2510.22166."""
 ENOUGH: Final = 0.8
 """Power that studies are usually planned for."""
 
+_PARTS: Final = (
+    (DETECT, "Power to find readers above chance", "Share of simulated studies that find it, one-sided."),
+    ("power_equivalence", "Power to show equivalence",
+     "Share of simulated studies that show the accuracy to be within the margin of chance; readers are at chance."),
+    (WIDTH, "Width of the interval of the accuracy", "Mean over simulated studies, in points of percent."),
+    ("power_rating_equivalence", "Power to show equivalence of ratings",
+     "Share of simulated studies that show the mean ratings of real and synthetic images to be within the margin."),
+    ("detectable_accuracy", "Smallest accuracy that is found", "True accuracy, in percent, that is found with the "
+     "power that was asked for."),
+)  # fmt: skip
 _STYLES: Final = ("synthetic", "holdout", "calm", "violet", "real", "alarm")
 _SIZES: Final = ("readers", "cases")
 _WORDS: Final = {
-    "accuracy": "true accuracy", "reader_sd": "SD of readers", "case_sd": "SD of cases", "margin": "margin",
+    "accuracy": "true accuracy", "margin": "margin", "difference": "true difference", "power": "power",
+    "reader_sd": "SD of readers", "case_sd": "SD of cases",
 }  # fmt: skip
+"""Conditions in words, in the order in which they are said; others follow."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +57,57 @@ class Series:
     """What one table or panel holds: figures that differ in readers and cases alone.
 
     Attributes:
-        setting: what they have in common.
+        method: how they were found; "" where that is not said.
+        setting: what they have in common besides, without what the whole section has in common.
         figures: by (readers, cases), as text.
     """
 
+    method: str
     setting: Mapping[str, str]
     figures: Mapping[tuple[str, str], Figure]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure in a table: its value, its interval, and whether it is of the paper's size."""
+
+    value: str
+    ends: str
+    is_paper: bool
+
+
+@dataclass(frozen=True)
+class SizeTable:
+    """Readers down, cases across."""
+
+    title: str
+    cases: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section of the page.
+
+    Attributes:
+        name: of its figures.
+        title: in words.
+        text: what they are.
+        held: what all of them have in common, in words; "": nothing.
+        method: how the figures of plots and first tables were found.
+        plots: (title, panel).
+        tables: of that method.
+        others: (method, tables) of other methods.
+    """
+
+    name: str
+    title: str
+    text: str
+    held: str
+    method: str
+    plots: tuple[tuple[str, Markup], ...]
+    tables: tuple[SizeTable, ...]
+    others: tuple[tuple[str, tuple[SizeTable, ...]], ...]
 
 
 def build_power_page(result: Result, *, command: str = "") -> bytes:
@@ -61,24 +121,21 @@ def build_power_page(result: Result, *, command: str = "") -> bytes:
         UTF-8; the same result gives the same bytes.
     """
     untaken = Untaken(result.figures)
-    parts = []
-    for name, title, text in (
-        (DETECT, "Power to find readers above chance", "Share of simulated studies whose primary test finds it."),
-        (EQUIVALENCE, "Power to show equivalence", "Share of simulated studies that show it within the margin."),
-        (WIDTH, "Width of the interval of the accuracy", "Mean over simulated studies, points of percent."),
-    ):
-        series = group_figures(untaken.take(lambda figure, name=name: _is_of(figure, name)))  # type: ignore[misc]
-        parts.append((name, title, text, _draw(name, series), _tabulate(series)))
+    shown = []
+    for name, title, text in _PARTS:
+        figures = untaken.take(lambda figure, name=name: _is_of(figure, name))  # type: ignore[misc]
+        if figures or name in (DETECT, "power_equivalence", WIDTH):
+            shown.append(_build_part(name, title, text, figures, result))
+    styles = style_readers(result.figures)
     values: dict[str, Any] = {
         "title": "What a reader study of so many readers and cases can show",
         "result": result,
-        "parts_shown": parts,
+        "shown_parts": shown,
         "paper": _describe_paper(result),
         "others": untaken.rest,
         "command": command,
-        "enough": format_share(ENOUGH),
-        "varying": _describe_spread(result.figures),
-        "keys": [(style, f"{count} readers") for style, count in _key_readers(result.figures).items()],
+        "enough": f"{100 * ENOUGH:.0f} %",
+        "keys": [(style, f"{count} readers") for count, style in styles.items()],
     }
     return render_page("study-power.html.j2", values)
 
@@ -89,121 +146,160 @@ def _is_of(figure: Figure, name: str) -> bool:
 
 def _sort_number(text: str) -> tuple[float, str]:
     try:
-        return float(text), text
+        number = float(text)
     except ValueError:
-        return float("inf"), text
+        number = float("inf")
+    return (number if number == number else float("inf")), text
 
 
-def group_figures(figures: Sequence[Figure]) -> list[Series]:
-    """Figures of one name in series whose figures differ in readers and cases alone, in the order of their settings."""
-    found: dict[tuple[tuple[str, str], ...], dict[tuple[str, str], Figure]] = {}
+def group_figures(figures: Sequence[Figure]) -> tuple[dict[str, str], list[Series]]:
+    """Figures of one name as series: (what all have in common, series in the order of their settings)."""
+    values = {key: {one.condition.get(key) for one in figures} for one in figures for key in one.condition}
+    held = {key: str(min(found, key=str)) for key, found in values.items()
+            if len(found) == 1 and key not in (*_SIZES, "method")}  # fmt: skip
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], dict[tuple[str, str], Figure]] = {}
     for figure in figures:
-        setting = tuple((key, value) for key, value in figure.condition.items() if key not in _SIZES)
-        found.setdefault(tuple(sorted(setting)), {})[figure.condition["readers"], figure.condition["cases"]] = figure
-    order = sorted(found, key=lambda setting: [(key, _sort_number(value)) for key, value in setting])
-    return [Series(dict(setting), found[setting]) for setting in order]
+        own = {key: value for key, value in figure.condition.items() if key not in (*_SIZES, "method", *held)}
+        key = (figure.condition.get("method", ""), tuple(sorted(own.items(), key=lambda item: _place(item[0]))))
+        size = (figure.condition["readers"], figure.condition["cases"])
+        found.setdefault(key, {})[size] = figure
+    methods = list(dict.fromkeys(method for method, _ in found))
+    order = sorted(found, key=lambda key: (methods.index(key[0]), [(n, _sort_number(v)) for n, v in key[1]]))
+    return held, [Series(method, dict(setting), found[method, setting]) for method, setting in order]
+
+
+def _place(key: str) -> tuple[int, str]:
+    return (list(_WORDS).index(key) if key in _WORDS else len(_WORDS)), key
 
 
 def _describe(setting: Mapping[str, str]) -> str:
     shown = []
-    for key, value in setting.items():
-        words = _WORDS.get(key, key.replace("_", " "))
+    for key, value in sorted(setting.items(), key=lambda item: _place(item[0])):
         number = _sort_number(value)[0]
-        if key in ("accuracy", "margin") and number < 1:
-            value = f"{'±' if key == 'margin' else ''}{100 * number:g} {'points' if key == 'margin' else '%'}"
-        shown.append(f"{words} {value}")
-    return ", ".join(shown) or "all"
+        if key in ("accuracy", "power") and number <= 1:
+            value = f"{100 * number:g} %"
+        elif key == "margin" and number <= 1:
+            value = f"±{value}"
+        shown.append(f"{_WORDS.get(key, key.replace('_', ' '))} {value}")
+    return ", ".join(shown)
 
 
-def _tabulate(series: Sequence[Series]) -> list[tuple[str, list[str], list[tuple[str, list[tuple[str, str, bool]]]]]]:
-    """For each series (setting, cases across, (readers, (value, interval, whether it is the paper's size)) down)."""
-    tables = []
-    for one in series:
-        readers = sorted({size[0] for size in one.figures}, key=_sort_number)
-        cases = sorted({size[1] for size in one.figures}, key=_sort_number)
-        rows = []
-        for count in readers:
-            cells = []
-            for number in cases:
-                figure = one.figures.get((count, number))
-                value, ends = ("", "") if figure is None else _show(figure)
-                cells.append((value or DASH, ends, (count, number) == PAPER))
-            rows.append((count, cells))
-        tables.append((_describe(one.setting), cases, rows))
-    return tables
+def _build_part(name: str, title: str, text: str, figures: Sequence[Figure], result: Result) -> Part:
+    held, series = group_figures(figures)
+    methods = list(dict.fromkeys(one.method for one in series))
+    primary = result.settings.get("primary_method") if name == DETECT else None
+    first = str(primary) if primary in methods else next(iter(methods), "")
+    chance = str(result.settings.get("chance", ""))
+    tables = {
+        method: tuple(_tabulate(one, chance) for one in series if one.method == method)
+        for method in methods
+    }  # fmt: skip
+    styles = style_readers(result.figures)
+    panels = tuple(
+        (_title(one, chance), panel)
+        for one in series
+        if one.method == first and (panel := _draw(name, one, styles)) is not None
+    )
+    others = tuple((method, found) for method, found in tables.items() if method != first)
+    return Part(name, title, text, _describe(held), first, panels, tables.get(first, ()), others)
+
+
+def _title(series: Series, chance: str) -> str:
+    accuracy = series.setting.get("accuracy", "")
+    if chance and accuracy and _sort_number(accuracy)[0] == _sort_number(chance)[0]:
+        rest = _describe({key: value for key, value in series.setting.items() if key != "accuracy"})
+        return ", ".join(filter(None, ["readers at chance: false alarms", rest]))
+    return _describe(series.setting) or "all"
+
+
+def _tabulate(series: Series, chance: str) -> SizeTable:
+    readers = sorted({size[0] for size in series.figures}, key=_sort_number)
+    cases = sorted({size[1] for size in series.figures}, key=_sort_number)
+    rows = []
+    for count in readers:
+        cells = []
+        for number in cases:
+            figure = series.figures.get((count, number))
+            value, ends = (DASH, "") if figure is None else _show(figure)
+            cells.append(Cell(value, ends, (count, number) == PAPER))
+        rows.append((count, tuple(cells)))
+    return SizeTable(_title(series, chance), tuple(cases), tuple(rows))
 
 
 def _show(figure: Figure) -> tuple[str, str]:
-    """Shares to two decimals, widths in points, each with its interval."""
-    if figure.name == WIDTH:
-        ends = figure.interval
-        span = "" if ends is None else f"{100 * ends.low:.2f} to {100 * ends.high:.2f}"
-        return f"{100 * figure.value:.1f}", span
+    """Power as a share to two decimals, widths and accuracies in percent; each with its interval."""
     ends = figure.interval
-    return f"{figure.value:.2f}", "" if ends is None else f"{ends.low:.2f} to {ends.high:.2f}"
+    factor, digits = (1, 2) if figure.name.startswith("power") else (100, 1)
+    span = "" if ends is None else " to ".join(f"{factor * end:.2f}" for end in (ends.low, ends.high))
+    return f"{factor * figure.value:.{digits}f}", span
 
 
-def _key_readers(figures: Sequence[Figure]) -> dict[str, str]:
+def style_readers(figures: Sequence[Figure]) -> dict[str, str]:
+    """A colour for each number of readers; of more than there are colours the last have none, and no curve."""
     counts = sorted({one.condition["readers"] for one in figures if "readers" in one.condition}, key=_sort_number)
-    return {style: count for count, style in zip(counts, _STYLES, strict=False)}
+    return dict(zip(counts, _STYLES, strict=False))
 
 
-def _draw(name: str, series: Sequence[Series]) -> list[tuple[str, Any]]:
-    """A panel for each series: cases across, a curve for each number of readers; a diamond marks the paper's size."""
-    styles = {
-        count: style for style, count in _key_readers([f for one in series for f in one.figures.values()]).items()
-    }
-    panels = []
-    for one in series:
-        places = {size: _sort_number(size[1])[0] for size in one.figures}
-        if any(place in (0, float("inf")) for place in places.values()) or not places:
-            continue
-        panel = Panel(f"{name.replace('_', ' ')}, {_describe(one.setting)}", height=200, width=320, top=24)
-        x = fit_scale(list(places.values()), *panel.x_range, room=0.1)
-        factor = 100 if name == WIDTH else 1
-        values = [factor * figure.value for figure in one.figures.values()]
-        y = fit_scale(values, *panel.y_range, zero=True) if name == WIDTH else Scale(0, 1, *panel.y_range)
-        panel.draw_y(y, "points" if name == WIDTH else "power", count=4)
-        panel.draw_x(x, "cases", count=4, grid=False)
-        if name != WIDTH:
-            panel.line(panel.x_range[0], y(ENOUGH), panel.x_range[1], y(ENOUGH), "reference")
-        for count, style in styles.items():
-            own = sorted((places[size], size, figure) for size, figure in one.figures.items() if size[0] == count)
-            panel.path([(x(place), y(factor * figure.value)) for place, _, figure in own], f"curve {style}")
-            for place, size, figure in own:
-                if size == PAPER:
-                    panel.dot(x(place), y(factor * figure.value), f"hollow {style}", shape="diamond", size=5)
-                else:
-                    panel.dot(x(place), y(factor * figure.value), f"mark {style}", size=3)
-        panels.append((_describe(one.setting), panel.render()))
-    return panels
-
-
-def _describe_spread(figures: Sequence[Figure]) -> str:
-    found = [
-        f"{_WORDS[key]} {' or '.join(sorted({one.condition[key] for one in figures if key in one.condition}))}"
-        for key in ("reader_sd", "case_sd")
-        if any(key in one.condition for one in figures)
-    ]
-    return f"Assumed on the logit scale: {', '.join(found)}." if found else ""
+def _draw(name: str, series: Series, styles: Mapping[str, str]) -> Markup | None:
+    """Cases across, a curve for each number of readers; a diamond marks the paper's size. None: nothing to lay out."""
+    places = {size: _sort_number(size[1])[0] for size in series.figures}
+    if any(place in (0, float("inf")) for place in places.values()):
+        return None
+    label = f"{name.replace('_', ' ')}, {_describe(series.setting)}"
+    panel = Panel(label, height=200, width=320, top=24, right=30)
+    x = fit_scale(list(places.values()), *panel.x_range, room=0.12)
+    is_power = name.startswith("power")
+    factor = 1 if is_power else 100
+    values = [factor * figure.value for figure in series.figures.values()]
+    y = Scale(0, 1, *panel.y_range) if is_power else fit_scale(values, *panel.y_range, zero=name == WIDTH)
+    panel.draw_y(y, "power" if is_power else "points" if name == WIDTH else "true accuracy, %", count=4)
+    panel.draw_x(x, "cases", count=4, grid=False)
+    if is_power:
+        panel.line(panel.x_range[0], y(ENOUGH), panel.x_range[1], y(ENOUGH), "reference")
+    labels: list[float] = []
+    for count, style in styles.items():
+        own = sorted((places[size], size, figure) for size, figure in series.figures.items() if size[0] == count)
+        points = [(x(place), y(factor * figure.value)) for place, _, figure in own]
+        panel.path(points, f"curve {style}")
+        for point, (_, size, _) in zip(points, own, strict=True):
+            if size == PAPER:
+                panel.dot(*point, f"hollow {style}", shape="diamond", size=5)
+            else:
+                panel.dot(*point, f"mark {style}", size=3)
+        # So that no curve is told by its colour alone; where curves meet, the first has its number.
+        if points and all(abs(points[-1][1] - other) > 9 for other in labels):
+            labels.append(points[-1][1])
+            panel.text(points[-1][0] + 8, points[-1][1] + 4, count, style="name")
+    return panel.render()
 
 
 def _describe_paper(result: Result) -> list[str]:
     """What a study of the paper's size could show, in sentences from the figures; none where it was not simulated."""
-    own = [one for one in result.figures if tuple(one.condition.get(size) for size in _SIZES) == PAPER]
     told = []
-    for name, words in ((DETECT, "would find readers above chance"), (EQUIVALENCE, "would show equivalence")):
-        for figure in (one for one in own if one.name == name):
-            setting = _describe({key: value for key, value in figure.condition.items() if key not in _SIZES})
-            enough = "" if figure.value >= ENOUGH else ": too small for it" if figure.value < 0.5 else ": a gamble"
-            told.append(f"{_tell_share(figure.value)} such studies {words} at {setting}{enough}.")
-    widths = [one.value for one in own if one.name == WIDTH]
+    for name, words in ((DETECT, "would find readers above chance"), ("power_equivalence", "would show equivalence")):
+        figures = [one for one in result.figures if _is_of(one, name)]
+        held, series = group_figures(figures)
+        methods = list(dict.fromkeys(one.method for one in series))
+        primary = result.settings.get("primary_method") if name == DETECT else None
+        first = primary if primary in methods else next(iter(methods), "")
+        for one in series:
+            figure = one.figures.get(PAPER)
+            if figure is None or one.method != first:
+                continue
+            where = {**held, **one.setting}
+            if name == DETECT and where.get("accuracy") == str(result.settings.get("chance", "")):
+                continue
+            aim = {key: value for key, value in where.items() if key in ("accuracy", "margin")}
+            told.append(f"{_tell_share(figure)} {words}{f' ({_describe(aim)})' if aim else ''}.")
+    widths = [one.value for one in result.figures if _is_of(one, WIDTH)
+              and tuple(one.condition[size] for size in _SIZES) == PAPER]  # fmt: skip
     if widths:
-        low, high = (f"{100 * end:.0f}" for end in (min(widths), max(widths)))
-        ends = low if low == high else f"{low} to {high}"
-        told.append(f"Its interval of the accuracy would be {ends} points wide on average.")
+        ends = list(dict.fromkeys(f"{100 * end:.0f}" for end in (min(widths), max(widths))))
+        told.append(f"The interval of the accuracy would be {' to '.join(ends)} points wide on average.")
     return told
 
 
-def _tell_share(share: float) -> str:
-    return f"{format_number(100 * share, digits=2)} of 100" if share > 0 else "None"
+def _tell_share(figure: Figure) -> str:
+    share = figure.value
+    text = "Fewer than 1 of 100" if share < 0.005 else "More than 99 of 100" if share > 0.995 else f"{100 * share:.0f} of 100"  # fmt: skip  # noqa: E501
+    return f"{text} such studies"

@@ -65,6 +65,11 @@ def show_span(low: float | None, high: float | None, *, factor: float = 1.0, uni
     return " to ".join(format_number(factor * end, width=width) + unit for end in (low, high))
 
 
+def show_p_pair(p: float | None, adjusted: float | None) -> str:
+    """A p value, and in brackets the same corrected for the number of sources."""
+    return show_p_or_dash(p) + ("" if p is None or adjusted is None else f" ({show_p(adjusted)})")
+
+
 def list_tests(lookup: Lookup) -> list[Row]:
     """Right answers against chance: (test, what it allows for, one-sided p, two-sided p), the primary one first."""
     known = (
@@ -213,9 +218,10 @@ def list_picks(picks: Sequence[tuple[str, Share, float | None]], lookup: Lookup,
 def list_differences(
     lookup: Lookup, sources: Sequence[str], names: Mapping[str, str], analysis: AnalysisRecipe
 ) -> list[Row]:
-    """(source, its mean, difference, two intervals, p, equivalence p, smallest margin, signed-rank p, after Holm)."""
+    """(source, its mean, difference, two intervals, p, equivalence p, smallest margin, signed-rank p)."""
     rows: list[Row] = []
-    unit = analysis.rating_unit
+    unit, margin = analysis.rating_unit, analysis.rating_margin
+    own = (f"tost{100 * margin:02.0f}", f"tost{100 * margin:.6g}")
     for place, source in enumerate(sources):
         key = lookup.key("source", source)
         found, safe = lookup.read(f"diff.{key}.twoway"), lookup.read(f"diff.{key}.twoway", rule="nn_")
@@ -226,10 +232,14 @@ def list_differences(
         ends = [DASH if one is None else show_span(one.low, one.high) for one in (found, safe)]
         exact = lookup.value(f"wil.{unit}.wilcox.perm.{key}")
         holm = lookup.indexed(f"wil.{unit}.wilcox.perm.holm", place, source=source)
+        different = lookup.value(f"diff.{key}.twoway.holm")
+        equivalent = next((lookup.value(f"diff.{key}.{name}.holm") for name in ("tost", *own)
+                           if lookup.value(f"diff.{key}.{name}.holm") is not None), None)  # fmt: skip
         rows.append(
             (names.get(source, source), show(mean), show(None if found is None else found.value), *ends,
-             show_p_or_dash(None if found is None else found.p_two), show_p_or_dash(None if tost is None else tost.p),
-             show(None if tost is None else tost.smallest), show_p_or_dash(exact), show_p_or_dash(holm))
+             show_p_pair(None if found is None else found.p_two, different),
+             show_p_pair(None if tost is None else tost.p, equivalent),
+             show(None if tost is None else tost.smallest), show_p_pair(exact, holm))
         )  # fmt: skip
     return rows
 

@@ -106,6 +106,7 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
     values: dict[str, Any] = {
         "title": _name_page(records),
         "result": result,
+        "finding": _shorten_verdict(result, records),
         "records": records,
         "tables": tables,
         "further": [name for name in tables if name not in SECTIONS],
@@ -140,6 +141,14 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
 
 def _name_page(records: StudyRecords) -> str:
     return f"Reader study: {records.protocol.recipe.title}" if records.protocol else "Reader study: real or synthetic?"
+
+
+def _shorten_verdict(result: Result, records: StudyRecords) -> str:
+    """The verdict without the sentences that stand in its steps."""
+    text = result.verdict
+    for step in records.steps:
+        text = text.replace(step.text, "")
+    return " ".join(text.split())
 
 
 def _name_source(source: str, names: Mapping[str, str]) -> str:
@@ -261,8 +270,8 @@ def _show_ratings(
     level = _percent(1 - records.analysis.alpha)
     named = [(names[source], counts) for source, counts in steps]
     heads = ("Source", "Its mean", "Real − synthetic", f"{level} %, two-way", f"{level} %, non-negative",
-             "p, two-sided", f"Within ±{records.analysis.rating_margin:g}: p", "Smallest margin",
-             "Signed rank, exact p", "After Holm")  # fmt: skip
+             "p, two-sided (Holm)", f"Within ±{records.analysis.rating_margin:g}: p (Holm)", "Smallest margin",
+             "Signed rank, exact p (Holm)")  # fmt: skip
     margin = records.analysis.rating_margin
     return {
         "step_plot": draw_steps("Ratings of images of each source", named, left=150) if rated else None,

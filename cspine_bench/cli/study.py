@@ -3,7 +3,10 @@
 import click
 
 from cspine_bench.cli.study_ledger import export, status, unblind
+from cspine_bench.cli.study_plan import plan
+from cspine_bench.cli.study_power import power
 from cspine_bench.cli.study_serve import links, revoke, serve
+from cspine_bench.cli.study_simulate import simulate
 
 
 @click.group()
@@ -18,7 +21,10 @@ def study() -> None:
 
 study.add_command(export)
 study.add_command(links)
+study.add_command(plan)
+study.add_command(power)
 study.add_command(revoke)
 study.add_command(serve)
+study.add_command(simulate)
 study.add_command(status)
 study.add_command(unblind)

@@ -2,6 +2,7 @@
 
 import click
 
+from cspine_bench.cli.study_analyze import analyze
 from cspine_bench.cli.study_ledger import export, status, unblind
 from cspine_bench.cli.study_plan import plan
 from cspine_bench.cli.study_power import power
@@ -19,6 +20,7 @@ def study() -> None:
     """
 
 
+study.add_command(analyze)
 study.add_command(export)
 study.add_command(links)
 study.add_command(plan)

@@ -30,7 +30,8 @@ def open_recipe(name_or_path: str = DEFAULT_RECIPE) -> StudyRecipe:
         name_or_path: a YAML file, or a name of `list_recipes`; a file of that name comes first.
 
     Raises:
-        RecipeError: there is no such file or name; the file cannot be read, holds an unknown key or an impossible value.
+        RecipeError: there is no such file or name; the file cannot be read, or holds an unknown key or an impossible
+            value.
     """
     known = list_recipes()
     path = Path(name_or_path)

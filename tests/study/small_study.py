@@ -1,7 +1,7 @@
 """A tiny planned study, made once in a run: for whatever serves, reads, simulates or analyses one.
 
-`make_small_study(make_once)` gives a folder that tests share, so copy it (`copy_small_study`) before anything is written
-to it: an answer, a link, an unblinding.
+`make_small_study(make_once)` gives a folder that tests share, so copy it (`copy_small_study`) before anything is
+written to it: an answer, a link, an unblinding.
 """
 
 import shutil

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import numpy as np
-
 from cspine_bench.imaging.degrade import Degradation, add_noise, blur, resample
 from cspine_bench.seeding import numpy_generator
 from cspine_bench.study.plan.frames import Pixels
@@ -26,5 +24,5 @@ def spoil_frame(frame: Pixels, *, control: int, seed: int, index: int) -> tuple[
         index: of the image, for what is random.
     """
     spoil = SPOILS[control % len(SPOILS)]
-    spoiled = spoil.apply(frame, numpy_generator(seed, "study.control", index))
-    return np.asarray(spoiled, frame.dtype), f"{spoil.name}, {spoil.strength}"
+    spoiled: Pixels = spoil.apply(frame, numpy_generator(seed, "study.control", index))
+    return spoiled, f"{spoil.name}, {spoil.strength}"

@@ -61,7 +61,8 @@ class Canvas:
         up, left = (side - height) // 2, (side - width) // 2
         square = np.pad(image.astype(np.float32), ((up, side - height - up), (left, side - width - left)))
         shown = Image.fromarray(square).resize((self.width, self.height), Image.Resampling.LANCZOS)
-        return np.rint(np.clip(np.asarray(shown) * (highest / top), 0, highest)).astype(dtype)
+        resampled: Pixels = np.rint(np.clip(np.asarray(shown) * (highest / top), 0, highest)).astype(dtype)
+        return resampled
 
 
 def choose_canvas(sides: Sequence[Images], recipe: StudyRecipe) -> Canvas:

@@ -236,7 +236,7 @@ def _deal_folds(
     """A fold for each image: groups dealt out in turn, side by side, so that each fold has its share of both."""
     sides = [np.unique(groups[synthetic == side]) for side in (False, True)]
     count = min(_FOLDS, *(len(side) for side in sides))
-    place = {}
+    place: dict[Any, int] = {}
     for side in sides:
         place |= {group: number % count for number, group in enumerate(generator.permutation(side))}
     return np.array([place[group] for group in groups])

@@ -120,8 +120,8 @@ def name_readers(recipe: StudyRecipe, readers: Sequence[str]) -> tuple[StudyReci
     for place, name in enumerate(readers):
         if not re.fullmatch(READER, name) or name in readers[:place]:
             raise RecipeError(
-                f"reader {name!r}: use a pseudonym of up to 32 letters, digits, '_' or '-', and each once; no name of a "
-                "person, as records are never erased"
+                f"reader {name!r}: use a pseudonym of up to 32 letters, digits, '_' or '-', and each once; nobody's "
+                "name, as records are never erased"
             )
     return apply_overrides(recipe, [f"readers={len(readers)}"]), tuple(readers)
 
@@ -138,8 +138,8 @@ def explain_leaks(audit: Audit) -> str:
     families = [f"{name} {audit.by_family[name].value:.2f}: {ADVICE[name]}" for name in audit.families]
     return (
         f"a classifier tells real from synthetic by what is no anatomy, above the limit of {audit.limit:g}: "
-        f"{', '.join(told)}; families that leak: {'; '.join(families) or 'none alone, they do together'}; or go on with "
-        '--allow-leaks "REASON", which the protocol keeps'
+        f"{', '.join(told)}; families that leak: {'; '.join(families) or 'none alone, they do together'}; or go on "
+        'with --allow-leaks "REASON", which the protocol keeps'
     )
 
 

@@ -13,6 +13,7 @@ from cspine_bench.study.schedule import TrialKind
 from cspine_bench.study.truth import REAL
 
 _FREE: Final = -1
+LEAST_CASES: Final = 2
 _WORDS: Final[dict[TrialKind, str]] = {
     "main": "cases", "training": "training", "positive-control": "positive controls",
     "negative-control": "negative controls",
@@ -183,10 +184,13 @@ def _require_enough(pools: dict[str, Pool], wanted: list[_Slots], recipe: StudyR
         parts[slots.kind] += slots.sides.count(name)
     told = ", ".join(f"{count} for {_WORDS[kind]}" for kind, count in parts.items() if count)
     gone = "".join(f"; {count:,} are {reason}" for reason, count in pool.left_out.items())
+    others = needed[name] - parts["main"]
+    fitting = int((len(pool) - others) * recipe.cases / parts["main"]) if parts["main"] else 0
+    less = f"--set cases={fitting}, or " if fitting >= max(LEAST_CASES, recipe.repeats) else ""
+    rule = "each of another patient, and none twice" if name == REAL else "none twice"
     raise DataError(
         f"{name}: {pool.images.name} gives {len(pool):,} images of its {len(pool.images):,}{gone}; the study needs "
-        f"{needed[name]:,} ({told}), each of another patient where real, and none twice; give more images, or --set "
-        f"cases={max(2, recipe.cases // 2)}, or fewer training sets and controls"
+        f"{needed[name]:,} ({told}), {rule}; give more images, or {less}fewer cases, training sets, controls and repeats"
     )
 
 

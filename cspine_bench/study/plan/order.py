@@ -49,9 +49,10 @@ def draw_order(
 
 
 def _draw_places(total: int, count: int, lag: int, draws: SecretDraws, stream: str) -> list[tuple[int, int]]:
-    """Places of first and second looks; drawn one after the other, and anew where a draw leaves no room for the rest."""
+    """Places of first and second looks; drawn in turn, and anew where a draw leaves no room for the rest."""
     for attempt in range(_ATTEMPTS):
-        free, pairs = list(range(total)), []
+        free = list(range(total))
+        pairs: list[tuple[int, int]] = []
         while len(pairs) < count:
             early = bisect_left(free, free[-1] - lag) if free else 0
             if not early:

@@ -1,4 +1,4 @@
-"""The images that display sets are drawn from: left out what must not be shown, labelled by stratum, in a drawn order."""
+"""The images that display sets are drawn from: without what must not be shown, by stratum, in a drawn order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -119,7 +119,7 @@ def _find_firsts(groups: Sequence[str]) -> list[bool]:
 
 
 def _map_images(images: Images, order: NDArray[np.int64], canvas: Canvas) -> Maps:
-    """Fine structure of the chosen images, in their order; one pass over the files, one small map for each in memory."""
+    """Fine structure of the chosen images, in their order; one pass over the files, a small map of each in memory."""
     rows = {images.sample_ids[place]: row for row, place in enumerate(order)}
     maps: list[NDArray[Any]] = [np.empty((0, 0), np.float32)] * len(rows)
     for sample, image in images.iter_images():

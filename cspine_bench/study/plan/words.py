@@ -27,8 +27,8 @@ def write_hypotheses(recipe: StudyRecipe) -> Hypotheses:
     )
     return Hypotheses(
         primary=(
-            f"Readers {_TASKS[recipe.design]} more often than by chance ({recipe.chance:.3g}); {test}, one-sided, error "
-            f"rate {asked.alpha:g}."
+            f"Readers {_TASKS[recipe.design]} more often than by chance ({recipe.chance:.3g}); {test}, one-sided, "
+            f"error rate {asked.alpha:g}."
         ),
         equivalence=(
             f"Accuracy differs from chance by less than {asked.accuracy_margin:g}: two one-sided tests at "
@@ -41,9 +41,9 @@ def write_hypotheses(recipe: StudyRecipe) -> Hypotheses:
             "agreement says nothing for the images: readers who all guess agree by chance too."
         ),
         order=(
-            f"First the positive controls: accuracy below {asked.control_accuracy:g} means that the study shows nothing "
-            "about small differences. Then the primary test. Then equivalence. Sources one by one, and ratings, after "
-            "these, each with Holm's correction."
+            f"First the positive controls: accuracy below {asked.control_accuracy:g} means that the study shows "
+            "nothing about small differences. Then the primary test. Then equivalence. Sources one by one, and "
+            "ratings, after these, each with Holm's correction."
         ),
     )
 

@@ -40,7 +40,8 @@ def write_grras(result: Result, records: StudyRecords) -> str:
     )
     return (
         "# GRRAS checklist\n\n"
-        "Guidelines for Reporting Reliability and Agreement Studies (Kottner et al. 2011, J Clin Epidemiol 64:96-106).\n\n"
+        "Guidelines for Reporting Reliability and Agreement Studies (Kottner et al. 2011, J Clin Epidemiol 64:96-106)."
+        "\n\n"
         f"{note}| item | part | asked for | answer |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ each with an interval of the simulation's own error and a condition whose values
 `power_detect`. Figures of other names, or of another condition, stand in a table of their own.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,11 @@ PAPER: Final = ("8", "50")
 ENOUGH: Final = 0.8
 """Power that studies are usually planned for."""
 
+_METHODS: Final = {
+    "label-test": "label test, which asks about the readers who read",
+    "two-way": "two-way analysis, which asks about all readers that there might be",
+    "two-way-nonnegative": "two-way analysis, non-negative rule, which asks about all readers that there might be",
+}  # fmt: skip
 _PARTS: Final = (
     (DETECT, "Power to find readers above chance", "Share of simulated studies that find it, one-sided."),
     ("power_equivalence", "Power to show equivalence",
@@ -131,6 +137,7 @@ def build_power_page(result: Result, *, command: str = "") -> bytes:
         "title": "What a reader study of so many readers and cases can show",
         "result": result,
         "shown_parts": shown,
+        "sentences": [text if text.endswith(".") else f"{text}." for text in result.verdict.split(". ") if text],
         "paper": _describe_paper(result),
         "others": untaken.rest,
         "command": command,
@@ -172,14 +179,16 @@ def _place(key: str) -> tuple[int, str]:
     return (list(_WORDS).index(key) if key in _WORDS else len(_WORDS)), key
 
 
-def _describe(setting: Mapping[str, str]) -> str:
+def _describe(name: str, setting: Mapping[str, str]) -> str:
     shown = []
     for key, value in sorted(setting.items(), key=lambda item: _place(item[0])):
         number = _sort_number(value)[0]
         if key in ("accuracy", "power") and number <= 1:
             value = f"{100 * number:g} %"
-        elif key == "margin" and number <= 1:
-            value = f"±{value}"
+        elif key == "margin" and name == "power_equivalence" and number <= 1:
+            value = f"±{100 * number:g} points"
+        elif key == "margin":
+            value = f"±{value} steps"
         shown.append(f"{_WORDS.get(key, key.replace('_', ' '))} {value}")
     return ", ".join(shown)
 
@@ -191,28 +200,30 @@ def _build_part(name: str, title: str, text: str, figures: Sequence[Figure], res
     first = str(primary) if primary in methods else next(iter(methods), "")
     chance = str(result.settings.get("chance", ""))
     tables = {
-        method: tuple(_tabulate(one, chance) for one in series if one.method == method)
+        method: tuple(_tabulate(name, one, chance) for one in series if one.method == method)
         for method in methods
     }  # fmt: skip
     styles = style_readers(result.figures)
     panels = tuple(
-        (_title(one, chance), panel)
+        (_title(name, one, chance), panel)
         for one in series
         if one.method == first and (panel := _draw(name, one, styles)) is not None
     )
-    others = tuple((method, found) for method, found in tables.items() if method != first)
-    return Part(name, title, text, _describe(held), first, panels, tables.get(first, ()), others)
+    others = tuple((_METHODS.get(method, method), found) for method, found in tables.items() if method != first)
+    return Part(
+        name, title, text, _describe(name, held), _METHODS.get(first, first), panels, tables.get(first, ()), others
+    )
 
 
-def _title(series: Series, chance: str) -> str:
+def _title(name: str, series: Series, chance: str) -> str:
     accuracy = series.setting.get("accuracy", "")
     if chance and accuracy and _sort_number(accuracy)[0] == _sort_number(chance)[0]:
-        rest = _describe({key: value for key, value in series.setting.items() if key != "accuracy"})
-        return ", ".join(filter(None, ["readers at chance: false alarms", rest]))
-    return _describe(series.setting) or "all"
+        rest = _describe(name, {key: value for key, value in series.setting.items() if key != "accuracy"})
+        return ", ".join(filter(None, ["readers at chance" + ": false alarms" * (name == DETECT), rest]))
+    return _describe(name, series.setting) or "all"
 
 
-def _tabulate(series: Series, chance: str) -> SizeTable:
+def _tabulate(name: str, series: Series, chance: str) -> SizeTable:
     readers = sorted({size[0] for size in series.figures}, key=_sort_number)
     cases = sorted({size[1] for size in series.figures}, key=_sort_number)
     rows = []
@@ -223,7 +234,7 @@ def _tabulate(series: Series, chance: str) -> SizeTable:
             value, ends = (DASH, "") if figure is None else _show(figure)
             cells.append(Cell(value, ends, (count, number) == PAPER))
         rows.append((count, tuple(cells)))
-    return SizeTable(_title(series, chance), tuple(cases), tuple(rows))
+    return SizeTable(_title(name, series, chance), tuple(cases), tuple(rows))
 
 
 def _show(figure: Figure) -> tuple[str, str]:
@@ -245,7 +256,7 @@ def _draw(name: str, series: Series, styles: Mapping[str, str]) -> Markup | None
     places = {size: _sort_number(size[1])[0] for size in series.figures}
     if any(place in (0, float("inf")) for place in places.values()):
         return None
-    label = f"{name.replace('_', ' ')}, {_describe(series.setting)}"
+    label = f"{name.replace('_', ' ')}, {_describe(name, series.setting)}"
     panel = Panel(label, height=200, width=320, top=24, right=30)
     x = fit_scale(list(places.values()), *panel.x_range, room=0.12)
     is_power = name.startswith("power")
@@ -253,7 +264,13 @@ def _draw(name: str, series: Series, styles: Mapping[str, str]) -> Markup | None
     values = [factor * figure.value for figure in series.figures.values()]
     y = Scale(0, 1, *panel.y_range) if is_power else fit_scale(values, *panel.y_range, zero=name == WIDTH)
     panel.draw_y(y, "power" if is_power else "points" if name == WIDTH else "true accuracy, %", count=4)
-    panel.draw_x(x, "cases", count=4, grid=False)
+    panel.line(*(panel.x_range[0], panel.y_range[0], panel.x_range[1], panel.y_range[0]), "axis")
+    last = -math.inf
+    for place in sorted(set(places.values())):
+        if x(place) - last > 26:
+            panel.text(x(place), panel.y_range[0] + 15, f"{place:g}", anchor="middle")
+            last = x(place)
+    panel.text(sum(panel.x_range) / 2, panel.y_range[0] + 32, "cases", anchor="middle", style="label")
     if is_power:
         panel.line(panel.x_range[0], y(ENOUGH), panel.x_range[1], y(ENOUGH), "reference")
     labels: list[float] = []
@@ -286,20 +303,25 @@ def _describe_paper(result: Result) -> list[str]:
             figure = one.figures.get(PAPER)
             if figure is None or one.method != first:
                 continue
+            beside = [(other.method, other.figures[PAPER]) for other in series
+                      if other.setting == one.setting and other.method != first and PAPER in other.figures]  # fmt: skip
             where = {**held, **one.setting}
             if name == DETECT and where.get("accuracy") == str(result.settings.get("chance", "")):
                 continue
             aim = {key: value for key, value in where.items() if key in ("accuracy", "margin")}
-            told.append(f"{_tell_share(figure)} {words}{f' ({_describe(aim)})' if aim else ''}.")
+            others = ", ".join(f"{_tell_share(found)} by {method}" for method, found in beside)
+            told.append(f"{_tell_share(figure)} {words}{f' ({_describe(name, aim)})' if aim else ''}"
+                        f"{f'; {others}' if others else ''}.")  # fmt: skip
     widths = [one.value for one in result.figures if _is_of(one, WIDTH)
               and tuple(one.condition[size] for size in _SIZES) == PAPER]  # fmt: skip
     if widths:
         ends = list(dict.fromkeys(f"{100 * end:.0f}" for end in (min(widths), max(widths))))
         told.append(f"The interval of the accuracy would be {' to '.join(ends)} points wide on average.")
-    return told
+    return [text[0].upper() + text[1:] for text in told]
 
 
 def _tell_share(figure: Figure) -> str:
     share = figure.value
-    text = "Fewer than 1 of 100" if share < 0.005 else "More than 99 of 100" if share > 0.995 else f"{100 * share:.0f} of 100"  # fmt: skip  # noqa: E501
-    return f"{text} such studies"
+    if 0.005 <= share <= 0.995:
+        return f"{100 * share:.0f} of 100"
+    return "fewer than 1 of 100" if share < 0.5 else "more than 99 of 100"

@@ -74,6 +74,11 @@ _NEVER: Final = (
     "whether the images are of use for training or fit for patients: the second they are not;",
     "anything about images at another size, window, compression or screen than those that were shown.",
 )  # fmt: skip
+_SHOWN_ELSEWHERE: Final = frozenset({
+    "by_source", "chain_head", "conduct", "field", "not_defined", "paper", "post_hoc", "protocol_sha256", "readers",
+    "simulated", "sources", "warnings",
+})  # fmt: skip
+"""Settings of a result that other parts of the page show."""
 
 
 @dataclass(frozen=True)
@@ -344,6 +349,7 @@ def _show_habits(lookup: Lookup, records: StudyRecords, rows: Sequence[ReaderRow
 
 def _list_provenance(result: Result, records: StudyRecords) -> list[tuple[str, str, bool]]:
     found = records.provenance
+    asked = {name: value for name, value in result.settings.items() if name not in _SHOWN_ELSEWHERE}
     rows = [
         ("Protocol, SHA-256", found.protocol_sha256 or "none: nothing was frozen before the answers", True),
         ("Truth, sealed as", found.truth_sha256 or "not sealed", True),
@@ -359,6 +365,6 @@ def _list_provenance(result: Result, records: StudyRecords) -> list[tuple[str, s
          + (f"commit {result.commit}" if result.commit else "commit not known"), False),
         ("Device", result.device or "not stated", False),
         ("Duration", "not stated" if result.seconds is None else f"{format_number(result.seconds)} s", False),
-        ("Settings", describe_settings(result.settings) or "none", False),
+        ("Settings", describe_settings(asked) or "none", False),
     ]  # fmt: skip
     return rows

@@ -143,5 +143,6 @@ def exact_tails(ranks: NDArray[np.floating], w_plus: float) -> tuple[float, floa
         probability[unit : unit + len(lower)] += lower
     observed = round(2 * w_plus / step)
     low, high = min(observed, total - observed), max(observed, total - observed)
-    two = 1.0 if low == high else float(probability[: low + 1].sum() + probability[high:].sum())
+    # At the mean, which both sides hold, the two are more than 1.
+    two = float(probability[: low + 1].sum() + probability[high:].sum())
     return min(1.0, two), min(1.0, float(probability[observed:].sum()))

@@ -31,6 +31,18 @@ def test_areas_by_hand() -> None:
     assert found.df == pytest.approx(1) and (found.readers, found.ratings, found.ratings_missing) == (2, 8, 0)
 
 
+def test_readers_who_share_some_images_by_hand() -> None:
+    found = reader_auc(real=np.array([[3.0, 1.0, 2.0], [3.0, 1.0, np.nan]]), synthetic=np.full((2, 2), 2.0))
+    # Over the two shared real images 1, 0 and 1, 0: covariance 1/2, of means over 3 and over 2: x 2 / (3 x 2).
+    assert found.cov2 == pytest.approx(1 / 6) and (found.msr, found.var_or) == (0, pytest.approx(1 / 6))
+    # No image shared: nothing that they have in common.
+    apart = reader_auc(
+        real=np.array([[3.0, 1.0, np.nan, np.nan], [np.nan, np.nan, 3.0, 1.0]]),
+        synthetic=np.array([[2.0, 1.0, np.nan, np.nan], [np.nan, np.nan, 1.0, 1.0]]),
+    )
+    assert apart.cov2 == 0 and apart.per_reader == (0.625, 0.75) and apart.reason == ""
+
+
 @pytest.mark.parametrize("torn", [False, True])
 def test_the_unbiased_variance_over_every_sample(torn: bool) -> None:
     # A world of 2 readers, 2 real and 2 synthetic images; a study draws 3 readers and 2 images of each kind from it,

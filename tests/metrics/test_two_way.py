@@ -127,6 +127,17 @@ def test_the_nonnegative_rules() -> None:
     assert seen == {0, 1, 2}
 
 
+def test_readers_count_by_their_cells() -> None:
+    # One reader with 40 cells and three with 3: shares of the cells 40/49, 3/49, 3/49, 3/49, so about 1.5 readers.
+    generator = np.random.default_rng(6)
+    values = 5 * generator.normal(size=(4, 1)) + 0.1 * generator.normal(size=(4, 40))
+    values[1:, 3:] = np.nan
+    found = two_way_mean(values)
+    few = 49**2 / (40**2 + 3 * 3**2) - 1
+    assert found.test.df == pytest.approx(few, rel=0.05) and found.df_satterthwaite == pytest.approx(few, rel=0.05)
+    assert reader_mean(values).df == 3
+
+
 def test_equivalence_is_the_ninety_percent_interval() -> None:
     tested = mean_test(np.array([0.1, -0.2, 0.3, 0.2, np.nan]), null=0.05)
     assert (tested.used, tested.df, tested.value) == (4, 3, pytest.approx(0.1))

@@ -125,7 +125,8 @@ def fleiss_kappa(
         ValueError: not two-dimensional, or a rating that is no category.
 
     Source: Fleiss 1971, Psychological Bulletin 76, 378-382; missing ratings, weights and variance after Gwet 2014,
-    Handbook of Inter-Rater Reliability, 4th edition, chapters 2, 3 and 5, as in R's irrCAC.
+    Handbook of Inter-Rater Reliability, 4th edition, chapters 2, 3 and 5, as in R's irrCAC. Where many subjects have a
+    single rating, its variance is a little larger than the linear one.
     """
     counts = _count(ratings, categories)
     weights = weigh_categories(categories, weighting)

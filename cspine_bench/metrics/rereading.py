@@ -208,4 +208,6 @@ def _find_effective_number(values: Floats, groups: NDArray[np.int64], confidence
     clustered = clusters / (clusters - 1) * float(sums @ sums) / total**2
     tail = (1 + confidence) / 2
     fewer = (float(stats.t.ppf(tail, total - 1)) / float(stats.t.ppf(tail, clusters - 1))) ** 2
-    return max(1.0, min(float(total), total * fewer * (independent / clustered if clustered > 0 else 1.0)))
+    # Clusters that differ less than chance has it earn nothing.
+    kept = independent / max(independent, clustered)
+    return max(1.0, total * fewer * kept)

@@ -9,6 +9,7 @@ from cspine_bench.metrics.agreement import (
     bland_altman,
     concordance_correlation,
     intraclass_correlation,
+    mean_intraclass_correlation,
     weighted_intraclass_correlation,
 )
 
@@ -35,6 +36,16 @@ def test_limits_of_the_flow_meters_are_as_published() -> None:
     two = (found.bias.value + (limit.value - found.bias.value) * 2 / 1.96 for limit in (found.lower, found.upper))
     assert tuple(two) == (pytest.approx(-79.7, abs=0.06), pytest.approx(75.5, abs=0.1))
     assert found.used == 17
+
+
+def test_the_mean_over_judges_is_as_published() -> None:
+    found = mean_intraclass_correlation(ratings=JUDGES)
+    assert found.value == pytest.approx(0.62, abs=0.005)
+    # R psych 2.2.9, ICC(JUDGES, lmer = FALSE): ICC2k.
+    expected = (0.62005055, 0.071136815, 0.92723204)
+    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=1e-8)
+    # One judge sees the opposite of the other: their mean is no steadier than chance.
+    assert mean_intraclass_correlation(ratings=np.array([[1, 3], [2, 2], [3, 1.0]])).low == -np.inf
 
 
 def test_the_bias_has_the_interval_of_a_paired_t_test() -> None:

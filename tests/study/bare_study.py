@@ -2,6 +2,8 @@
 
 import hashlib
 import secrets
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from cspine_bench.study.truth import FrameTruth, Truth
 
 SOURCES = ("real", "ckpt-early", "ckpt-late", "ckpt-best")
 DATASETS = {"real": "csxa-held-out", "control": "csxa-held-out"} | {name: f"samples-{name}" for name in SOURCES[1:]}
+
+
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 def make_bare_study(folder: Path, *, size: int = 32, seed: int = 5, **settings: Any) -> StudyFolder:
@@ -67,6 +72,12 @@ def make_bare_study(folder: Path, *, size: int = 32, seed: int = 5, **settings: 
     study = open_study(folder)
     create_ledger(paths.ledger, study)
     return study
+
+
+def copy_bare_study(make_once: MakeOnce, folder: Path) -> StudyFolder:
+    """A study of one's own, to answer or to spoil."""
+    shutil.copytree(make_once("bare-study", lambda made: make_bare_study(made)), folder)
+    return open_study(folder)
 
 
 def freeze(folder: Path, protocol: Protocol) -> None:

@@ -46,7 +46,8 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._connection.close()
+        with self._lock:
+            self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -197,11 +198,11 @@ def create_ledger(path: Path, study: StudyFolder) -> None:
     try:
         connection = _connect(path)
         connection.execute("PRAGMA journal_mode = WAL")
-        for statement in (TABLE, *INDEXES, *GUARDS.values()):
-            connection.execute(statement)
     except sqlite3.Error as error:
         raise explain(error, path) from error
-    with Ledger(study, connection) as ledger:
+    with Ledger(study, connection) as ledger, ledger.transaction():
+        for statement in (TABLE, *INDEXES, *GUARDS.values()):
+            connection.execute(statement)
         ledger.append("plan", body=describe_genesis(study))
 
 

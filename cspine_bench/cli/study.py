@@ -12,7 +12,7 @@ from cspine_bench.cli.study_simulate import simulate
 
 @click.group()
 def study() -> None:
-    """Plan, serve and analyse a blinded reader study: can readers tell synthetic radiographs from real ones?
+    """Plan, serve and analyse a blinded reader study that asks whether readers tell synthetic from real.
 
     \b
     Example:

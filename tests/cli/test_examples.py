@@ -17,6 +17,7 @@ from .small_baseline import prepare_baseline
 from .small_films import write_films
 from .small_release import write_small_release
 from .small_source import write_small
+from .small_study import MakeOnce, prepare_study
 from .small_training import train_small, write_small_training
 
 
@@ -48,8 +49,9 @@ def test_help_is_a_sentence_and_one_example(path: tuple[str, ...]) -> None:
             assert parameter.help, f"{parameter.name} has no help"
 
 
-# The demo's own example runs in test_demo.py, that of `release push` beside the Hub that it needs.
-ELSEWHERE = ("demo", "push")
+# The demo's own example runs in test_demo.py, that of `release push` beside the Hub that it needs, and that of `study
+# serve`, which ends when it is told to, in the tests of the server.
+ELSEWHERE = ("demo", "push", "serve")
 VERBS = [
     path for path, command in COMMANDS.items() if not isinstance(command, click.Group) and path[-1] not in ELSEWHERE
 ]
@@ -81,7 +83,11 @@ def released(tmp_path_factory: pytest.TempPathFactory, each_figure_once: None) -
 
 @pytest.mark.parametrize("path", VERBS, ids=" ".join)
 def test_the_example_runs(
-    path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    path: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    make_once: MakeOnce,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     [(_, *arguments)] = find_examples(COMMANDS[path])
@@ -90,6 +96,8 @@ def test_the_example_runs(
         write_small(tmp_path / "ds", 4)
     elif path[-2] == "baseline":
         arguments += prepare_baseline(tmp_path, path[-1])
+    elif path[-2] == "study":
+        arguments += prepare_study(tmp_path, path[-1], make_once)
     elif path[-1] == "train":
         shutil.copytree(request.getfixturevalue("untrained"), tmp_path, dirs_exist_ok=True)
     elif path[-2] == "ddpm":

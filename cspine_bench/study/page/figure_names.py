@@ -1,4 +1,4 @@
-"""Names of a reader study's figures in words, and all figures of a section as one table: methods by numbers."""
+"""Names of a reader study's figures in words, and all figures of a section as one table."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -134,12 +134,14 @@ class Cell:
     """A figure in a table.
 
     Attributes:
+        head: what of the row it is.
         name: as in the result file, with the full value, for those who point at it.
         text: the value.
         interval: its interval; "" none.
         figure: itself.
     """
 
+    head: str
     name: str
     text: str
     interval: str
@@ -152,29 +154,27 @@ class FigureTable:
 
     Attributes:
         title: of the section.
-        columns: heads.
-        rows: (what it is of, a cell for each column or None).
+        rows: (what it is of, its figures in the order of `STATISTICS`).
     """
 
     title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
     @property
     def figures(self) -> list[Figure]:
         """Of all cells."""
-        return [cell.figure for _, cells in self.rows for cell in cells if cell is not None]
+        return [cell.figure for _, cells in self.rows for cell in cells]
 
 
-def show_cell(figure: Figure) -> Cell:
+def show_cell(head: str, figure: Figure) -> Cell:
     """A figure as a table prints it."""
     name = f"{figure.name} = {figure.value!r}"
     if is_p_value(figure.name):
-        return Cell(name, show_p(figure.value), "", figure)
+        return Cell(head, name, show_p(figure.value), "", figure)
     if not figure.unit and figure.interval is None and float(figure.value).is_integer() and abs(figure.value) < 1e9:
-        return Cell(name, format_number(figure.value) if figure.value < 0 else f"{figure.value:,.0f}", "", figure)
+        return Cell(head, name, format_number(figure.value) if figure.value < 0 else f"{figure.value:,.0f}", "", figure)
     shown = show_figure(figure)
-    return Cell(name, shown.value, shown.interval, figure)
+    return Cell(head, name, shown.value, shown.interval, figure)
 
 
 def split_name(name: str, sources: Mapping[str, str], readers: Sequence[str]) -> tuple[str, str, str]:
@@ -211,6 +211,8 @@ def _place_index(
         return [*words[:-1], f"reader {readers[place]}"]
     if of == "sd" and place < 3:
         return [*words, ("reader", "case", "image")[place]]
+    if parts[:1] == ["glmm"] and place == 0:
+        return [*words[:-1], "intercept"]
     if of not in ("theta", "per_reader", "sd") and place < len(synthetic):
         return [*words, spell_token(synthetic[place], sources)]
     return [*words, str(place + 1)]
@@ -236,17 +238,17 @@ def build_tables(
         row = sections.setdefault(section, {}).setdefault(label, {})
         while head in row:
             head = f"{figure.name.split('.')[-1]}{'′' * head.count('′')}" if head in STATISTICS.values() else f"{head}′"
-        row[head] = show_cell(figure)
+        row[head] = show_cell(head, figure)
     order = {name: place for place, name in enumerate(SECTIONS)}
+    places = {head: place for place, head in enumerate(dict.fromkeys(STATISTICS.values()))}
     tables = {}
     for section in sorted(sections, key=lambda name: (order.get(name, len(order)), name)):
         rows = sections[section]
-        heads = dict.fromkeys(head for row in rows.values() for head in row)
-        places = {head: place for place, head in enumerate(dict.fromkeys(STATISTICS.values()))}
-        columns = tuple(sorted(heads, key=lambda head: places.get(head, len(places))))
         tables[section] = FigureTable(
             SECTIONS.get(section, section.replace("_", " ").capitalize()),
-            columns,
-            tuple((label, tuple(row.get(head) for head in columns)) for label, row in rows.items()),
+            tuple(
+                (label, tuple(sorted(row.values(), key=lambda cell: places.get(cell.head, len(places)))))
+                for label, row in rows.items()
+            ),
         )
     return tables

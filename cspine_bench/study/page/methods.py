@@ -78,12 +78,15 @@ def _write_design(records: StudyRecords) -> list[str]:
         ("training", "practised on {} before, which were in no analysis"),
         ("positive-control", "answered {} with a positive control, whose artefact a reader who looks must find"),
         ("negative-control", "answered {} without a real image, which show habits and were in no test"),
-        ("repeat", "answered {} a second time, which served intra-reader agreement alone"),
     )
     for kind, did in kinds:
         trials = of_kind(responses, kind)
         if trials:
             told.append(f"Readers {did.format(_count(len({trial.quartet for trial in trials}), 'display set'))}.")
+    repeats = of_kind(responses, "repeat")
+    if repeats:
+        told.append(f"They answered {_count(len(repeats), 'display')} a second time, which served intra-reader "
+                    "agreement alone.")  # fmt: skip
     return told
 
 
@@ -128,13 +131,14 @@ def _write_blinding(records: StudyRecords) -> list[str]:
 
 def _write_primary(lookup: Lookup, records: StudyRecords) -> list[str]:
     analysis, chance = records.analysis, CHANCE[records.responses.design]
+    where = "over images" if records.responses.design == "single" else "within display sets"
     told = []
     if records.control != "missing":
         told.append(f"Assay sensitivity was asked first: readers had to be right in at least "
                     f"{100 * analysis.control_accuracy:g} % of positive controls.")  # fmt: skip
     if lookup.value("pick.label_test.p_greater") is not None:
         told.append(
-            "The primary test against chance was an exact randomisation of the label “real” within display sets, "
+            f"The primary test against chance was an exact randomisation of the label “real” {where}, "
             f"one-sided at {analysis.alpha:g}, which allows for any dependence between readers (chance "
             f"{100 * chance:g} %)."
         )

@@ -8,7 +8,7 @@ from cspine_bench.page.wording import DASH, MINUS, format_number, format_share
 from cspine_bench.study.page.answers import ReaderRow, Share
 from cspine_bench.study.page.figure_names import show_p
 from cspine_bench.study.page.lookup import Lookup, Reading, Tost
-from cspine_bench.study.recipe import AnalysisRecipe
+from cspine_bench.study.recipe import AnalysisRecipe, Design
 
 Row = tuple[str, ...]
 POINTS: Final = 100.0
@@ -70,10 +70,11 @@ def show_p_pair(p: float | None, adjusted: float | None) -> str:
     return show_p_or_dash(p) + ("" if p is None or adjusted is None else f" ({show_p(adjusted)})")
 
 
-def list_tests(lookup: Lookup) -> list[Row]:
+def list_tests(lookup: Lookup, design: Design) -> list[Row]:
     """Right answers against chance: (test, what it allows for, one-sided p, two-sided p), the primary one first."""
+    where = "over images" if design == "single" else "within display sets"
     known = (
-        ("Label randomisation within display sets (primary)", "any dependence between readers", "pick.label_test", ""),
+        (f"Label randomisation {where} (primary)", "any dependence between readers", "pick.label_test", ""),
         ("Two-way t test", "readers and cases varying", "acc.twoway", ""),
         ("Two-way t test, non-negative rule", "readers and cases varying", "acc.twoway", "nn_"),
         ("Binomial test (naive)", "nothing: answers as if independent", "acc.binom", ""),

@@ -74,6 +74,8 @@ _NEVER: Final = (
     "whether the images are of use for training or fit for patients: the second they are not;",
     "anything about images at another size, window, compression or screen than those that were shown.",
 )  # fmt: skip
+_ELSEWHERE: Final = "Elsewhere: "
+"""What a note on other studies begins with."""
 _SHOWN_ELSEWHERE: Final = frozenset({
     "by_source", "chain_head", "conduct", "field", "not_defined", "paper", "post_hoc", "protocol_sha256", "readers",
     "simulated", "sources", "warnings",
@@ -103,7 +105,7 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
     lookup, responses = Lookup(result.figures), records.responses
     readers, sources = list_readers(responses), list_sources(responses)
     names = {source: _name_source(source, records.source_names) for source in sources}
-    chance = CHANCE[responses.design]
+    chance, said = CHANCE[responses.design], records.notes.get("accuracy", ())
     rows = describe_readers(responses, NUM_PANES[responses.design])
     tables = build_tables(
         result.figures, sources={lookup.key("source", source): source for source in sources}, readers=readers
@@ -116,7 +118,7 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
         "tables": tables,
         "further": [name for name in tables if name not in SECTIONS],
         "banners": list_banners(records),
-        "tone": {"equivalent": "calm", "distinguishable": "alarm"}.get(records.verdict, ""),
+        "tone": _find_tone(records),
         "overall": draw_overall(lookup, records.analysis, chance),
         "chance": chance,
         "margin_points": f"{POINTS * records.analysis.accuracy_margin:g}",
@@ -125,7 +127,10 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
         "level": _percent(1 - records.analysis.alpha),
         "tost_level": _percent(1 - 2 * records.analysis.alpha),
         "alpha": f"{records.analysis.alpha:g}",
-        "notes": records.notes,
+        "notes": {"sources": (), **records.notes},
+        "accuracy_notes": [text for text in said if not text.startswith(_ELSEWHERE)],
+        "elsewhere": [text.removeprefix(_ELSEWHERE) for text in said if text.startswith(_ELSEWHERE)],
+        "not_defined": _group_reasons(records),
         "never": _NEVER,
         "provenance": _list_provenance(result, records),
     }
@@ -146,6 +151,21 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
 
 def _name_page(records: StudyRecords) -> str:
     return f"Reader study: {records.protocol.recipe.title}" if records.protocol else "Reader study: real or synthetic?"
+
+
+def _find_tone(records: StudyRecords) -> str:
+    """Calm only where equivalence is shown by readers who passed the positive control."""
+    if records.verdict == "equivalent":
+        return "calm" if records.control == "passed" and not records.responses.simulated else ""
+    return "alarm" if records.verdict in ("distinguishable", "no-verdict") else ""
+
+
+def _group_reasons(records: StudyRecords) -> list[tuple[str, list[str]]]:
+    """(reason, all that it holds for), as one reason often takes many figures away."""
+    found: dict[str, list[str]] = {}
+    for part in records.not_defined:
+        found.setdefault(part.why, []).append(part.what)
+    return list(found.items())
 
 
 def _shorten_verdict(result: Result, records: StudyRecords) -> str:
@@ -220,7 +240,7 @@ def _list_facts(lookup: Lookup, records: StudyRecords, num_readers: int) -> list
 
 def _show_accuracy(lookup: Lookup, records: StudyRecords) -> dict[str, Any]:
     return {
-        "tests": list_tests(lookup),
+        "tests": list_tests(lookup, records.responses.design),
         "intervals": list_intervals(lookup),
         "equivalences": list_equivalences(lookup, records.analysis),
         "others_scales": list_scales(lookup),

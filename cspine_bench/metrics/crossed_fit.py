@@ -13,8 +13,8 @@ from scipy import optimize
 
 from cspine_bench.metrics.crossed_effects import Codes, CrossedModel, Floats
 
-LARGEST_SD: Final = 30.0
-"""On the logit scale, where answers of one level never differ any more. An end of the search, not a finding."""
+LARGEST_SD: Final = 12.0
+"""On the logit scale, where answers of one level hardly ever differ. An end of the search, not a finding."""
 SMALLEST_SD: Final = 1e-3
 """The other end of the search, which stands for 0."""
 STARTS: Final = (0.1, 0.7)

@@ -110,8 +110,10 @@ def fit_mixed_logit(
     codes = [np.unique(part[there], return_inverse=True)[1].astype(np.int64) for part in labels]
     sizes = {name: int(part.max(initial=-1)) + 1 for name, part in zip(("readers", "cases"), codes, strict=True)}
     if not len(answers) or answers.min() == answers.max():
-        found = f"all {len(answers)} answers are {'correct' if answers.sum() else 'wrong'}" if len(answers) else ""
-        reason = f"{found}, so the logit has no finite value" if found else "there is no answer"
+        reason = "there is no answer"
+        if len(answers):
+            kind = "correct" if answers[0] else "wrong"
+            reason = f"no answer but {kind} ones (there are {len(answers)}), so the logit has no finite value"
         return _undefined(reason, len(answers), sizes)
     kept, left_out = drop_empty_factors({"reader": codes[0], "case": codes[1]})
     factors = list(kept.values()) or [np.zeros(len(answers), np.int64)]

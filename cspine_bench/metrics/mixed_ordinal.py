@@ -171,7 +171,7 @@ def _find_obstacle(rated: _Rated, reference: str, missing: tuple[str, ...]) -> s
     if not rated.used:
         return "there is no rating"
     if len(rated.used) == 1:
-        return f"all {len(rated.levels)} ratings are {rated.used[0]:g}"
+        return f"no rating but {rated.used[0]:g} (there are {len(rated.levels)}), which shows no boundary"
     if any(part.startswith(f"{reference}:") for part in missing):
         return f"no image of the reference {reference} was rated"
     if not find_separation(levels=rated.levels, design=rated.design):
@@ -181,7 +181,9 @@ def _find_obstacle(rated: _Rated, reference: str, missing: tuple[str, ...]) -> s
     for name, rows in members.items():
         for end in (0, len(rated.used) - 1):
             if (rated.levels[rows] == end).all():
-                return f"all ratings of {name} are {rated.used[end]:g}, an end of the scale: no finite effect fits that"
+                return (
+                    f"no rating of {name} but {rated.used[end]:g}, an end of what was used: no finite effect fits that"
+                )
     return "the groups' ratings do not overlap, so that no finite effect fits"
 
 

@@ -143,7 +143,7 @@ def test_slopes_are_those_of_the_likelihood() -> None:
 
 def test_answers_without_a_finite_value() -> None:
     readers, cases = np.indices((8, 50)).reshape(2, -1)
-    for answer, word in ((1.0, "correct"), (0.0, "wrong"), (NAN, "no answer")):
+    for answer, word in ((1.0, "but correct ones (there are 400)"), (0.0, "but wrong ones"), (NAN, "no answer")):
         found = fit_mixed_logit(correct=np.full(400, answer), readers=readers, cases=cases)
         assert word in found.reason and not found.converged
         assert found.intercept is found.probability is found.log_likelihood is found.p_above(0.25) is None

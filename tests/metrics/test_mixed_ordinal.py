@@ -133,16 +133,16 @@ def test_ratings_without_a_finite_value() -> None:
     study = make_study(np.random.default_rng(12))
     ratings, groups = study["ratings"], study["groups"]
     for changed, reason in (
-        (np.full(180, 3.0), "all 180 ratings are 3"),
+        (np.full(180, 3.0), "no rating but 3 (there are 180), which shows no boundary"),
         (np.full(180, NAN), "there is no rating"),
         (np.where(groups == "real", NAN, ratings), "no image of the reference real was rated"),
         (
             np.where(groups == "s1", 4, ratings),
-            "all ratings of s1 are 4, an end of the scale: no finite effect fits that",
+            "no rating of s1 but 4, an end of what was used: no finite effect fits that",
         ),
         (
             np.where(groups == "real", 1, ratings),
-            "all ratings of real are 1, an end of the scale: no finite effect fits that",
+            "no rating of real but 1, an end of what was used: no finite effect fits that",
         ),
         (1 + 2 * (groups == "s1") + (ratings > 2), "the groups' ratings do not overlap, so that no finite effect fits"),
         (1.0 + study["cases"] % 4, "the spread of cases grows without end: answers of one case hardly differ"),

@@ -108,27 +108,20 @@ def find_skills(recipe: ReadersRecipe, scene: Scene) -> tuple[float, float]:
     """
     appeal = find_appeal_sd(scene.design, recipe.case_sd)
     looks_sd = math.sqrt(appeal**2 + recipe.private_sd**2 + recipe.pane_habit**2)
+    spreads = {"reader_sd": recipe.reader_sd, "looks_sd": looks_sd}
+    control = find_skill(scene.design, accuracy=recipe.control_accuracy, **spreads)
+    if recipe.accuracy is None:
+        return 0.0, control
     chance = CHANCE[scene.design]
-    wanted = {"accuracy": recipe.accuracy, "control_accuracy": recipe.control_accuracy}
-    found = []
-    for name, share in wanted.items():
-        shifts = _list_shifts(recipe, scene) if name == "accuracy" else None
-        if share is None:
-            found.append(0.0)
-            continue
-        attentive = (share - recipe.lapses * chance) / (1 - recipe.lapses)
-        try:
-            found.append(
-                find_skill(
-                    scene.design, accuracy=attentive, reader_sd=recipe.reader_sd, looks_sd=looks_sd, shifts=shifts
-                )
-            )
-        except ValueError as error:
-            raise RecipeError(
-                f"{name} {share:g} cannot be reached with lapses {recipe.lapses:g}: readers who look would have to be "
-                f"right in {attentive:.0%} of trials; set fewer lapses, or an accuracy nearer to chance ({chance:g})"
-            ) from error
-    return found[0], found[1]
+    attentive = (recipe.accuracy - recipe.lapses * chance) / (1 - recipe.lapses)
+    try:
+        skill = find_skill(scene.design, accuracy=attentive, shifts=_list_shifts(recipe, scene), **spreads)
+    except ValueError as error:
+        raise RecipeError(
+            f"accuracy {recipe.accuracy:g} cannot be reached with lapses {recipe.lapses:g}: readers who look would "
+            f"have to be right in {attentive:.0%} of trials; set fewer lapses, or an accuracy nearer to chance ({chance:g})"
+        ) from error
+    return skill, control
 
 
 def sources_of(scene: Scene) -> Ints:

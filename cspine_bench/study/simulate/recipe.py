@@ -51,7 +51,9 @@ class ReadersRecipe(Recipe):
         (),
         description="How much easier each synthetic source is to tell, in order, on the logit; not told: 0.",
     )
-    control_accuracy: Share = Field(0.95, description="Right answers on positive controls.")
+    control_accuracy: Annotated[float, Field(gt=0, le=0.999)] = Field(
+        0.95, description="Right answers on positive controls of readers who look: without lapses."
+    )
     pane_habit: Spread = Field(
         0.1, description="Of a reader's liking for a pane, or for the answer `real`, standard deviation on the logit."
     )
@@ -85,7 +87,7 @@ PRESETS: Final[dict[str, ReadersRecipe]] = {
     ),
     "one-poor-checkpoint": ReadersRecipe(detectability=(1.5,), ratings=RatingRecipe(shifts=(1.0,))),
     "careless": ReadersRecipe(
-        pane_habit=0.8, lapses=0.3, control_accuracy=0.6, one_pane=1, straight_lining=1, narrow_raters=1, dropouts=1,
+        pane_habit=0.8, lapses=0.3, control_accuracy=0.75, one_pane=1, straight_lining=1, narrow_raters=1, dropouts=1,
         missing=0.05, time_median_s=4.0,
     ),
 }  # fmt: skip

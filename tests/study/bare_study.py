@@ -1,7 +1,6 @@
 """A tiny study folder made by hand from random frames: what server and page need, without a plan."""
 
 import hashlib
-import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +30,7 @@ def make_bare_study(folder: Path, *, size: int = 32, seed: int = 5, **settings: 
     draw = np.random.default_rng(seed)
     cases, truth = _draw_cases(recipe, draw)
     names = tuple(f"R{index + 1}" for index in range(recipe.readers))
-    schedule = Schedule(
-        id_key=secrets.token_hex(32), readers=tuple(_order(name, cases, recipe, draw) for name in names)
-    )
+    schedule = Schedule(id_key=draw.bytes(32).hex(), readers=tuple(_order(name, cases, recipe, draw) for name in names))
     folder.mkdir(parents=True)
     (folder / "sealed").mkdir()
     paths = StudyPaths(folder)
@@ -41,7 +38,7 @@ def make_bare_study(folder: Path, *, size: int = 32, seed: int = 5, **settings: 
     frames = _draw_frames(truth, size, depth, draw)
     paths.frames.write_bytes(frames.tobytes())
     paths.schedule.write_text(schedule.model_dump_json())
-    sealed = Truth(salt=secrets.token_hex(32), secret=secrets.token_hex(32), frames=tuple(truth))
+    sealed = Truth(salt=draw.bytes(32).hex(), secret=draw.bytes(32).hex(), frames=tuple(truth))
     paths.truth.write_bytes(sealed.render())
     protocol = Protocol(
         recipe=recipe,

@@ -150,9 +150,7 @@ def _write_primary(lookup: Lookup, records: StudyRecords) -> list[str]:
         )
     margin = f"±{100 * analysis.accuracy_margin:g} percentage points"
     if lookup.tost("acc.twoway_tost", margin=analysis.accuracy_margin) is not None:
-        told.append(
-            f"Equivalence was asked by two one-sided tests of that mean with a margin of {margin} around chance."
-        )
+        told.append(f"Equivalence to chance was asked by two one-sided tests of that mean with a margin of {margin}.")
     if lookup.value("acc.glmm.beta[0]", "acc.glmm.beta0") is not None:
         told.append("A logit model with crossed random readers and cases was fitted by maximum likelihood (Laplace).")
     if lookup.value("acc.dprime", "acc.dprime4", "acc.dprime2") is not None:

@@ -122,21 +122,13 @@ def fit_mixed_ordinal(
     shapes = [values.shape, sources.shape, *(part.shape for part in labels.values())]
     if values.ndim != 1 or len(set(shapes)) != 1:
         raise ValueError(f"ratings, groups, readers, cases and images must be of one shape (n,), got {shapes}")
-    if reference not in sources:
+    if len(sources) and reference not in sources:
         raise ValueError(f"the reference {reference!r} is none of the groups {np.unique(sources).tolist()}")
     allowed = check_categories(categories)
-    there = ~np.isnan(values)
     check_ratings(values, allowed)
-    codes = {name: np.unique(part[there], return_inverse=True)[1].astype(np.int64) for name, part in labels.items()}
-    used, levels = np.unique(values[there], return_inverse=True)
-    names = [str(name) for name in np.unique(sources[there]) if name != reference]
-    rated = _Rated(
-        used=tuple(used.tolist()),
-        unused=tuple(float(value) for value in allowed if value not in used),
-        names=tuple(names),
-        levels=levels.astype(np.int64),
-        design=(sources[there][:, None] == np.array(names, dtype=sources.dtype)).astype(np.float64),
-        codes=codes,
+    there = ~np.isnan(values)
+    rated = _number_ratings(
+        values[there], allowed, sources[there], reference, {name: part[there] for name, part in labels.items()}
     )
     missing = tuple(
         f"{name}: none of its images was rated" for name in np.unique(sources) if name not in sources[there]
@@ -144,8 +136,8 @@ def fit_mixed_ordinal(
     reason = _find_obstacle(rated, reference, missing)
     if reason:
         return _describe(rated, None, {}, missing, reason, confidence)
-    kept, left_out = drop_empty_factors(codes)
-    factors = list(kept.values()) or [np.zeros(len(levels), np.int64)]
+    kept, left_out = drop_empty_factors(rated.codes)
+    factors = list(kept.values()) or [np.zeros(len(rated.levels), np.int64)]
     fit = fit_crossed(
         levels=rated.levels, design=rated.design, factors=factors, fixed_at_zero=[not kept] * len(factors)
     )
@@ -164,6 +156,21 @@ class _Rated:
     levels: Codes
     design: Floats
     codes: Mapping[str, Codes]
+
+
+def _number_ratings(
+    values: Floats, allowed: Floats, sources: NDArray[np.str_], reference: str, labels: Mapping[str, NDArray[Any]]
+) -> _Rated:
+    used, levels = np.unique(values, return_inverse=True)
+    names = [str(name) for name in np.unique(sources) if name != reference]
+    return _Rated(
+        used=tuple(used.tolist()),
+        unused=tuple(float(value) for value in allowed if value not in used),
+        names=tuple(names),
+        levels=levels.astype(np.int64),
+        design=(sources[:, None] == np.array(names, dtype=sources.dtype)).astype(np.float64),
+        codes={name: np.unique(part, return_inverse=True)[1].astype(np.int64) for name, part in labels.items()},
+    )
 
 
 def _find_obstacle(rated: _Rated, reference: str, missing: tuple[str, ...]) -> str:

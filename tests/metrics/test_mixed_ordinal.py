@@ -150,6 +150,7 @@ def test_ratings_without_a_finite_value() -> None:
         found = fit(study, ratings=changed)
         assert found.reason == reason and not found.converged
         assert found.thresholds is found.effects is found.sds is found.log_likelihood is None
+    assert fit({name: part[:0] for name, part in study.items()}).reason == "there is no rating"
     missing = fit(study, ratings=np.where(groups == "s2", NAN, ratings))
     assert missing.left_out == ("s2: none of its images was rated",) and missing.converged
     assert missing.effects is not None and list(missing.effects) == ["s1"]

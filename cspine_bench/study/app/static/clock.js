@@ -1,0 +1,35 @@
+// Time on a set, by the clock that never jumps, and how much of it the page could not be seen.
+
+export class Clock {
+  constructor() {
+    this.started = performance.now();
+    this.hiddenSince = null;
+    this.hidden = 0;
+    for (const name of ["blur", "focus"]) window.addEventListener(name, () => this.#look());
+    document.addEventListener("visibilitychange", () => this.#look());
+  }
+
+  /** The images appear now. */
+  start() {
+    this.started = performance.now();
+    this.hidden = 0;
+    this.hiddenSince = null;
+    this.#look();
+  }
+
+  /** Milliseconds since the images appeared: all of them, and those during which the page was hidden or not in use. */
+  read() {
+    const now = performance.now();
+    const hidden = this.hidden + (this.hiddenSince === null ? 0 : now - this.hiddenSince);
+    return { elapsed_ms: Math.round(now - this.started), hidden_ms: Math.round(hidden) };
+  }
+
+  #look() {
+    const away = document.hidden || !document.hasFocus();
+    if (away && this.hiddenSince === null) this.hiddenSince = performance.now();
+    if (!away && this.hiddenSince !== null) {
+      this.hidden += performance.now() - this.hiddenSince;
+      this.hiddenSince = null;
+    }
+  }
+}

@@ -36,13 +36,15 @@ from cspine_bench.schema import SCHEMA_VERSION, Record, build_arrow_schema
 from cspine_bench.sources.phantom.artefacts import ARTEFACTS
 from cspine_bench.sources.phantom.recipe import CurvatureMix, PhantomRecipe
 from cspine_bench.study.recipe import AnalysisRecipe, StudyRecipe
+from cspine_bench.study.simulate.power_recipe import PowerRecipe
+from cspine_bench.study.simulate.recipe import RatingRecipe, ReadersRecipe
 
 RECIPES = (
     PhantomRecipe, CurvatureMix, DdpmRecipe, NetworkRecipe, TrainingRecipe, AugmentRecipe, MonitorRecipe, ReleaseRecipe,
     Creator, TrainingData, Policy, Gate, FidelityRecipe, MemorizationRecipe,
     BaselineRecipe, UnetRecipe, LearningRecipe, ProtocolRecipe, LandmarkingRecipe, ClassificationRecipe,
     AttackRecipe, RobustnessRecipe, SaliencyRecipe, SegmentationRecipe, RestorationRecipe, QualityRecipe,
-    StudyRecipe, AnalysisRecipe,
+    StudyRecipe, AnalysisRecipe, ReadersRecipe, RatingRecipe, PowerRecipe,
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/build_reference.py (`make docs`): change the code, not this page. -->"

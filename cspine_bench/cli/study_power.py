@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DESIGNS: Final = ("quartet", "pair", "single")
 _SEVERAL: Final = ("readers", "cases", "accuracies", "margins", "rating_margins")
+_SHOWN: Final = ("label-test", "two-way-nonnegative", "both-rules")
+"""Methods that are printed for people; the result file holds all."""
 _SINGLE: Final = ("design", "reader_sd", "case_sd", "alpha", "power", "studies")
 
 
@@ -75,7 +77,7 @@ def _format(result: "Result", outputs: "Outputs") -> str:
     from cspine_bench.study.simulate.power import LABEL_TEST
 
     rows = [["figure", "readers", "cases", "of", "method", "value", "interval"]]
-    rows += [_format_figure(figure) for figure in result.figures if figure.condition["method"] != "two-way"]
+    rows += [_format_figure(figure) for figure in result.figures if figure.condition["method"] in _SHOWN]
     where = f"All figures: {outputs.result}; as a table: {outputs.folder / 'study-power.csv'}; page: {outputs.page}."
     methods = f"Method `{LABEL_TEST}` asks about the readers who read, `two-way` about all readers there might be."
     return f"{format_table(rows)}\n\n{result.verdict}\n{methods}\n{where}"

@@ -20,7 +20,7 @@ def prepare_study(folder: Path, verb: str, make_once: MakeOnce) -> tuple[str, ..
                 shutil.copytree(sources / source, folder / name)
             return (*(word for setting in SMALL for word in ("--set", setting)), *LEAKS)
         case "power":
-            return ("--studies", "100")
+            return ("--studies", "100", "--set", "search_studies=0")
         case "simulate":
             return ()
         case "analyze":

@@ -24,8 +24,8 @@ from cspine_bench.study.simulate.power_recipe import PowerRecipe
 from cspine_bench.study.simulate.power_result import Power
 from cspine_bench.study.simulate.recipe import RatingRecipe
 
-# Power of the non-negative analysis to detect 30, 33 and 35 %, to show equivalence within 5 and 10 points where the truth
-# is chance, and width of the 95 % interval there: computed apart from this package with 4,000 simulations, two decimals.
+# Power of the non-negative analysis to detect 30, 33 and 35 %, to show equivalence within 5 and 10 points where the
+# truth is chance, and width of the 95 % interval there: computed apart from this package with 4,000 simulations.
 TABLE = {
     (4, 50): (0.20, 0.41, 0.55, 0.00, 0.41, 0.21),
     (8, 50): (0.42, 0.73, 0.89, 0.08, 0.88, 0.13),

@@ -95,9 +95,9 @@ def test_times_fall_with_practice_and_second_readings_agree_more_than_readers_do
     assert same > other + 0.05
 
 
-@pytest.mark.slow  # 2,000 whole studies, reader by reader: two minutes.
+@pytest.mark.slow  # 2,000 whole studies, reader by reader: a minute.
 def test_the_primary_test_keeps_its_error_rate_over_whole_studies_of_careless_readers() -> None:
-    # Habits, lapses, one pane, a reader who stops, missing trials, shared cues: nothing of it tells which image is real.
+    # Habits, lapses, one pane, a reader who stops, missing trials, shared cues: nothing tells which image is real.
     careless, found = PRESETS["careless"].model_copy(update={"reader_sd": 0.0}), []
     for seed in range(2000):
         responses = answer(careless, seed, readers=8, cases=30, repeats=0, positive_controls=0, ratings=False)
@@ -111,7 +111,9 @@ def test_the_primary_test_keeps_its_error_rate_over_whole_studies_of_careless_re
         found.append(label_test(picks, labels=np.zeros(len(cases), np.int64), num_images=4).p_greater)
     size = float(np.mean(np.array(found) <= 0.05))
     error = np.sqrt(0.05 * 0.95 / 2000)
-    assert 0.03 <= size <= 0.05 + 2.6 * error, "exact, so not above nominal; counts are whole, so a little below"
+    # Exact, so not above nominal. Below it: counts are whole, and panes are dealt in balance, so that habits, of which
+    # the test must think that they might hit, cancel.
+    assert 0.015 <= size <= 0.05 + 2.6 * error
 
 
 def test_a_planned_study_is_answered_in_any_steps_alike(tmp_path: Path) -> None:

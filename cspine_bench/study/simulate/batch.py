@@ -31,19 +31,23 @@ class World:
         design: of the display sets.
         readers: how many.
         cases: how many.
-        accuracy: mean share of right answers over all readers and cases that there might be.
+        accuracy: mean share of right answers over all readers and cases that there might be; None: no reader has skill
+            on average, and right answers come of chance and of `shifts`.
         reader_sd: between readers, on the logit of a right answer.
         case_sd: between cases, likewise.
         cues: what readers share.
+        shifts: how much less each synthetic image of a case looks like a radiograph, for cues by image; those that are
+            not told 0. It has no meaning for single images.
     """
 
     design: Design
     readers: int
     cases: int
-    accuracy: float
+    accuracy: float | None
     reader_sd: float = 0.25
     case_sd: float = 0.45
     cues: Cues = "image"
+    shifts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,9 @@ def draw_studies(world: World, *, studies: int, generator: np.random.Generator) 
         ValueError: no skill gives the accuracy.
     """
     appeal = world.case_sd if world.cues == "case" else find_appeal_sd(world.design, world.case_sd)
-    if world.cues == "case" and world.design != "single":
-        # One normal value for a case, as with single images; the wrong picks are spread evenly.
-        skill = find_skill("single", accuracy=world.accuracy, reader_sd=world.reader_sd, looks_sd=appeal)
-    else:
-        skill = find_skill(world.design, accuracy=world.accuracy, reader_sd=world.reader_sd, looks_sd=appeal)
-    skills = skill + world.reader_sd * generator.standard_normal((studies, world.readers, 1), dtype=np.float32)
+    skills = _find_skill(world, appeal) + world.reader_sd * generator.standard_normal(
+        (studies, world.readers, 1), dtype=np.float32
+    )
     panes = NUM_PANES[world.design]
     looks = appeal * generator.standard_normal((studies, 1, world.cases, panes), dtype=np.float32)
     uniform = generator.random((studies, world.readers, world.cases), dtype=np.float32)
@@ -87,12 +88,28 @@ def draw_studies(world: World, *, studies: int, generator: np.random.Generator) 
         others = np.zeros((studies, 1, world.cases, panes - 1), np.float32)
         chance = special.expit(skills + looks[..., 0])
     else:
-        others = looks[..., 1:]
+        others = looks[..., 1:] - np.array(_fill(world), np.float32)
         chance = special.expit(skills + looks[..., 0] - special.logsumexp(others, axis=-1))
     correct = uniform < chance
     if world.design == "single":
         return _count_single(correct, generator)
     return Studies(correct, _count_picks(correct, uniform, chance, others), np.empty((studies, 0), bool))
+
+
+def _fill(world: World) -> tuple[float, ...]:
+    """Shifts of all synthetic images of a case."""
+    others = NUM_PANES[world.design] - 1
+    return (*world.shifts, *(0.0 for _ in range(others)))[:others]
+
+
+def _find_skill(world: World, looks_sd: float) -> float:
+    if world.accuracy is None:
+        return 0.0
+    spreads = {"accuracy": world.accuracy, "reader_sd": world.reader_sd, "looks_sd": looks_sd}
+    if world.cues == "case" or world.design == "single":
+        # One normal value for a case; the wrong picks are spread evenly.
+        return find_skill("single", **spreads)
+    return find_skill(world.design, shifts=(_fill(world),), **spreads)
 
 
 def _count_picks(

@@ -24,10 +24,12 @@ from cspine_bench.study.simulate.batch_tests import (
 from cspine_bench.study.simulate.realism import draw_rating_differences
 from cspine_bench.study.simulate.recipe import RatingRecipe
 
-Method = Literal["label-test", "two-way", "two-way-nonnegative"]
+Method = Literal["label-test", "two-way", "two-way-nonnegative", "both-rules"]
 LABEL_TEST: Final = "label-test"
 TWO_WAY: Final = "two-way"
 NONNEGATIVE: Final = "two-way-nonnegative"
+BOTH: Final = "both-rules"
+"""Equivalence by both two-way rules, as a verdict asks."""
 _CELLS: Final = 4_000_000
 """Answers in memory at a time."""
 _FINEST: Final = 1e-3
@@ -96,8 +98,7 @@ def run_world(
         outcomes.studies += count
         if detect:
             outcomes.detected[LABEL_TEST] += int((label_tests(drawn) <= alpha).sum())
-        for method, means in zip((TWO_WAY, NONNEGATIVE), two_way_batch(drawn.correct), strict=True):
-            _count(outcomes, method, means, chance, alpha, margins)
+        _count(outcomes, two_way_batch(drawn.correct), chance, alpha, margins)
     return outcomes
 
 
@@ -130,18 +131,20 @@ def run_ratings(
             recipe, num_steps=num_steps, readers=readers, cases=cases, studies=count, generator=generator
         )
         outcomes.studies += count
-        for method, means in zip((TWO_WAY, NONNEGATIVE), two_way_batch(differences), strict=True):
-            _count(outcomes, method, means, 0.0, alpha, margins)
+        _count(outcomes, two_way_batch(differences), 0.0, alpha, margins)
     return outcomes
 
 
 def _count(
-    outcomes: Outcomes, method: str, means: MeanBatch, null: float, alpha: float, margins: tuple[float, ...]
+    outcomes: Outcomes, both: tuple[MeanBatch, MeanBatch], null: float, alpha: float, margins: tuple[float, ...]
 ) -> None:
-    outcomes.detected[method] += int((means.p_greater(null) <= alpha).sum())
+    for method, means in zip((TWO_WAY, NONNEGATIVE), both, strict=True):
+        outcomes.detected[method] += int((means.p_greater(null) <= alpha).sum())
+        outcomes.widths.setdefault(method, []).append(2 * means.half_widths(1 - alpha))
     for margin in margins:
-        outcomes.equivalent[method, margin] += int((means.p_equivalent(null, margin) <= alpha).sum())
-    outcomes.widths.setdefault(method, []).append(2 * means.half_widths(1 - alpha))
+        shown = [means.p_equivalent(null, margin) <= alpha for means in both]
+        for method, found in ((TWO_WAY, shown[0]), (NONNEGATIVE, shown[1]), (BOTH, shown[0] & shown[1])):
+            outcomes.equivalent[method, margin] += int(found.sum())
 
 
 def _deal(studies: int, answers: int, seed: int, stream: str) -> Iterator[tuple[int, np.random.Generator]]:

@@ -20,6 +20,7 @@ from cspine_bench.results import Figure
 from cspine_bench.study.page.power import build_power_page
 from cspine_bench.study.simulate.batch import World
 from cspine_bench.study.simulate.power import (
+    BOTH,
     LABEL_TEST,
     NONNEGATIVE,
     TWO_WAY,
@@ -39,6 +40,7 @@ ROLE: Final = "simulated studies"
 _BY_SIMULATION: Final = "Monte Carlo error of the simulation"
 _TESTS: Final[tuple[Method, ...]] = (LABEL_TEST, TWO_WAY, NONNEGATIVE)
 _INTERVALS: Final[tuple[Method, ...]] = (NONNEGATIVE, TWO_WAY)
+_EQUIVALENCES: Final[tuple[Method, ...]] = (BOTH, NONNEGATIVE, TWO_WAY)
 _AT_CHANCE: Final = (
     "The mean over all possible readers is chance. Where reader_sd is above 0 some of those who read are truly better; "
     "the label test asks about them alone, and may find it, while the two-way analysis asks about all readers."
@@ -152,7 +154,7 @@ class _Found:
                 alpha=recipe.alpha,
             )
             for margin in recipe.rating_margins:
-                for method in _INTERVALS:
+                for method in _EQUIVALENCES:
                     where = {"readers": f"{readers}", "cases": f"{cases}", "margin": f"{margin:g}", "method": method}
                     where["difference"] = "0"
                     note = (
@@ -172,6 +174,10 @@ class _Found:
             for method in _TESTS:
                 name, note = ("found_at_chance", _AT_CHANCE) if at_chance else ("power_detect", "")
                 self._add_share(name, found, found.detected[method], where | {"method": method}, note)
+            for method in _EQUIVALENCES if at_chance else ():
+                for margin in recipe.margins:
+                    told = where | {"margin": f"{margin:g}", "method": method}
+                    self._add_share("power_equivalence", found, found.equivalent[method, margin], told)
             for method in _INTERVALS:
                 mean, error = found.mean_width(method)
                 self.figures.append(
@@ -183,9 +189,6 @@ class _Found:
                         direction_up=False,
                     )
                 )
-                for margin in recipe.margins if at_chance else ():
-                    told = where | {"margin": f"{margin:g}", "method": method}
-                    self._add_share("power_equivalence", found, found.equivalent[method, margin], told)
 
     def add_search(self, cases: int) -> None:
         """Fewest readers for so many cases."""
@@ -193,7 +196,7 @@ class _Found:
             for method in (LABEL_TEST, NONNEGATIVE):
                 self._search(cases, accuracy, None, method)
         for margin in self.recipe.margins:
-            self._search(cases, self.recipe.chance, margin, NONNEGATIVE)
+            self._search(cases, self.recipe.chance, margin, BOTH)
 
     def _search(self, cases: int, accuracy: float, margin: float | None, method: Method) -> None:
         recipe = self.recipe

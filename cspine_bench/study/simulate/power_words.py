@@ -5,7 +5,7 @@ from typing import Final
 
 from cspine_bench.results import Figure
 from cspine_bench.study.recipe import Design
-from cspine_bench.study.simulate.power import LABEL_TEST, NONNEGATIVE
+from cspine_bench.study.simulate.power import BOTH, LABEL_TEST, NONNEGATIVE
 from cspine_bench.study.simulate.power_recipe import PowerRecipe
 
 PAPER: Final = (8, 50)
@@ -52,7 +52,7 @@ def _say_design(recipe: PowerRecipe, figures: Sequence[Figure], readers: int, ca
             detected.append(f"{_points(accuracy)} in {_percent(label)} of studies ({_percent(mean)})")
     shown = []
     for margin in recipe.margins:
-        share = find("power_equivalence", NONNEGATIVE, margin=f"{margin:g}")
+        share = find("power_equivalence", BOTH, margin=f"{margin:g}")
         if share is not None:
             shown.append(f"{100 * margin:g} points in {_percent(share)}")
     width = find("interval_width", NONNEGATIVE, accuracy=f"{recipe.chance:g}")
@@ -70,7 +70,7 @@ def _say_needed(recipe: PowerRecipe, figures: Sequence[Figure], cases: int) -> s
         for figure in figures
         if figure.name == "readers_needed"
         and figure.condition["cases"] == f"{cases}"
-        and figure.condition["method"] == NONNEGATIVE
+        and figure.condition["method"] in (NONNEGATIVE, BOTH)
     ]
     aims = []
     for figure in needed:

@@ -119,7 +119,7 @@ def find_skills(recipe: ReadersRecipe, scene: Scene) -> tuple[float, float]:
     except ValueError as error:
         raise RecipeError(
             f"accuracy {recipe.accuracy:g} cannot be reached with lapses {recipe.lapses:g}: readers who look would "
-            f"have to be right in {attentive:.0%} of trials; set fewer lapses, or an accuracy nearer to chance ({chance:g})"
+            f"have to be right in {attentive:.0%} of trials; set fewer lapses, or an accuracy nearer chance, {chance:g}"
         ) from error
     return skill, control
 

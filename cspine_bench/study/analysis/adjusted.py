@@ -16,13 +16,15 @@ def add_adjusted(
 
     Args:
         figures: to add to.
-        tests: p value by name of its figures, one for each source, in their order.
+        tests: p value by name of its figures, one for each source, in their order; {}: there are none.
         table: of the sources.
         ends_in: of the names.
 
     Returns:
         Corrected p values by name.
     """
+    if not tests:
+        return {}
     values = np.array([np.nan if p is None else p for p in tests.values()], np.float64)
     adjusted = adjust_holm(values) if len(values) else values
     told: dict[str, float | None] = {}

@@ -8,7 +8,7 @@ from scipy import stats
 
 from cspine_bench.errors import DataError
 from cspine_bench.metrics.chance import binomial_equivalence, binomial_test
-from cspine_bench.metrics.intervals import clopper_pearson_interval, wilson_interval
+from cspine_bench.metrics.intervals import wilson_interval
 from cspine_bench.study.analysis.means import name_margin
 from cspine_bench.study.recipe import CHANCE, AnalysisRecipe, Design
 
@@ -76,13 +76,16 @@ def analyse_aggregates(
         effective = min(float(answers), max(1.0, answers / effect if effect > 0 else float(answers)))
         share = correct / answers
         values |= {"deff": effect, "deff_answers": effective}
-        for name, compute in (("cp", clopper_pearson_interval), ("wilson", wilson_interval)):
-            ends = compute(successes=share * effective, total=effective, confidence=1 - alpha)
-            values |= {f"deff_{name}_lo": ends.low, f"deff_{name}_hi": ends.high}
+        ends = wilson_interval(successes=share * effective, total=effective, confidence=1 - alpha)
+        values |= {"deff_wilson_lo": ends.low, "deff_wilson_hi": ends.high}
         z = (share - chance) / math.sqrt(chance * (1 - chance) / effective)
         values |= {"deff_p_greater": float(stats.norm.sf(z)), "deff_p_two": float(2 * stats.norm.sf(abs(z)))}
-        level = clopper_pearson_interval(successes=share * effective, total=effective, confidence=1 - 2 * alpha)
-        values["deff_min_margin"] = max(chance - level.low, level.high - chance)
+        if 0 < correct < answers:
+            error = math.sqrt(share * (1 - share) / effective)
+            half, reach = (float(stats.norm.isf(tail)) * error for tail in (alpha / 2, alpha))
+            values |= {"deff_lo": share - half, "deff_hi": share + half, "deff_min_margin": abs(share - chance) + reach}
+        else:
+            reasons["deff_min_margin"] = "no answer is right, or none is wrong, so that a normal interval has no width"
     figures = {name: value for name, value in values.items() if value is not None}
     return Aggregates(figures, reasons, _spell(figures, correct, answers, chance, recipe))
 
@@ -95,7 +98,7 @@ def _spell(figures: dict[str, float], correct: int, answers: int, chance: float,
     )
     smallest = figures["min_margin"]
     if shared is not None:
-        smallest = max(smallest, figures["deff_min_margin"])
+        smallest = max(smallest, figures.get("deff_min_margin", smallest))
         text += (
             f" With a design effect of {figures['deff']:.2f} for what readers share: about {shared:.3f} and "
             f"{figures['deff_p_two']:.3f}; that readers differ in skill is not in it yet."

@@ -12,7 +12,6 @@ from typing import Final, NoReturn
 from cspine_bench.errors import DataError
 from cspine_bench.provenance import sha256_bytes
 
-GUIDE: Final = "docs/how-to/analyse-a-reader-study.md"
 _LONGEST: Final = 80
 _WHOLE: Final = re.compile(r"[+-]?[0-9]+(\.0+)?")
 _YES_NO: Final = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
@@ -195,7 +194,7 @@ def _check_header(path: Path, header: Sequence[str], columns: Sequence[str], opt
         hint = f" (is it {near[0]!r}?)" if near else ""
         raise DataError(
             f"{path}: line 1: column {missing[0]!r} is missing{hint}; the columns are {', '.join(columns)}"
-            f"{'; it may have: ' + ', '.join(optional) if optional else ''}; see {GUIDE}"
+            f"{'; it may have: ' + ', '.join(optional) if optional else ''}"
         )
     for name in unknown:
         if near := difflib.get_close_matches(name.lower(), [one for one in optional if one not in header], n=1):

@@ -165,13 +165,13 @@ def _add_agreement(figures: FigureList, table: StudyTable) -> None:
             figures.leave_out(f"pick.{key}.*", table.why_no_picks)
     else:
         _add_coefficients(figures, "pick", images, categories, label)
-    _add_null(figures, "correct", table.correct.T, (0, 1), "right or wrong")
+    _add_label(figures, "correct", table.correct.T, (0, 1), "right or wrong")
     if table.design == "single":
-        figures.leave_out("pos.fleiss_null.*", "single images have no pane")
+        figures.leave_out("pos.fleiss*", "single images have no pane")
     elif np.isnan(table.panes).all():
-        figures.leave_out("pos.fleiss_null.*", "no pane was told")
+        figures.leave_out("pos.fleiss*", "no pane was told")
     else:
-        _add_null(figures, "pos", table.panes.T, tuple(range(1, table.num_panes + 1)), "pane")
+        _add_label(figures, "pos", table.panes.T, tuple(range(1, table.num_panes + 1)), "pane")
 
 
 def _add_coefficients(figures: FigureList, name: str, picks: Floats, categories: tuple[int, ...], label: str) -> None:
@@ -194,6 +194,13 @@ def _add_coefficients(figures: FigureList, name: str, picks: Floats, categories:
     values = {"jackknife_se": left.standard_error, "jackknife_lo": left.low, "jackknife_hi": left.high}
     used = {"readers": picks.shape[1]}
     figures.add_all(f"{name}.fleiss", values, used=used, reason=left.reason)
+
+
+def _add_label(figures: FigureList, name: str, picks: Floats, categories: tuple[int, ...], label: str) -> None:
+    """Fleiss' kappa by another label than the image, with both standard errors."""
+    _add_null(figures, name, picks, categories, label)
+    found = fleiss_kappa(ratings=picks, categories=categories, confidence=figures.level)
+    add_agreement(figures, f"{name}.fleiss", found, picks.shape[1], label=label)
 
 
 def add_agreement(

@@ -124,6 +124,7 @@ def _add_agreement(figures: FigureList, table: StudyTable) -> None:
 def _add_differences(figures: FigureList, table: StudyTable, recipe: AnalysisRecipe, keys: Mapping[str, str]) -> None:
     different: dict[str, float | None] = {}
     equivalent: dict[str, float | None] = {}
+    equivalent_too: dict[str, float | None] = {}
     margin, alpha, level = recipe.rating_margin, recipe.alpha, figures.level
     tost = f"tost{name_margin(margin)}"
     for code, source in enumerate(table.sources, 1):
@@ -159,10 +160,16 @@ def _add_differences(figures: FigureList, table: StudyTable, recipe: AnalysisRec
             )
             if part == tost:
                 equivalent[f"{name}.{part}"] = within.p
+                safe = add_equivalence(
+                    figures, f"{name}.{part}", found.nonnegative, margin=margin, alpha=alpha, used=used, rule="nn_",
+                    unit="steps", subgroup=told,
+                )  # fmt: skip
+                equivalent_too[f"{name}.{part}"] = safe.p
         different[f"{name}.twoway"] = found.test.p_two
     add_adjusted(figures, different, table, ends_in="holm")
     if table.design != "single":
         add_adjusted(figures, equivalent, table, ends_in="holm")
+        add_adjusted(figures, equivalent_too, table, ends_in="nn_holm")
 
 
 def _add_auc(figures: FigureList, table: StudyTable, keys: Mapping[str, str]) -> None:

@@ -152,7 +152,6 @@ class ReaderStudy:
     def collect_records(self) -> StudyRecords:
         """What the page shows beside the figures."""
         found = self.analysis
-        not_defined = tuple(NotMeasured(name, why) for name, why in found.figures.not_defined.items())
         return StudyRecords(
             responses=self.responses,
             analysis=self.recipe,
@@ -162,7 +161,7 @@ class ReaderStudy:
             provenance=self.provenance,
             protocol=self.protocol,
             source_names=self.source_names,
-            not_defined=not_defined,
+            not_defined=_group(found.figures.not_defined),
             notes=self._list_notes(),
             warnings=self.list_warnings(),
             command=self.command,
@@ -177,7 +176,13 @@ class ReaderStudy:
         if len(set(counts.values())) > 1:
             each = ", ".join(f"{reader} {counts[reader]:,}" for reader in found.table.readers)
             told.append(f"readers answered unequal numbers of the {len(found.table.cases):,} display sets: {each}")
-        if len(found.table.readers) == 1:
+        table = found.table
+        if table.design == "single" and (real := int((table.truth == 0).sum())) * 2 != len(table.cases):
+            told.append(
+                f"{real:,} of {len(table.cases):,} single images are real: 50 % is what guessing gives only where half "
+                "of them are; the label-randomisation test allows for it, comparisons with 50 % do not"
+            )
+        if len(table.readers) == 1:
             told.append("one reader: nothing here speaks for other readers")
         return tuple(told)
 
@@ -203,6 +208,7 @@ class ReaderStudy:
         """JSON of all that the figures depend on, and of what they mean."""
         found, given = self.analysis, self.provenance
         sources = [found.keys[source] for source in found.table.sources]
+        tost = f"acc.twoway_tost{name_margin(self.recipe.accuracy_margin)}"
         standing = "pre-registered" if given.is_registered else "not pre-registered"
         return {
             "analysis": self.recipe.model_dump(mode="json"),
@@ -219,7 +225,8 @@ class ReaderStudy:
             "primary": {
                 "test": "pick.label_test.p_greater",
                 "interval": "acc.twoway.mean",
-                "equivalence": f"acc.twoway_tost{name_margin(self.recipe.accuracy_margin)}.p",
+                "equivalence": f"{tost}.p",
+                "equivalence_too": f"{tost}.nn_p",
                 "ratings": f"wil.{self.recipe.rating_unit}.wilcox.perm",
             },
             "verdict": found.verdict.kind,
@@ -262,6 +269,18 @@ def _analyse(responses: Responses, recipe: AnalysisRecipe, provenance: Provenanc
     conduct = add_conduct(figures, table, recipe, keys, control)
     verdict = reach_verdict(figures, table, recipe, control, provenance, keys)
     return Analysis(table, figures, keys, verdict, control, conduct, time.monotonic() - started)
+
+
+def _group(not_defined: Mapping[str, str]) -> tuple[NotMeasured, ...]:
+    """Figures of one kind that have no value for one reason, together: `diff.s1.twoway: se, df, t`."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for name, why in not_defined.items():
+        kind, _, last = name.rpartition(".")
+        grouped.setdefault((kind, why), []).append(last)
+    return tuple(
+        NotMeasured(f"{kind}.{lasts[0]}" if len(lasts) == 1 else f"{kind}: {', '.join(lasts)}", why)
+        for (kind, why), lasts in grouped.items()
+    )
 
 
 def build_rows(responses: Responses) -> pa.Table:

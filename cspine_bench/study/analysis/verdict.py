@@ -4,42 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cspine_bench.metrics.equivalence import Standing, find_standing
+from cspine_bench.metrics.equivalence import find_standing
 from cspine_bench.study.analysis.conduct import PositiveControl
 from cspine_bench.study.analysis.figure_list import FigureList
 from cspine_bench.study.analysis.means import name_margin
+from cspine_bench.study.analysis.source_standing import KINDS, SourceStanding, judge_source, spell_p
 from cspine_bench.study.analysis.table import StudyTable
 from cspine_bench.study.page.records import Provenance, Step, VerdictKind
 from cspine_bench.study.recipe import AnalysisRecipe
 
-KINDS: Final[dict[Standing, VerdictKind]] = {
-    "different": "distinguishable",
-    "equivalent": "equivalent",
-    "both": "detectable-but-small",
-    "inconclusive": "inconclusive",
-}
 TASKS: Final = {
     "quartet": "picked the real image of four",
     "pair": "picked the real image of two",
     "single": "rightly called single images real or synthetic",
 }
-
-
-@dataclass(frozen=True)
-class SourceStanding:
-    """One synthetic source against the real images.
-
-    Attributes:
-        source: its name.
-        ratings: what its ratings say, corrected for the number of sources; None: not defined.
-        picked: whether real images were picked over it beyond chance, likewise; None: not defined.
-        text: both with their numbers, in one sentence.
-    """
-
-    source: str
-    ratings: VerdictKind | None
-    picked: bool | None
-    text: str
 
 
 @dataclass(frozen=True)
@@ -69,13 +47,16 @@ def reach_verdict(
 ) -> Verdict:
     """Go through the gate and the two questions, and say what came out; want of a difference is not sameness."""
     tost = f"acc.twoway_tost{name_margin(recipe.accuracy_margin)}"
-    different, equivalent = figures.value("pick.label_test.p_greater"), figures.value(f"{tost}.p")
+    # The shorter of the two intervals may be short by chance, of few answers above all: both rules must show it.
+    both = [figures.value(f"{tost}.{rule}p") for rule in ("", "nn_")]
+    known = [p for p in both if p is not None]
+    different, equivalent = figures.value("pick.label_test.p_greater"), max(known) if len(known) == 2 else None
     gate = _ask_control(control, recipe, table)
     shut = control.control == "failed"
     steps = (
         gate,
         _ask_chance(figures, table, recipe, different, shut=shut),
-        _ask_equivalence(figures, recipe, tost, equivalent, shut=shut),
+        _ask_equivalence(figures, table, recipe, tost, equivalent, shut=shut),
     )
     kind: VerdictKind = "no-verdict"
     if not shut and different is not None:
@@ -86,18 +67,8 @@ def reach_verdict(
     words = [_spell_kind(kind, figures, recipe, control, tost), _spell_finding(figures, table)]
     words += [step.text for step in steps[1:]] if kind != "no-verdict" else []
     words += _spell_limits(figures, recipe, control, provenance)
-    sources = tuple(_judge_source(figures, recipe, source, keys[source]) for source in table.sources)
+    sources = tuple(judge_source(figures, table, recipe, source, keys[source]) for source in table.sources)
     return Verdict(kind, " ".join(word for word in words if word), steps, sources)
-
-
-def spell_p(p: float | None) -> str:
-    """`p = .038`, `p < .0001`, `p not defined`."""
-    if p is None:
-        return "p not defined"
-    if p < 0.0001:
-        return "p < .0001"
-    digits = 4 if p < 0.01 else 3
-    return f"p = {min(p, 1):.{digits}f}".replace(" 0.", " .")
 
 
 def _percent(share: float | None) -> str:
@@ -142,14 +113,21 @@ def _ask_chance(figures: FigureList, table: StudyTable, recipe: AnalysisRecipe, 
     return Step(name, "yes" if p <= recipe.alpha else "no", f"{text}.")
 
 
-def _ask_equivalence(figures: FigureList, recipe: AnalysisRecipe, tost: str, p: float | None, *, shut: bool) -> Step:
+def _ask_equivalence(
+    figures: FigureList, table: StudyTable, recipe: AnalysisRecipe, tost: str, p: float | None, *, shut: bool
+) -> Step:
     name, margin = "Equivalence", _points(recipe.accuracy_margin)
     if p is None:
         return Step(name, "open", f"Equivalence is not defined: {figures.not_defined.get(f'{tost}.p', '')}.")
-    smallest, other = figures.value(f"{tost}.min_margin"), figures.value(f"{tost}.nn_p")
-    text = f"Test of equivalence within {margin} (two one-sided tests): {spell_p(p)}"
-    text += f", by the non-negative rule {spell_p(other)}" if other is not None else ""
-    text += f"; smallest margin supported: {_points(smallest)}" if smallest is not None else ""
+    one, other = figures.value(f"{tost}.p"), figures.value(f"{tost}.nn_p")
+    smallest = max(figures.value(f"{tost}.{rule}min_margin") or 0.0 for rule in ("", "nn_"))
+    text = (
+        f"Test of equivalence within {margin} (two one-sided tests, two-way random): {spell_p(one)}, and by the "
+        f"non-negative rule, which must show it too, {spell_p(other)}; "
+    )
+    # No accuracy is farther from chance than that.
+    possible = smallest < max(table.chance, 1 - table.chance)
+    text += f"smallest margin supported: {_points(smallest)}" if possible else "no margin at all is supported"
     if shut:
         return Step(name, "open", f"{text}; not read, as the positive control failed.")
     return Step(name, "yes" if p <= recipe.alpha else "no", f"{text}.")
@@ -161,27 +139,29 @@ def _spell_kind(
     margin = _points(recipe.accuracy_margin)
     if kind == "distinguishable":
         return (
-            f"Distinguishable: readers were right more often than by chance, and by less than {margin} was not shown."
+            "Distinguishable. Readers were right more often than by chance; that it is by less than the margin of "
+            f"{margin} was not shown."
         )
     if kind == "equivalent":
         given = ", provided that these readers could have seen a difference" if control.control == "missing" else ""
         return (
-            f"Equivalent within the margin{given}: a difference of {margin} or more was ruled out, which is not to "
-            "say that there is none."
+            f"Equivalent within {margin}{given}. A difference of {margin} or more was ruled out; that there is none "
+            "was not shown."
         )
     if kind == "detectable-but-small":
-        return f"Detectable but small: readers were right more often than by chance, by less than {margin}."
+        return f"Detectable but small. Readers were right more often than by chance, by less than {margin}."
     if kind == "inconclusive":
-        undefined = figures.value(f"{tost}.p") is None
-        ruled = "whether one of" if undefined else "one of"
-        end = "is there could not be tested" if undefined else "or more was not ruled out either"
-        return f"Inconclusive: no difference was shown, which is not to say that there is none: {ruled} {margin} {end}."
+        if figures.value(f"{tost}.nn_p") is None:
+            end = f"whether one of {margin} or more can be ruled out could not be asked."
+        else:
+            end = f"one of {margin} or more was not ruled out either."
+        return f"Inconclusive. No difference was shown, which does not mean that there is none: {end}"
     if control.control == "failed":
         return (
-            "No assay sensitivity: the readers failed the positive control, so the study shows nothing about small "
+            "No assay sensitivity. The readers failed the positive control, so the study shows nothing about small "
             "differences."
         )
-    return "No verdict: the primary test is not defined for these answers."
+    return "No verdict. The primary test is not defined for these answers."
 
 
 def _spell_finding(figures: FigureList, table: StudyTable) -> str:
@@ -217,36 +197,3 @@ def _spell_limits(
     elif provenance.post_hoc:
         limits.append(f"Post hoc, not as the frozen protocol has it: {'; '.join(provenance.post_hoc)}.")
     return limits
-
-
-def _judge_source(figures: FigureList, recipe: AnalysisRecipe, source: str, key: str) -> SourceStanding:
-    """One synthetic source by its ratings (different, equivalent) and by the picks of real images over it."""
-    alpha, tost = recipe.alpha, f"tost{name_margin(recipe.rating_margin)}"
-    name = f"pick.{key}.label_test"
-    p_picked, parts = figures.value(f"{name}.holm"), []
-    count, total = figures.value(f"{name}.k"), figures.value(f"{name}.n")
-    if p_picked is not None and count is not None and total is not None:
-        parts.append(
-            f"the real image was picked in {count:,.0f} of {total:,.0f} answers that fell on it or on one of {source} "
-            f"(one-sided, Holm, {spell_p(p_picked)})"
-        )
-    mean, part = figures.value(f"diff.{key}.twoway.mean"), "twoway"
-    if mean is None:
-        mean, part = figures.value(f"diff.{key}.reader_t.mean"), "reader_t"
-    different = figures.value(f"diff.{key}.{part}.holm")
-    equivalent, smallest = figures.value(f"diff.{key}.{tost}.holm"), figures.value(f"diff.{key}.{tost}.min_margin")
-    standing: VerdictKind | None = None
-    if mean is not None and different is not None:
-        standing = KINDS[
-            find_standing(p_different=different, p_equivalent=1.0 if equivalent is None else equivalent, alpha=alpha)
-        ]
-        figure = figures.figures[f"diff.{key}.{part}.mean"]
-        ends = "" if figure.interval is None else f"{figure.interval.low:+.3f} to {figure.interval.high:+.3f}"
-        within = "" if equivalent is None else f"; within {recipe.rating_margin:g} steps, Holm, {spell_p(equivalent)}"
-        supported = "" if smallest is None else f", smallest margin {smallest:.3f}"
-        parts.append(
-            f"real images were rated {mean:+.3f} steps from it ({100 * figures.level:g} % interval {ends}; different, "
-            f"Holm, {spell_p(different)}{within}{supported}): by its ratings {standing.replace('-', ' ')}"
-        )
-    text = f"{source}: {'; '.join(parts)}." if parts else f"{source}: nothing can be said of it alone."
-    return SourceStanding(source, standing, None if p_picked is None else p_picked <= alpha, text)

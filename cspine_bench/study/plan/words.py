@@ -32,8 +32,8 @@ def write_hypotheses(recipe: StudyRecipe) -> Hypotheses:
         ),
         equivalence=(
             f"Accuracy differs from chance by less than {asked.accuracy_margin:g}: two one-sided tests at "
-            f"{asked.alpha:g} each from the two-way random model of readers and cases. A test that finds no difference "
-            "shows none of this."
+            f"{asked.alpha:g} each from the two-way random model of readers and cases, shown also where no variance "
+            "component is taken as negative. A test that finds no difference shows none of this."
         ),
         ratings=ratings,
         agreement=(

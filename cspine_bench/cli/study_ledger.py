@@ -34,7 +34,7 @@ def status(context: click.Context, /, folder: Path, verify: bool, head: str | No
     if head is not None and not verify:
         raise click.UsageError("--head needs --verify")
     study = open_study(folder)
-    with open_ledger(study, read_only=True) as ledger:
+    with open_ledger(study, read_only=True) as ledger, ledger.snapshot():
         fault = _find_fault(ledger, head) if verify else None
         found = measure_progress(ledger, load_schedule(study))
     chain = {"fault": fault} if verify else {}

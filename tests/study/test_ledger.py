@@ -151,7 +151,7 @@ def test_a_record_rewritten_with_its_hash_breaks_the_next(study: StudyFolder) ->
 
 
 def test_a_ledger_belongs_to_its_protocol(study: StudyFolder, tmp_path: Path) -> None:
-    other = make_bare_study(tmp_path / "other")
+    other = make_bare_study(tmp_path / "other", seed=6)
     for case in ("foreign", "edited", "no database", "missing"):
         if case == "foreign":
             study.paths.ledger.replace(tmp_path / "kept")

@@ -43,6 +43,7 @@ FILES: Final = {
     "picks.imrmc": "Picks of the main trials for iMRMC: 1 for the image held real, 0 for the others.",
     "mrmcaov_ratings.csv": "Ratings of the main trials for MRMCaov.",
     "mrmcaov_picks.csv": "Picks of the main trials for MRMCaov.",
+    "simulated.json": "That the readers are made up, and how.",
     "protocol.yaml": "What was decided before the first answer, as it was frozen.",
 }
 

@@ -25,11 +25,14 @@ from cspine_bench.study.export.mrmc_layouts import MRMCAOV_COLUMNS, list_scores,
 from cspine_bench.study.export.tables import list_images, list_ratings, list_repeats, list_trials, render_csv
 from cspine_bench.study.folder import load_schedule
 from cspine_bench.study.ledger.progress import StudyProgress, measure_progress
+from cspine_bench.study.ledger.record import Record
 from cspine_bench.study.ledger.store import Ledger
 from cspine_bench.study.truth import Truth
 
 EXPORT_VERSION: Final = "1"
 MANIFEST: Final = "manifest.json"
+SIGN: Final = "simulated.json"
+"""Beside tables of made-up readers, so that whoever reads the tables alone is told."""
 _TRIALS: Final = ("reader", "quartet", "trial_index", "picked_position", "picked_source", "correct", "response_time_s")
 _MORE_TRIALS: Final = ("kind", "said", "image_id", "hidden_s", "answered_at")
 _RATINGS: Final = ("reader", "quartet", "image_id", "source", "position", "rating", "kind")
@@ -71,16 +74,19 @@ def export_study(ledger: Ledger, truth: Truth | None, out: Path, *, overwrite: b
         OSError: the folder cannot be written.
     """
     check_place(out, overwrite=overwrite)
-    ledger.verify()
-    progress = measure_progress(ledger, load_schedule(ledger.study))
-    answers = list(iter_answers(ledger, load_schedule(ledger.study)))
+    schedule = load_schedule(ledger.study)
+    with ledger.snapshot():
+        ledger.verify()
+        progress, events = measure_progress(ledger, schedule), list(ledger.iter_records())
+        answers = list(iter_answers(ledger, schedule))
     files, tables = _render_tables(answers, truth)
     if truth is not None:
         files |= _render_layouts(answers, truth, ledger.study.protocol.recipe.title)
         tables |= dict.fromkeys((name for name in files if name.startswith("mrmcaov")), MRMCAOV_COLUMNS)
-    events = list(ledger.iter_records())
     files["responses.json"] = _render_json(_describe_answers(ledger, answers, truth, progress))
     files["events.jsonl"] = "".join(f"{json.dumps(asdict(event), sort_keys=True)}\n" for event in events).encode()
+    if progress.simulated:
+        files[SIGN] = _render_json({"simulated": True, "files": sorted(tables), **_describe_simulation(events)})
     files["protocol.yaml"] = ledger.study.paths.protocol.read_bytes()
     names = tuple(files)
     files["data_dictionary.json"] = _render_json(build_dictionary(tables, names))
@@ -151,6 +157,10 @@ def _describe_answers(
         ],
         "ratings": ratings,
     }
+
+
+def _describe_simulation(events: Sequence[Record]) -> dict[str, Any]:
+    return {"readers": next(json.loads(event.body) for event in events if event.kind == "simulated")}
 
 
 def _describe_export(progress: StudyProgress, files: dict[str, bytes], *, blinded: bool) -> dict[str, Any]:

@@ -69,6 +69,25 @@ class Ledger:
             except sqlite3.Error as error:
                 raise explain(error, self.study.paths.ledger) from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read within is of one moment, whatever a server adds meanwhile.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            try:
+                self._connection.execute("BEGIN")
+                yield
+            except sqlite3.Error as error:
+                raise explain(error, self.study.paths.ledger) from error
+            finally:
+                self._connection.rollback()
+
     def append(
         self,
         kind: Kind,
@@ -153,11 +172,8 @@ class Ledger:
 
     def find_fault(self) -> Fault | None:
         """The first thing that is wrong with the chain; None: it is whole."""
-        try:
-            with self._lock:
-                return find_fault(self._connection, self.study)
-        except sqlite3.Error as error:
-            raise explain(error, self.study.paths.ledger) from error
+        with self.snapshot():
+            return find_fault(self._connection, self.study)
 
     def has_head(self, sha256: str) -> bool:
         """Whether a record has this hash, so that all up to it is as it was when the hash was noted."""

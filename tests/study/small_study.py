@@ -4,6 +4,7 @@
 written to it: an answer, a link, an unblinding.
 """
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,12 +36,16 @@ def make_small_sources(make_once: MakeOnce) -> Path:
     return make_once("study-sources", fill)
 
 
+@functools.cache
 def open_small_sides(make_once: MakeOnce) -> Sides:
+    """The sides of the small sources."""
     folder = make_small_sources(make_once)
     return open_sides(folder / "films", [str(folder / "s1"), str(folder / "s2")])
 
 
+@functools.cache
 def build_small_plan(make_once: MakeOnce, *settings: str, secret: str = SECRET, **asked: Any) -> Plan:
+    """A plan of the small sources, in memory; the same one for the same arguments."""
     recipe = apply_overrides(StudyRecipe(), [*SMALL, *settings])
     return build_plan(open_small_sides(make_once), recipe, **({"seed": 0} | asked), secret=secret)
 

@@ -16,7 +16,7 @@ from cspine_bench.study.plan.frames import Canvas, Pixels
 from cspine_bench.study.plan.leak_audit import Shown, measure_files, measure_frames
 from cspine_bench.study.plan.match import Member
 from cspine_bench.study.plan.trials import NumberedSet
-from cspine_bench.study.truth import FrameTruth
+from cspine_bench.study.truth import REAL, FrameTruth
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,12 @@ def _refuse_equal(pixels: NDArray[Any], truth: Sequence[FrameTruth]) -> None:
         seen[digest] = frame
 
 
+def _name_group(member: Member, sides: dict[str, Images]) -> str:
+    """Synthetic images of equal groups hang together whatever source they are of; with real ones none does."""
+    group = sides[member.side].group_ids[member.place]
+    return f"{REAL if member.source == REAL else 'synthetic'} {group}"
+
+
 def _measure(
     audited: Sequence[int],
     pixels: NDArray[Any],
@@ -102,7 +108,7 @@ def _measure(
     known = [members[frame][1] for frame in audited]
     return Shown(
         sources=tuple(member.source for member in known),
-        groups=tuple(f"{member.side}|{sides[member.side].group_ids[member.place]}" for member in known),
+        groups=tuple(_name_group(member, sides) for member in known),
         by_family=measure_frames(pixels[list(audited)]),
         files=measure_files([files[one.side, sides[one.side].sample_ids[one.place]] for one in known]),
     )

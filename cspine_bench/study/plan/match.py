@@ -53,7 +53,7 @@ class Draw:
         sets: in the order of drawing.
         pairs: of images of one set that were compared.
         near_copies: pairs above the limit: the second image was put back.
-        siblings: images put back as they were made from the same anatomy as one of the set.
+        siblings: images put back as they were made from the same anatomy or noise as one of the set.
         most_alike: highest similarity within a set that is shown.
         strata: display sets by stratum, those of positive controls left out.
     """
@@ -162,12 +162,15 @@ def _draw_one(
 
 
 def _is_sibling(pool: Pool, row: int, mates: list[tuple[str, int]], pools: dict[str, Pool], draw: Draw) -> bool:
-    """Whether an image of the set is of the same patient or anatomy: alike, and so both known for what they are."""
+    """Whether an image of the set has the same anatomy or noise: alike, and so both known for what they are.
+
+    Synthetic images of equal groups come of equal numbers, such as one seed sampled from two checkpoints.
+    """
 
     def group(one: Pool, at: int) -> str:
         return one.images.group_ids[int(one.places[at])]
 
-    found = any(mate == pool.name and group(pool, row) == group(pools[mate], at) for mate, at in mates)
+    found = any(mate != REAL and group(pool, row) == group(pools[mate], at) for mate, at in mates)
     draw.siblings += found
     return found
 
@@ -183,14 +186,14 @@ def _require_enough(pools: dict[str, Pool], wanted: list[_Slots], recipe: StudyR
     for slots in wanted:
         parts[slots.kind] += slots.sides.count(name)
     told = ", ".join(f"{count} for {_WORDS[kind]}" for kind, count in parts.items() if count)
-    gone = "".join(f"; {count:,} are {reason}" for reason, count in pool.left_out.items())
+    gone = "".join(f"; {count:,} {reason}" for reason, count in pool.left_out.items())
     others = needed[name] - parts["main"]
     fitting = int((len(pool) - others) * recipe.cases / parts["main"]) if parts["main"] else 0
     less = f"--set cases={fitting}, or " if fitting >= max(LEAST_CASES, recipe.repeats) else ""
     rule = "each of another patient, and none twice" if name == REAL else "none twice"
     raise DataError(
         f"{name}: {pool.images.name} gives {len(pool):,} images of its {len(pool.images):,}{gone}; the study needs "
-        f"{needed[name]:,} ({told}), {rule}; give more images, or {less}fewer cases, training sets, controls and repeats"
+        f"{needed[name]:,} ({told}), {rule}; give more images, or {less}fewer cases, training sets and controls"
     )
 
 
@@ -198,11 +201,12 @@ def _explain_strata(
     slots: _Slots, pools: dict[str, Pool], left: dict[str, list[int]], made: int, needed: int, recipe: StudyRecipe
 ) -> str:
     rows = []
-    for stratum in sorted({key for name in dict.fromkeys(slots.sides) for key in pools[name].strata}):
+    sides = [name for name in dict.fromkeys(slots.sides) if name != CONTROL]
+    for stratum in sorted({key for name in sides for key in pools[name].strata}):
         counts = [
             f"{name} {sum(pools[name].strata[row] == stratum for row in left[name])} of "
             f"{sum(key == stratum for key in pools[name].strata)}"
-            for name in dict.fromkeys(slots.sides)
+            for name in sides
         ]
         rows.append(f"{describe_stratum(recipe, stratum)}: {', '.join(counts)}")
     return (
@@ -240,5 +244,5 @@ def describe_matching(draw: Draw, pools: dict[str, Pool], recipe: StudyRecipe) -
             "left_out": draw.near_copies,
             "highest_shown": round(draw.most_alike, 4),
         },
-        "of_one_anatomy_left_out": draw.siblings,
+        "of_one_anatomy_or_noise_left_out": draw.siblings,
     }

@@ -69,13 +69,13 @@ def build_pools(sides: Sides, canvas: Canvas, *, strata: Sequence[Stratum], seed
         keys = list(zip(*(_read_labels(images, stratum) for stratum in asked), strict=True)) or [()] * len(images)
         order = numpy_generator(seed, f"study.pool.{name}").permutation(len(images))
         left_out: dict[str, int] = {}
-        order = _keep(order, [UNKNOWN not in key for key in keys], "without a label of the strata", left_out)
+        order = _keep(order, [UNKNOWN not in key for key in keys], "have no label of the strata", left_out)
         if name == REAL:
             order = _keep_held_out(order, images, sides.train, left_out)
             first = _find_firsts([images.group_ids[place] for place in order])
-            order = _keep_rows(order, first, "another image of a patient", left_out)
+            order = _keep_rows(order, first, "show a patient again", left_out)
         if len(order) > POOL_LIMIT:
-            left_out["not drawn, as there were more than are looked at"] = len(order) - POOL_LIMIT
+            left_out["were not looked at, as there are so many"] = len(order) - POOL_LIMIT
             order = order[:POOL_LIMIT]
         maps = _map_images(images, order, canvas)
         pools[name] = Pool(name, images, order, tuple(keys[place] for place in order), maps, left_out)
@@ -107,9 +107,9 @@ def _keep_held_out(
         return order
     pixels, groups = set(train.pixel_sha256), set(train.group_ids)
     fresh = [one not in pixels for one in images.pixel_sha256]
-    order = _keep(order, fresh, "the generator was trained on it", left_out)
+    order = _keep(order, fresh, "were trained on by the generator", left_out)
     strangers = [one not in groups for one in images.group_ids]
-    return _keep(order, strangers, "the generator was trained on another image of the patient", left_out)
+    return _keep(order, strangers, "show a patient whom the generator was trained on", left_out)
 
 
 def _find_firsts(groups: Sequence[str]) -> list[bool]:

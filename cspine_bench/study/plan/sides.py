@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -81,7 +81,7 @@ def open_sides(
         notes=tuple(notes),
     )
     _refuse_doubles(sides)
-    return sides
+    return replace(sides, notes=(*sides.notes, *_note_shared_noise(sides)))
 
 
 def _name_sources(texts: Sequence[str]) -> dict[str, str]:
@@ -99,6 +99,20 @@ def _name_sources(texts: Sequence[str]) -> dict[str, str]:
             )
         sources[name] = folder
     return sources
+
+
+def _note_shared_noise(sides: Sides) -> list[str]:
+    seen: set[str] = set()
+    shared = 0
+    for images in sides.synthetic.values():
+        shared += len(seen & set(images.group_ids))
+        seen |= set(images.group_ids)
+    if not shared:
+        return []
+    return [
+        f"{shared:,} images of different sources come of equal numbers, perhaps of equal noise, and may look alike: no "
+        "two share a display set, but readers meet them in different ones; sample each checkpoint with its own --seed"
+    ]
 
 
 def _refuse_doubles(sides: Sides) -> None:

@@ -26,18 +26,18 @@ def find_plan(
 
     Args:
         folder: of the study.
-        sides: as for `build_plan`, likewise the others.
-        recipe: .
-        seed: .
-        readers: .
+        sides: what `build_plan` would draw from.
+        recipe: its recipe.
+        seed: its seed.
+        readers: its readers' names; none: numbered ones.
         overwrite: whether another study that has not begun may be replaced.
 
     Raises:
         DataError: something else lies there, or a study that has begun.
     """
-    if not folder.exists():
-        return None
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; name a folder for the study")
+    if not folder.exists() or not any(folder.iterdir()):
         return None
     study = open_study(folder)
     recipe, names = name_readers(recipe, readers)
@@ -50,17 +50,20 @@ def find_plan(
         return study
     if not overwrite:
         raise DataError(f"{folder}: holds another study; give another --out, or --overwrite to replace it")
-    if _has_begun(study):
-        raise DataError(f"{folder}: holds a study that has begun, and is never replaced; give another --out")
+    _refuse_begun(study)
     return None
 
 
-def _has_begun(study: StudyFolder) -> bool:
-    """Whether anything but its plan is on record."""
+def _refuse_begun(study: StudyFolder) -> None:
+    """A study with anything but its plan on record stays."""
     if not study.paths.ledger.exists():
-        return False
+        return
     with open_ledger(study, read_only=True) as ledger:
-        return any(record.kind != "plan" for record in ledger.iter_records())
+        begun = any(record.kind != "plan" for record in ledger.iter_records())
+    if begun:
+        raise DataError(
+            f"{study.paths.folder}: holds a study that has begun, and is never replaced; give another --out"
+        )
 
 
 def write_plan(plan: Plan, folder: Path, *, truth: Path | None = None, overwrite: bool = False) -> StudyFolder:
@@ -70,20 +73,26 @@ def write_plan(plan: Plan, folder: Path, *, truth: Path | None = None, overwrite
         plan: of `build_plan`.
         folder: of the study; new, empty, or of a study that `find_plan` lets go.
         truth: where the sealed file goes; None: into the folder.
-        overwrite: whether a sealed file that lies there may be replaced.
+        overwrite: whether a study that has not begun, or a sealed file, may be replaced.
 
     Returns:
         The study, open.
 
     Raises:
-        DataError: the place of the truth is taken.
+        DataError: the place of study or truth is taken.
         OSError: the disk is full, or the folder cannot be written.
     """
+    if truth is not None and folder.resolve() in truth.resolve().parents:
+        raise DataError(f"{truth}: lies in the study's own folder; name a file elsewhere, or leave --truth out")
     if truth is not None and truth.exists() and not overwrite:
         raise DataError(f"{truth}: is there already, and may be the truth of another study; name another file")
+    if folder.exists() and any(folder.iterdir()):
+        if not overwrite:
+            raise DataError(f"{folder}: is there already; give another --out, or --overwrite to replace it")
+        _refuse_begun(open_study(folder))
     draft = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    draft.mkdir(mode=_OWNER_FOLDER, parents=True)  # films are in it
     paths = StudyPaths(draft)
     data = render_protocol(plan.protocol)
     digest = compute_protocol_sha256(data)
@@ -94,6 +103,7 @@ def write_plan(plan: Plan, folder: Path, *, truth: Path | None = None, overwrite
     paths.page.write_bytes(render_plan(plan, digest))
     paths.truth.parent.mkdir(mode=_OWNER_FOLDER)
     sealed = paths.truth if truth is None else truth.with_name(f".{truth.name}.unfinished")
+    sealed.parent.mkdir(parents=True, exist_ok=True)
     _write_for_owner(sealed, plan.truth.render())
     study = open_study(draft)
     load_truth(study, sealed)

@@ -40,7 +40,7 @@ def test_a_study_is_planned_once_and_kept(run: Callable[..., Result], tmp_path: 
     secret = load_truth(study, truth).secret
     assert secret not in first.stdout + first.stderr
     page = (out / "plan.html").read_text()
-    assert study.protocol_sha256 in page and "Leak audit" in page and "script" not in page.lower()
+    assert study.protocol_sha256 in page and "Leak audit" in page and "<script" not in page.lower()
     again = run(*asked)
     assert again.exit_code == 0 and json.loads(again.stdout) == document and "planned already" in again.stderr
     other = run("--out", str(out), "--seed", "7")

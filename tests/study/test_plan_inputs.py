@@ -104,7 +104,7 @@ def test_near_copies_and_siblings_are_parted(make_once: MakeOnce, odd: Path) -> 
     sides = open_sides(odd / "twinfilms", [str(odd / "twins")], real_splits=("train", "test"))
     recipe = recipe_of("training=0", "positive_controls=0", "negative_controls=0", "design=pair", "cases=12")
     pools = build_pools(sides, choose_canvas([sides.real], recipe), strata=(), seed=0)
-    assert pools["real"].compare(0, pools["real"], 0) == pytest.approx(1)
+    assert pools["real"].compare(0, [(pools["real"], 0)]) == pytest.approx(1)
     draw = draw_sets(pools, recipe)
     for one in draw.sets:
         real, other = (sides.list_all()[m.side].sample_ids[m.place] for m in one.members)

@@ -145,7 +145,7 @@ def _draw_one(
                 mates = list(zip(slots.sides[:place], rows, strict=True))
                 if (side, row) in mates or _is_sibling(pool, row, mates, pools, draw):
                     continue
-                alike_now = max(pool.compare(row, pools[mate], mate_row) for mate, mate_row in mates)
+                alike_now = pool.compare(row, [(pools[mate], mate_row) for mate, mate_row in mates])
                 draw.pairs += len(mates)
                 if alike_now > limit:
                     draw.near_copies += 1

@@ -44,11 +44,16 @@ class Pool:
     def __len__(self) -> int:
         return len(self.places)
 
-    def compare(self, row: int, other: "Pool", other_row: int) -> float:
-        """How alike the fine structure of two images is, 0..1, moved a little, mirrored or inverted too."""
-        one, two = self.maps[row : row + 1], other.maps[other_row : other_row + 1]
-        ways = (one, one[:, :, ::-1])
-        return max(float(compute_similarity(images=way, references=two)[0, 0]) for way in ways)
+    def compare(self, row: int, others: Sequence[tuple["Pool", int]]) -> float:
+        """How alike the fine structure of an image is to that of any other, 0..1; moved, mirrored or inverted too.
+
+        Args:
+            row: of the image.
+            others: (pool, row) of one or more.
+        """
+        one = self.maps[row]
+        references = np.stack([pool.maps[other] for pool, other in others])
+        return float(compute_similarity(images=np.stack([one, one[:, ::-1]]), references=references).max())
 
 
 def build_pools(sides: Sides, canvas: Canvas, *, strata: Sequence[Stratum], seed: int) -> dict[str, Pool]:

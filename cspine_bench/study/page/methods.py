@@ -1,5 +1,7 @@
 """What a paper says of the study's methods: one paragraph for each part, with nothing that was not done."""
 
+from collections.abc import Mapping
+
 from cspine_bench.results import Result
 from cspine_bench.study.page.answers import list_readers, list_sources, of_kind
 from cspine_bench.study.page.lookup import Lookup
@@ -54,6 +56,12 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
+def name_source(source: str, names: Mapping[str, str]) -> str:
+    """A source by its own name and, in brackets, what it is in words."""
+    words = names.get(source, "")
+    return f"{source} ({words})" if words and words != source else source
+
+
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
@@ -66,7 +74,7 @@ def _write_design(records: StudyRecords) -> list[str]:
             f"{_count(len(cases), 'case')}. {_DESIGNS[responses.design]}."]  # fmt: skip
     synthetic = [source for source in list_sources(responses) if source != REAL]
     if synthetic and responses.design != "single":
-        named = [plain(records.source_names.get(source) or source) for source in synthetic]
+        named = [plain(name_source(source, records.source_names)) for source in synthetic]
         told.append(f"Synthetic images came from {_count(len(named), 'source')} ({list_words(named)}).")
     if responses.ratings:
         words = [f"{step}: {plain(text)}" for step, text in enumerate(protocol.recipe.anchors, 1)] if protocol else []
@@ -149,8 +157,11 @@ def _write_primary(lookup: Lookup, records: StudyRecords) -> list[str]:
             "variance component is taken as negative."
         )
     margin = f"±{100 * analysis.accuracy_margin:g} percentage points"
-    if lookup.tost("acc.twoway_tost", margin=analysis.accuracy_margin) is not None:
-        told.append(f"Equivalence to chance was asked by two one-sided tests of that mean with a margin of {margin}.")
+    tests = [lookup.tost("acc.twoway_tost", margin=analysis.accuracy_margin, rule=rule) for rule in ("", "nn_")]
+    if tests[0] is not None:
+        both = "" if tests[1] is None or tests[1].p is None else ", and had to be shown by both rules for the variance"
+        told.append("Equivalence to chance was asked by two one-sided tests of that mean with a margin of "
+                    f"{margin}{both}.")  # fmt: skip
     if lookup.value("acc.glmm.beta[0]", "acc.glmm.beta0") is not None:
         told.append("A logit model with crossed random readers and cases was fitted by maximum likelihood (Laplace).")
     if lookup.value("acc.dprime", "acc.dprime4", "acc.dprime2") is not None:

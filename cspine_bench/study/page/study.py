@@ -1,11 +1,10 @@
 """The page of `study analyze`, for a radiologist and for the statistician beside them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from cspine_bench.page.render import render_page
-from cspine_bench.page.wording import describe_settings, format_number, format_share
+from cspine_bench.page.wording import describe_settings, format_number
 from cspine_bench.results import Result
 from cspine_bench.study.page.answers import (
     ReaderRow,
@@ -20,6 +19,8 @@ from cspine_bench.study.page.answers import (
 )
 from cspine_bench.study.page.figure_names import SECTIONS, build_tables, show_p
 from cspine_bench.study.page.lookup import Lookup
+from cspine_bench.study.page.methods import name_source
+from cspine_bench.study.page.opening import find_tone, list_banners, list_facts, show_level, split_verdict
 from cspine_bench.study.page.plots import (
     draw_agreement,
     draw_aucs,
@@ -39,7 +40,6 @@ from cspine_bench.study.page.sections import (
     POINTS,
     RATINGS,
     SELF,
-    find_accuracy_tost,
     list_agreement,
     list_differences,
     list_equivalences,
@@ -51,8 +51,6 @@ from cspine_bench.study.page.sections import (
     list_tests,
     list_wilcoxon,
     read_agreement,
-    show_margin,
-    show_span,
 )
 from cspine_bench.study.recipe import CHANCE, NUM_PANES
 from cspine_bench.study.truth import REAL
@@ -83,15 +81,6 @@ _SHOWN_ELSEWHERE: Final = frozenset({
 """Settings of a result that other parts of the page show."""
 
 
-@dataclass(frozen=True)
-class Fact:
-    """A number of the first screen: what it is, itself, and what stands below it in small."""
-
-    name: str
-    value: str
-    below: str = ""
-
-
 def build_study_page(result: Result, records: StudyRecords) -> bytes:
     """One self-contained HTML file: verdict with its gate, plots, every figure, limits, and how to do it again.
 
@@ -104,28 +93,30 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
     """
     lookup, responses = Lookup(result.figures), records.responses
     readers, sources = list_readers(responses), list_sources(responses)
-    names = {source: _name_source(source, records.source_names) for source in sources}
+    names = {source: name_source(source, records.source_names) for source in sources}
     chance, said = CHANCE[responses.design], records.notes.get("accuracy", ())
     rows = describe_readers(responses, NUM_PANES[responses.design])
     tables = build_tables(
         result.figures, sources={lookup.key("source", source): source for source in sources}, readers=readers
     )
+    finding, more = split_verdict(result, records)
     values: dict[str, Any] = {
         "title": _name_page(records),
         "result": result,
-        "finding": _shorten_verdict(result, records),
+        "finding": finding,
+        "more": more,
         "records": records,
         "tables": tables,
         "further": [name for name in tables if name not in SECTIONS],
         "banners": list_banners(records),
-        "tone": _find_tone(records),
+        "tone": find_tone(records),
         "overall": draw_overall(lookup, records.analysis, chance),
         "chance": chance,
         "margin_points": f"{POINTS * records.analysis.accuracy_margin:g}",
-        "facts": _list_facts(lookup, records, len(readers)),
+        "facts": list_facts(lookup, records, len(readers)),
         "contents": _CONTENTS,
-        "level": _percent(1 - records.analysis.alpha),
-        "tost_level": _percent(1 - 2 * records.analysis.alpha),
+        "level": show_level(1 - records.analysis.alpha),
+        "tost_level": show_level(1 - 2 * records.analysis.alpha),
         "alpha": f"{records.analysis.alpha:g}",
         "notes": {"sources": (), **records.notes},
         "accuracy_notes": [text for text in said if not text.startswith(_ELSEWHERE)],
@@ -153,89 +144,12 @@ def _name_page(records: StudyRecords) -> str:
     return f"Reader study: {records.protocol.recipe.title}" if records.protocol else "Reader study: real or synthetic?"
 
 
-def _find_tone(records: StudyRecords) -> str:
-    """Calm only where equivalence is shown by readers who passed the positive control."""
-    if records.verdict == "equivalent":
-        return "calm" if records.control == "passed" and not records.responses.simulated else ""
-    return "alarm" if records.verdict in ("distinguishable", "no-verdict") else ""
-
-
 def _group_reasons(records: StudyRecords) -> list[tuple[str, list[str]]]:
     """(reason, all that it holds for), as one reason often takes many figures away."""
     found: dict[str, list[str]] = {}
     for part in records.not_defined:
         found.setdefault(part.why, []).append(part.what)
     return list(found.items())
-
-
-def _shorten_verdict(result: Result, records: StudyRecords) -> str:
-    """The verdict without the sentences that stand in its steps."""
-    text = result.verdict
-    for step in records.steps:
-        text = text.replace(step.text, "")
-    return " ".join(text.split())
-
-
-def _name_source(source: str, names: Mapping[str, str]) -> str:
-    words = names.get(source, "")
-    return f"{source} ({words})" if words and words != source else source
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.6g}"
-
-
-def list_banners(records: StudyRecords) -> list[tuple[str, str]]:
-    """What must be read before anything else: (in capitals, sentence)."""
-    found = []
-    if records.responses.simulated:
-        found.append(("Simulated readers.", "Nobody read these images: the answers were made up. This shows how an "
-                      "analysis looks, and says nothing about any image."))  # fmt: skip
-    if not records.provenance.protocol_sha256:
-        found.append(("Not pre-registered.", "No frozen protocol stands behind these answers: margins, tests and "
-                      "exclusions may have been chosen after they were seen."))  # fmt: skip
-    elif not records.provenance.is_registered:
-        found.append(("Answers without a ledger.", "A protocol was given, but no chain of records shows that these "
-                      "answers came after it."))  # fmt: skip
-    if records.provenance.post_hoc:
-        found.append(("Post hoc.", "Not as the frozen protocol has it: " + "; ".join(records.provenance.post_hoc)
-                      + "."))  # fmt: skip
-    if records.control == "failed":
-        found.append(("Positive control failed.", "Readers missed differences that are plain to see, so that they "
-                      "found none here means nothing."))  # fmt: skip
-    if records.control == "missing":
-        found.append(("No positive control.", "Nothing shows that these readers would have seen a difference: nothing "
-                      "here can count as a sign that there is none."))  # fmt: skip
-    return found
-
-
-def _list_facts(lookup: Lookup, records: StudyRecords, num_readers: int) -> list[Fact]:
-    main = of_kind(records.responses, "main")
-    right = count_right(main)
-    level = _percent(1 - records.analysis.alpha)
-    facts = []
-    if right.share is not None:
-        safe = lookup.read("acc.twoway", rule="nn_") or lookup.read("acc.twoway")
-        below = "no interval"
-        if safe is not None and safe.ends is not None:
-            below = f"{level} %: {show_span(*safe.ends, factor=POINTS, unit=' %')}, non-negative rule"
-        facts.append(Fact("Accuracy", format_share(right.share.value), below))
-        facts.append(Fact("Right answers", f"{right.count:,} of {right.total:,}",
-                          f"chance {format_share(CHANCE[records.responses.design])}"))  # fmt: skip
-    p = lookup.value("pick.label_test.p_greater")
-    if p is not None:
-        two = lookup.value("pick.label_test.p_two")
-        facts.append(Fact("Primary test, one-sided p", show_p(p), "" if two is None else f"two-sided {show_p(two)}"))
-    safe_tost = find_accuracy_tost(lookup, records.analysis, "nn")
-    tost = safe_tost or find_accuracy_tost(lookup, records.analysis, "twoway")
-    if tost is not None and tost.smallest is not None:
-        asked = f"asked for ±{POINTS * tost.margin:g}; {'non-negative' if safe_tost else 'two-way'} rule"
-        facts.append(Fact("Smallest margin shown", f"{show_margin(tost.smallest)} points", asked))
-    cases = {trial.quartet for trial in main}
-    facts.append(Fact("Readers", f"{num_readers:,}", "simulated" if records.responses.simulated else ""))
-    missing = len({trial.reader for trial in main}) * len(cases) - len(main)
-    facts.append(Fact("Cases", f"{len(cases):,}", f"{missing:,} answers missing" if missing else "read by all readers"))
-    return facts
 
 
 def _show_accuracy(lookup: Lookup, records: StudyRecords) -> dict[str, Any]:
@@ -292,7 +206,7 @@ def _show_ratings(
     for step in range(responses.num_steps):
         text = f": {words[step]}" if step < len(words) else ""
         anchors.append((shade_step(step, responses.num_steps), f"{step + 1}{text}"))
-    level = _percent(1 - records.analysis.alpha)
+    level = show_level(1 - records.analysis.alpha)
     named = [(names[source], counts) for source, counts in steps]
     heads = ("Source", "Its mean", "Real − synthetic", f"{level} %, two-way", f"{level} %, non-negative",
              "p, two-sided (Holm)", f"Within ±{records.analysis.rating_margin:g}: p (Holm)", "Smallest margin",

@@ -82,7 +82,7 @@ def test_faults_are_there_from_the_last_reader_backwards() -> None:
 
 
 def test_times_fall_with_practice_and_second_readings_agree_more_than_readers_do() -> None:
-    found = answer(ReadersRecipe(learning=0.5, time_sd=0.2, private_sd=1.0), readers=20, repeats=20, cases=60)
+    found = answer(ReadersRecipe(learning=0.5, time_sd=0.2, private_share=0.8), readers=20, repeats=20, cases=60)
     first = [trial.response_time_s for trial in found.trials if trial.trial_index <= 5]
     last = [trial.response_time_s for trial in found.trials if trial.trial_index > 70]
     assert np.median(first) > 2 * np.median(last)

@@ -1,7 +1,7 @@
 """Thousands of made-up studies at once: which image every reader of every study picks in every case.
 
-Cases, readers and images are as in `cspine_bench.study.simulate.cues`. Pane habits and private tastes are left out:
-among readers with orders of their own they are noise, of which an accuracy's own has its share.
+Cases, readers and images are as in `cspine_bench.study.simulate.cues`. Pane habits are left out: where panes are dealt
+in balance they make an accuracy vary less, if anything.
 """
 
 from dataclasses import dataclass

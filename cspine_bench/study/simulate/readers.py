@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from cspine_bench.errors import RecipeError
 from cspine_bench.seeding import numpy_generator
@@ -89,9 +90,9 @@ def simulate_reader(recipe: ReadersRecipe, scene: Scene, reader: str, *, seed: i
     skill, control_skill = find_skills(recipe, scene)
     differs = recipe.reader_sd * own.standard_normal()
     skills = np.where(kinds == "positive-control", control_skill, skill) + differs
-    private = recipe.private_sd * own.standard_normal(len(sources_of(scene)))
-    looks = appeal[frames] + private[frames] - _shift_sources(recipe.detectability, sources, kinds)
-    picked, said_real = _pick(recipe, scene, looks, skills, sources, own, fixed="one_pane" in faults)
+    looks = appeal[frames] - _shift_sources(recipe.detectability, sources, kinds)
+    private = _draw_private(recipe.private_share, scene, frames, own)
+    picked, said_real = _pick(recipe, looks, skills, sources, private, own, fixed="one_pane" in faults)
     ratings = _rate(recipe, scene, trials, frames, sources, rated_appeal, own, faults, seed)
     seconds = _draw_seconds(recipe, len(trials), own)
     given = own.random(len(trials)) >= recipe.missing
@@ -107,7 +108,7 @@ def find_skills(recipe: ReadersRecipe, scene: Scene) -> tuple[float, float]:
         RecipeError: no skill gives the accuracy that is asked for.
     """
     appeal = find_appeal_sd(scene.design, recipe.case_sd)
-    looks_sd = math.sqrt(appeal**2 + recipe.private_sd**2 + recipe.pane_habit**2)
+    looks_sd = math.hypot(appeal, recipe.pane_habit)
     spreads = {"reader_sd": recipe.reader_sd, "looks_sd": looks_sd}
     control = find_skill(scene.design, accuracy=recipe.control_accuracy, **spreads)
     if recipe.accuracy is None:
@@ -158,27 +159,35 @@ def _draw_appeal(recipe: ReadersRecipe, scene: Scene, seed: int) -> tuple[Floats
     return find_appeal_sd(scene.design, recipe.case_sd) * first, rated
 
 
+def _draw_private(share: float, scene: Scene, frames: Ints, own: np.random.Generator) -> Floats:
+    """What one reader alone sees in each image of each trial, uniform in 0..1; like itself at a second reading."""
+    lasting, passing = own.standard_normal(size=len(scene.sources)), own.standard_normal(size=frames.shape)
+    uniform: Floats = special.ndtr(math.sqrt(share) * lasting[frames] + math.sqrt(1 - share) * passing)
+    return np.clip(uniform, 1e-12, 1 - 1e-12)
+
+
 def _pick(
     recipe: ReadersRecipe,
-    scene: Scene,
     looks: Floats,
     skills: Floats,
     sources: Ints,
+    private: Floats,
     own: np.random.Generator,
     *,
     fixed: bool,
 ) -> tuple[Ints, NDArray[np.bool_]]:
     count, panes = looks.shape
     habit = recipe.pane_habit * own.standard_normal(size=(panes,))
-    gumbel, lapses, guesses = own.gumbel(size=(count, panes)), own.random(count), own.integers(panes, size=count)
+    lapses, guesses = own.random(count), own.integers(panes, size=count)
     real, lapsed = sources == REAL_SOURCE, lapses < recipe.lapses
     if panes > 1:
-        found = np.argmax(looks + habit + np.where(real, skills[:, None], 0) + gumbel, axis=1)
+        # Gumbel values make the odds those of a softmax.
+        found = np.argmax(looks + habit + np.where(real, skills[:, None], 0) - np.log(-np.log(private)), axis=1)
         picked = np.where(lapsed, guesses, found)
         return (np.zeros_like(picked) if fixed else picked), np.zeros(count, bool)
     # A real image is called real with logit appeal + skill, a synthetic one with appeal - skill - its shift.
     logits = looks[:, 0] + habit[0] + np.where(real[:, 0], skills, -skills)
-    said = np.where(lapsed, lapses < recipe.lapses / 2, logits + own.logistic(size=count) > 0)
+    said = np.where(lapsed, lapses < recipe.lapses / 2, logits + special.logit(private[:, 0]) > 0)
     return np.zeros(count, np.int64), (np.ones(count, bool) if fixed else said)
 
 
@@ -195,9 +204,8 @@ def _rate(
 ) -> Ints:
     settings = recipe.ratings
     severity = settings.reader_sd * own.standard_normal()
-    private = settings.private_sd * own.standard_normal(len(scene.sources))
     tastes = settings.source_sd * own.standard_normal(max(scene.sources, default=0) + 2)
-    uniform = np.clip(own.random(frames.shape), 1e-12, 1 - 1e-12)
+    private = _draw_private(settings.private_share, scene, frames, own)
     if scene.num_steps == 0:
         return np.zeros(frames.shape, np.int64)
     names = sorted({trial.case for item in scene.schedule.readers for trial in item.trials})
@@ -205,11 +213,11 @@ def _rate(
     places = {name: place for place, name in enumerate(names)}
     cases = np.array([of_cases[places[trial.case]] for trial in trials])[:, None]
     kinds = np.array([trial.kind for trial in trials])
-    looks = severity + cases + rated_appeal[frames] + private[frames] + tastes[sources]
+    looks = severity + cases + rated_appeal[frames] + tastes[sources]
     looks -= _shift_sources(settings.shifts, sources, kinds)
     control = (kinds == "positive-control")[:, None] & (sources != REAL_SOURCE)
     looks = np.where(control, looks - 3 * settings.step, looks)
-    ratings = rate(looks, bounds=find_bounds(settings, scene.num_steps), uniform=uniform).astype(np.int64)
+    ratings = rate(looks, bounds=find_bounds(settings, scene.num_steps), uniform=private).astype(np.int64)
     if "narrow_raters" in faults:
         ratings = np.maximum(ratings, scene.num_steps - 1)
     if "straight_lining" in faults:

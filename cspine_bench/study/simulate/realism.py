@@ -26,9 +26,7 @@ def find_bounds(recipe: RatingRecipe, num_steps: int) -> tuple[float, ...]:
         num_steps: of the scale, at least 2.
     """
     even = recipe.step * (np.arange(num_steps - 1) - (num_steps - 2) / 2)
-    spread = math.sqrt(
-        recipe.reader_sd**2 + recipe.case_sd**2 + recipe.image_sd**2 + recipe.source_sd**2 + recipe.private_sd**2
-    )
+    spread = math.sqrt(recipe.reader_sd**2 + recipe.case_sd**2 + recipe.image_sd**2 + recipe.source_sd**2)
     wanted = recipe.mean * (num_steps - 1)
 
     def excess(move: float) -> float:
@@ -72,7 +70,6 @@ def draw_rating_differences(
     ratings = []
     for _ in range(2):
         looks = shared + draw(recipe.image_sd, studies, 1, cases) + draw(recipe.source_sd, studies, readers, 1)
-        looks += draw(recipe.private_sd, studies, readers, cases)
-        uniform = np.clip(generator.random(looks.shape, dtype=np.float32), 1e-6, 1 - 1e-6)
+        uniform = np.clip(generator.random((studies, readers, cases), dtype=np.float32), 1e-6, 1 - 1e-6)
         ratings.append(rate(looks, bounds=bounds, uniform=uniform))
     return (ratings[0] - ratings[1]).astype(np.float32)

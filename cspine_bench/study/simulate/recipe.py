@@ -26,7 +26,9 @@ class RatingRecipe(Recipe):
     case_sd: Spread = Field(0.6, description="Between cases.")
     image_sd: Spread = Field(0.75, description="Between images of a case, the same for all readers.")
     source_sd: Spread = Field(0.1, description="Between readers in what they think of a source.")
-    private_sd: Spread = Field(0.6, description="What one reader thinks of an image, at both readings.")
+    private_share: Part = Field(
+        0.6, description="How much of what one reader alone sees in an image comes back at a second reading."
+    )
     cue_share: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.6, description="Correlation of an image's rating with what makes readers pick it."
     )
@@ -46,7 +48,9 @@ class ReadersRecipe(Recipe):
         description="Between cases, on the logit of a right answer; it comes from images that all readers find more, "
         "or less, like a radiograph, whether they are real or not.",
     )
-    private_sd: Spread = Field(0.3, description="What one reader sees in an image, at both readings, on the logit.")
+    private_share: Part = Field(
+        0.5, description="How much of what one reader alone sees in an image comes back at a second reading."
+    )
     detectability: tuple[Annotated[float, Field(ge=-10, le=10)], ...] = Field(
         (),
         description="How much easier each synthetic source is to tell, in order, on the logit; not told: 0.",

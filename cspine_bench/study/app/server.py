@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import uvicorn
 
@@ -20,6 +21,10 @@ from cspine_bench.study.app.desk import Desk
 from cspine_bench.study.app.group_commit import GroupCommit
 from cspine_bench.study.folder import StudyFolder
 from cspine_bench.study.ledger.store import open_ledger
+
+_MOST_WAITING: Final = 2000
+_KEEP_ALIVE_S: Final = 75
+"""Longer than most looks at a display set, so that an answer waits for no new connection."""
 
 
 def serve_study(
@@ -54,7 +59,8 @@ def serve_study(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=2000,
+            limit_concurrency=_MOST_WAITING,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=5,
             ssl_certfile=None if tls is None else str(tls[0]),
             ssl_keyfile=None if tls is None else str(tls[1]),
@@ -92,13 +98,23 @@ def _only_server(study: StudyFolder) -> Iterator[None]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listener = None
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        family, kind, protocol, _, address = found[0]
+        # The protocol must be named: only then does asyncio send a reply's body without waiting for the other side to
+        # confirm its head, which takes 40 ms.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_MOST_WAITING)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise DataError(
             f"cannot listen at {host}:{port} ({error.strerror}); choose another --host or --port"
         ) from error
+    return listener
 
 
 def _spell_address(listener: socket.socket, host: str, with_tls: bool) -> str:

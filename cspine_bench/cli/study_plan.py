@@ -38,7 +38,7 @@ def plan(printing: Printing, **asked: Any) -> None:
 
     \b
     Example:
-      cspine-bench study plan --real films --synthetic samples --recipe quartet --out study
+      cspine-bench study plan --real films --synthetic samples --set cases=20 --out study
     """
     from cspine_bench.study.plan.make import build_plan
     from cspine_bench.study.plan.write import find_plan, write_plan

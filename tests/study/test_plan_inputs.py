@@ -9,11 +9,13 @@ import pytest
 
 from cspine_bench.errors import DataError, RecipeError
 from cspine_bench.recipe import apply_overrides
+from cspine_bench.study.folder import map_frames
 from cspine_bench.study.plan.frames import Canvas, choose_canvas, choose_window
 from cspine_bench.study.plan.make import build_plan, name_readers
 from cspine_bench.study.plan.match import draw_sets
 from cspine_bench.study.plan.pools import build_pools
 from cspine_bench.study.plan.sides import Sides, open_sides
+from cspine_bench.study.plan.write import write_plan
 from cspine_bench.study.recipe import StudyRecipe
 from cspine_bench.study.shipped import list_recipes, open_recipe
 from tests.study.small_images import write_images
@@ -32,6 +34,7 @@ def odd(make_once: MakeOnce) -> Path:
     def fill(folder: Path) -> None:
         write_images(folder / "large", range(300, 324), "large", size=80)
         write_images(folder / "deep", range(400, 424), "deep", bits=16)
+        write_images(folder / "deeper", range(450, 474), "deeper", bits=16)
         write_images(folder / "patients", range(500, 512), "few", groups=4)
         write_images(folder / "copies", range(10), "copy")
         write_images(folder / "twins", range(600, 624), "twin", change=mirror)
@@ -205,6 +208,23 @@ def test_sizes_and_depths_come_together_by_one_rule_or_not_at_all(make_once: Mak
     centre, width = choose_window(np.arange(201, dtype=np.uint8).reshape(1, 3, 67))
     assert (centre, width) == (100.5, 199.0), "percentiles .5 and 99.5 of 0..200 are 1 and 199"
     assert choose_window(np.full((1, 4, 4), 7, np.uint8)) == (7.5, 2.0)
+
+
+def test_frames_of_sixteen_bits_and_of_another_size_are_stored_as_told(odd: Path, tmp_path: Path) -> None:
+    every = ("train", "test")
+    deep = open_sides(odd / "deep", [str(odd / "deeper")], real_splits=every)
+    mixed = open_sides(odd / "twins", [str(odd / "large")], real_splits=every)
+    for name, sides, settings, dtype, side in (("deep", deep, (), "<u2", 40), ("mixed", mixed, ("size=36",), "u1", 36)):
+        plan = build_plan(sides, recipe_of(*settings), seed=0, allow_leaks="two sizes")
+        study = write_plan(plan, tmp_path / name)
+        frames = map_frames(study)
+        assert frames.dtype == np.dtype(dtype) and frames.shape[1:] == (side, side)
+        assert np.array_equal(frames, plan.pixels) and study.protocol.frames.bit_depth == 8 * frames.itemsize
+        low, high = np.percentile(frames, (0.5, 99.5))
+        centre, width = study.protocol.frames.window
+        # Black and white of DICOM's linear function: c - .5 -+ (w - 1) / 2.
+        assert centre - 0.5 - (width - 1) / 2 == pytest.approx(low)
+        assert centre - 0.5 + (width - 1) / 2 == pytest.approx(high)
 
 
 def test_recipes_that_come_with_the_package(tmp_path: Path) -> None:

@@ -95,11 +95,11 @@ def list_facts(lookup: Lookup, records: StudyRecords, num_readers: int) -> list[
     if p is not None:
         two = lookup.value("pick.label_test.p_two")
         facts.append(Fact("Primary test, one-sided p", show_p(p), "" if two is None else f"two-sided {show_p(two)}"))
-    safe_tost = find_accuracy_tost(lookup, records.analysis, "nn")
-    tost = safe_tost or find_accuracy_tost(lookup, records.analysis, "twoway")
-    if tost is not None and tost.smallest is not None:
-        asked = f"asked for ±{POINTS * tost.margin:g}; {'non-negative' if safe_tost else 'two-way'} rule"
-        facts.append(Fact("Smallest margin shown", f"{show_margin(tost.smallest)} points", asked))
+    tosts = [find_accuracy_tost(lookup, records.analysis, rule) for rule in ("twoway", "nn")]
+    smallest = [tost.smallest for tost in tosts if tost is not None and tost.smallest is not None]
+    if smallest:
+        asked = f"asked for ±{POINTS * records.analysis.accuracy_margin:g}; the larger of both rules"
+        facts.append(Fact("Smallest margin shown", f"{show_margin(max(smallest))} points", asked))
     cases = {trial.quartet for trial in main}
     facts.append(Fact("Readers", f"{num_readers:,}", "simulated" if records.responses.simulated else ""))
     missing = len({trial.reader for trial in main}) * len(cases) - len(main)

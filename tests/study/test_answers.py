@@ -72,7 +72,7 @@ def test_the_first_answer_counts_and_counts_once(study: StudyFolder) -> None:
         # Ids of another reader, of nobody; a trial whose turn is still to come; an id that another reader used.
         assert why(ledger, schedule, "R1", build(schedule, "R2", 0)) == "unknown"
         assert why(ledger, schedule, "R1", build(schedule, "R1", 1, trial="0" * 32)) == "unknown"
-        assert why(ledger, schedule, "R1", build(schedule, "R1", 2)) == "answered"
+        assert why(ledger, schedule, "R1", build(schedule, "R1", 2)) == "unknown"
         assert why(ledger, schedule, "R2", build(schedule, "R2", 0, answer=answer.answer)) == "answered"
         with pytest.raises(KeyError):
             save_answer(ledger, schedule, "R9", answer)

@@ -67,13 +67,13 @@ def build_app(desk: Desk, *, per_link: Rate = PER_LINK, unknown_links: Rate = UN
         return reply_bytes(frame, "application/octet-stream")
 
     routes = [
-        *(_route_static(path, data, media_type) for path, (data, media_type) in load_static_files().items()),
         post("/api/open", _open),
         post("/api/consent", _consent),
         post("/api/display", _display),
         post("/api/trial", _trial),
         post("/api/answer", _answer),
         _route_get("/api/frame/{pane}", serve_frame),
+        *(_route_static(path, data, media_type) for path, (data, media_type) in load_static_files().items()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: reply_error, Exception: reply_error})
     app.router.redirect_slashes = False

@@ -104,22 +104,27 @@ def save_answer(ledger: Ledger, schedule: Schedule, reader: str, answer: Answer)
     """
     own = schedule.find(reader)
     with ledger.transaction():
-        refusal = _find_refusal(ledger, schedule, own, answer)
+        current = current_trial(ledger, schedule, reader)
+        place = _find_place(schedule, own, current, answer.trial)
+        refusal = _find_refusal(ledger, own, place, current, answer)
         if isinstance(refusal, Saved):
             return refusal
         if refusal is None:
-            place = _find_place(schedule, own, answer)
-            body = _build_body(ledger, reader, place, answer)
-            ledger.append("answer", reader, place, answer.answer, body)
+            ledger.append("answer", reader, place, answer.answer, _build_body(ledger, reader, place, answer))
             return Saved(place + 1, len(own.trials), again=False)
     raise refusal
 
 
+def _find_place(schedule: Schedule, own: ReaderSchedule, current: int | None, asked: str) -> int:
+    """Place of a trial in the reader's order; -1: it is none of theirs. The current one is tried first."""
+    places = [*([] if current is None else [current]), *range(len(own.trials))]
+    return next((place for place in places if trial_id(schedule, own.reader, place) == asked), -1)
+
+
 def _find_refusal(
-    ledger: Ledger, schedule: Schedule, own: ReaderSchedule, answer: Answer
+    ledger: Ledger, own: ReaderSchedule, place: int, current: int | None, answer: Answer
 ) -> AnswerRefused | Saved | None:
     """Why it does not count, or that it did already; None: it is to be saved."""
-    place = _find_place(schedule, own, answer)
     if place < 0:
         return AnswerRefused("unknown", "you have no such trial; ask for the current one")
     unfit = find_unfit(ledger.study.protocol, answer)
@@ -128,19 +133,16 @@ def _find_refusal(
     before = next(ledger.select("answer_id = ?", answer.answer), None)
     if before is not None and _is_the_same(before, own.reader, place, answer):
         return Saved(place + 1, len(own.trials), again=True)
-    if before is None and place == current_trial(ledger, schedule, own.reader):
+    if before is None and place == current:
         if any(ledger.iter_records("unblind")):
             return AnswerRefused("closed", "this study is over, and takes no more answers")
         return None
+    if before is None and current is not None and place > current:
+        return AnswerRefused("unknown", "you have no such trial; ask for the current one")
     if before is None:
         why = {"why": "the trial has an answer", "pick": answer.pick, "said": answer.said, "ratings": answer.ratings}
         ledger.append("refused", own.reader, place, answer.answer, why)
     return AnswerRefused("answered", "this trial has an answer already, and the first one counts; go on with the next")
-
-
-def _find_place(schedule: Schedule, own: ReaderSchedule, answer: Answer) -> int:
-    ids = [trial_id(schedule, own.reader, place) for place in range(len(own.trials))]
-    return ids.index(answer.trial) if answer.trial in ids else -1
 
 
 def _is_the_same(before: Record, reader: str, place: int, answer: Answer) -> bool:

@@ -41,6 +41,7 @@ _BY_SIMULATION: Final = "Monte Carlo error of the simulation"
 _TESTS: Final[tuple[Method, ...]] = (LABEL_TEST, TWO_WAY, NONNEGATIVE)
 _INTERVALS: Final[tuple[Method, ...]] = (NONNEGATIVE, TWO_WAY)
 _EQUIVALENCES: Final[tuple[Method, ...]] = (BOTH, NONNEGATIVE, TWO_WAY)
+_WAYS: Final = {LABEL_TEST: "the label test"} | dict.fromkeys((BOTH, NONNEGATIVE, TWO_WAY), "the two-way analysis")
 _AT_CHANCE: Final = (
     "The mean over all possible readers is chance. Where reader_sd is above 0 some of those who read are truly better; "
     "the label test asks about them alone, and may find it, while the two-way analysis asks about all readers."
@@ -212,13 +213,11 @@ class _Found:
         asked |= {"reader_sd": f"{recipe.reader_sd:g}", "case_sd": f"{recipe.case_sd:g}"}
         if readers is None:
             aim = (
-                f"to detect {100 * accuracy:g} %"
-                if margin is None
-                else f"for equivalence within {100 * margin:g} points"
+                f"detect {100 * accuracy:g} %" if margin is None else f"show equivalence within {100 * margin:g} points"
             )
-            power = f"a power of {recipe.power:.0%}"
             self.not_reached.append(
-                f"{aim} with {power} on {cases} cases {recipe.most_readers} readers are too few ({method})"
+                f"with {cases} cases, {recipe.most_readers} readers are too few to {aim} by {_WAYS[method]} with a "
+                f"power of {100 * recipe.power:g} %"
             )
             return
         note = f"Fewest of 2 to {recipe.most_readers}, by {recipe.search_studies:,} studies at each step."
@@ -237,7 +236,7 @@ class _Found:
         )
         where = self._locate(readers, cases) | {"power": f"{recipe.power:g}", "method": method}
         if found is None:
-            self.not_reached.append(f"{readers} readers with {cases} cases detect no accuracy ({method})")
+            self.not_reached.append(f"{readers} readers with {cases} cases detect no accuracy by {_WAYS[method]}")
             return
         note = f"By {recipe.search_studies:,} studies at each step, so good to about a percentage point."
         self._add_found("detectable_accuracy", found, where, "share", note)

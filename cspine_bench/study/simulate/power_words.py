@@ -79,7 +79,8 @@ def _say_needed(recipe: PowerRecipe, figures: Sequence[Figure], cases: int) -> s
         aims.append(f"{figure.value:.0f} readers to {aim}")
     if not aims:
         return ""
-    return f"With {cases} {_SETS[recipe.design]}, a power of {recipe.power:.0%} takes {', '.join(aims)} (two-way)."
+    power = f"a power of {100 * recipe.power:g} % takes"
+    return f"With {cases} {_SETS[recipe.design]}, {power} {', '.join(aims)} by the two-way analysis."
 
 
 def _margin(margin: str | None) -> str:

@@ -1,5 +1,7 @@
 // Time on a set, by the clock that never jumps, and how much of it the page could not be seen.
 
+const MOST_MS = 7 * 24 * 3600 * 1000; // what the server takes: a page may lie open for longer
+
 export class Clock {
   constructor() {
     this.started = performance.now();
@@ -21,7 +23,7 @@ export class Clock {
   read() {
     const now = performance.now();
     const hidden = this.hidden + (this.hiddenSince === null ? 0 : now - this.hiddenSince);
-    return { elapsed_ms: Math.round(now - this.started), hidden_ms: Math.round(hidden) };
+    return { elapsed_ms: spell(now - this.started), hidden_ms: spell(hidden) };
   }
 
   #look() {
@@ -32,4 +34,8 @@ export class Clock {
       this.hiddenSince = null;
     }
   }
+}
+
+function spell(milliseconds) {
+  return Math.min(Math.round(milliseconds), MOST_MS);
 }

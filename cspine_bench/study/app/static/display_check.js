@@ -36,7 +36,7 @@ export function checkDisplay() {
 
     function update() {
       const { viewport, screen, device_pixel_ratio: ratio } = describeDisplay();
-      facts.textContent = `Window ${viewport.join(" × ")}, screen ${screen.join(" × ")}, ${Number(ratio.toFixed(2))} device pixels for each.`;
+      facts.textContent = `Window ${viewport.join(" × ")}, screen ${screen.join(" × ")}, scale ${Number(ratio.toFixed(2))}.`;
       const poor = fields.some((field) => field.answered && !field.found);
       warning.textContent = [
         warnOfDisplay(),

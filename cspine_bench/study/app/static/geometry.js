@@ -2,7 +2,7 @@
 
 export const MOST_ZOOM = 20;
 export const GAP = 8;
-const SIDE = 216; // width of the controls beside an image, CSS px
+const SIDE = 252; // width of the controls beside an image, CSS px
 const ROW = 48; // height of a row of controls below an image, CSS px
 
 /**

@@ -7,6 +7,7 @@ export function listenToPointers(viewer, enlarge) {
 
     canvas.addEventListener("pointerdown", (event) => {
       viewer.active = pane;
+      viewer.startGesture();
       held.set(event.pointerId, { x: event.clientX, y: event.clientY, button: event.button });
       canvas.setPointerCapture(event.pointerId);
       viewer.changed();

@@ -41,7 +41,7 @@ export class Transport {
   async #send(path, options) {
     for (let attempt = 0; ; attempt += 1) {
       const response = await this.#try(path, options);
-      const again = response === null || response.status === 429 || response.status >= 500;
+      const again = response === null || [408, 429].includes(response.status) || response.status >= 500;
       if (!again) {
         this.waiting("");
         if (response.ok) return response;

@@ -70,10 +70,10 @@ function buildPane(study, act, index) {
   const choices = listChoices(study.design, study.panes);
   const own = study.panes === 1 ? choices : [choices[index]];
   const picks = own.map((choice, place) => buildPick(choice, study.panes === 1 ? place : index, act));
-  const rating = study.anchors.length ? buildRating(study, act, index, name) : null;
-  const controls = make(
+  const rating = study.anchors.length ? buildRating(study, act, index) : null;
+  const asked = make(
     "div",
-    { className: "controls" },
+    { className: "asked" },
     make("div", { className: "picks" }, picks.map((pick) => pick.button)),
     rating?.node ?? null,
   );
@@ -81,7 +81,7 @@ function buildPane(study, act, index) {
     "div",
     { className: "pane", role: "group", "aria-label": name },
     make("div", { className: "film" }, canvas),
-    controls,
+    asked,
   );
   return { node, canvas, picks, ratings: rating?.inputs ?? [] };
 }
@@ -93,7 +93,8 @@ function buildPick(choice, place, act) {
   return { button, label: button.lastChild, choice };
 }
 
-function buildRating(study, act, index, name) {
+function buildRating(study, act, index) {
+  const of = study.panes === 1 ? "the image" : `image ${index + 1}`;
   const inputs = study.anchors.map((words, step) =>
     make("input", {
       type: "radio",
@@ -115,7 +116,7 @@ function buildRating(study, act, index, name) {
   const node = make(
     "fieldset",
     { className: "rating" },
-    make("legend", { "data-keys": ` (keys 1 to ${study.anchors.length})` }, `Realism of ${name.toLowerCase()}`),
+    make("legend", { "data-keys": ` (keys 1 to ${study.anchors.length})` }, `Realism of ${of}`),
     make("div", { className: "steps" }, labels),
   );
   return { node, inputs };

@@ -96,6 +96,11 @@ export class Viewer {
     this.#drawSoon();
   }
 
+  /** A button or a finger goes down: what follows is another action than what came before. */
+  startGesture() {
+    this.lastCount.what = "";
+  }
+
   // A drag or a turn of the wheel is one action, however many events it has.
   #count(what) {
     const time = performance.now();

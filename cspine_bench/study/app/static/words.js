@@ -4,9 +4,9 @@ export const NOTICE = "For research; synthetic images among them; not for diagno
 
 /** The question above the images. */
 export const QUESTION = {
-  quartet: "Which of these four do you take for the real radiograph?",
-  pair: "Which of these two do you take for the real radiograph?",
-  single: "Do you take this for a real radiograph or for a synthetic one?",
+  quartet: "Which do you take for the real radiograph?",
+  pair: "Which do you take for the real radiograph?",
+  single: "A real radiograph, or a synthetic one?",
 };
 
 /** What a reader is asked to do, for the first page. */

@@ -118,9 +118,8 @@ def _keep_held_out(
 
 
 def _find_firsts(groups: Sequence[str]) -> list[bool]:
-    seen: set[str] = set()
-    # `add` gives None: a group that was not seen is now.
-    return [not (group in seen or seen.add(group)) for group in groups]  # type: ignore[func-returns-value]
+    first = dict(zip(reversed(groups), reversed(range(len(groups))), strict=True))
+    return [first[group] == row for row, group in enumerate(groups)]
 
 
 def _map_images(images: Images, order: NDArray[np.int64], canvas: Canvas) -> Maps:

@@ -228,21 +228,21 @@ def _match_ratings(
 def _check_truth(table: Table, trials: Sequence[Trial], ratings: Sequence[tuple[Row, Rating]], design: Design) -> None:
     """What was picked, where, and whether it was right fit together."""
     by_pane = {(r.reader, r.quartet, r.kind, r.position): r.source for _, r in ratings}
-    sources: dict[str, set[str]] = defaultdict(set)
+    sources = {(rating.quartet, rating.kind): rating.source for _, rating in ratings}
+    rated: dict[str, set[str]] = defaultdict(set)
     for _, rating in ratings:
-        sources[rating.quartet].add(rating.source)
-    known = set().union(*sources.values()) if sources else set()
-    truth: dict[str, tuple[bool, int]] = {}
+        rated[rating.kind].add(rating.source)
+    truth: dict[tuple[str, str], tuple[bool, int]] = {}
     for row, trial in zip(table.rows, trials, strict=True):
         said = trial.picked_source == REAL
         if design == "single":
             is_real = said == trial.correct
-            of = next(iter(sources.get(trial.quartet, ())), None)
+            of = sources.get((trial.quartet, trial.kind))
             if of is not None and is_real != (of == REAL):
                 row.fail(
                     "correct", f"the image is of {of!r} and was called {trial.picked_source!r}", "mend one of them"
                 )
-            before, line = truth.setdefault(trial.quartet, (is_real, row.line))
+            before, line = truth.setdefault((trial.quartet, trial.kind), (is_real, row.line))
             if before != is_real:
                 row.fail(
                     "correct", f"by line {line} the image is {'real' if before else 'synthetic'}", "mend one of them"
@@ -250,6 +250,7 @@ def _check_truth(table: Table, trials: Sequence[Trial], ratings: Sequence[tuple[
             continue
         if trial.correct != said:
             row.fail("correct", f"does not fit picked_source = {trial.picked_source!r}", "mend one of them")
+        known = rated.get(trial.kind)
         if known and trial.picked_source not in known:
             step = f"{name_near(trial.picked_source, known)}the ratings know {', '.join(sorted(known))}"
             row.fail("picked_source", "is no source of any rated image", step)

@@ -246,9 +246,8 @@ class ReaderStudy:
 def _analyse(responses: Responses, recipe: AnalysisRecipe, provenance: Provenance, sources: Sequence[str]) -> Analysis:
     started = time.monotonic()
     table = build_table(responses, sources=sources)
-    # Readers and sources share one list, so that none is spelled as another.
-    everyone = {trial.reader for trial in responses.trials} - set(table.readers)
-    keys = build_keys(table.readers, prefix="reader") | build_keys(sorted(everyone), prefix="other-reader")
+    others = sorted({trial.reader for trial in responses.trials} - set(table.readers))
+    keys = build_keys([*table.readers, *others], prefix="reader")
     keys |= build_keys((REAL, *table.sources), prefix="source")
     available = {
         "readers": len(table.readers),

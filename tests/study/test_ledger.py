@@ -2,8 +2,7 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -181,20 +180,20 @@ def test_a_reader_sees_what_a_writer_finished_and_writes_nothing(study: StudyFol
             reading.append("consent", "R2")
 
 
-def test_two_processes_write_one_chain(study: StudyFolder) -> None:
-    code = (
-        "import sys; from pathlib import Path; from cspine_bench.study.folder import open_study; "
-        "from cspine_bench.study.ledger.store import open_ledger\n"
-        "with open_ledger(open_study(Path(sys.argv[1]))) as ledger:\n"
-        "    for number in range(40): ledger.append('refused', sys.argv[2], number)\n"
-    )
-    names = ("R1", "R2")
-    words = [[sys.executable, "-c", code, str(study.paths.folder), name] for name in names]
-    running = [subprocess.Popen(command) for command in words]
-    assert [process.wait() for process in running] == [0, 0]
+def test_two_writers_make_one_chain(study: StudyFolder) -> None:
+    def write(name: str) -> None:
+        with open_ledger(study) as ledger:
+            for number in range(40):
+                ledger.append("refused", name, number)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in ("R1", "R2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     with open_ledger(study) as ledger:
         ledger.verify()
-        for name in names:
+        for name in ("R1", "R2"):
             assert [record.trial for record in ledger.iter_records("refused") if record.reader == name] == [*range(40)]
 
 

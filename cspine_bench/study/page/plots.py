@@ -1,6 +1,7 @@
 """Plots of the page of a reader study, each from figures of the result or from answers that were counted."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
@@ -92,13 +93,12 @@ def draw_controls(rows: Sequence[ReaderRow], overall: Share, analysis: AnalysisR
 
 def draw_picks(picks: Sequence[tuple[str, Share, float | None]], names: Mapping[str, str]) -> Markup:
     """Share of picks of each source; a tick where picking without looking would put it."""
-    expected = {PERCENT * share for _, _, share in picks if share is not None}
-    shared = [(expected.pop(), "reference")] if len(expected) == 1 else []
-    lines = [
-        line_of_share(names.get(source, source), share, "real" if source == "real" else "synthetic")
-        for source, share, _ in picks
-    ]
-    return draw_lines("Share of picks of each source", lines, title="share of picks, %", references=shared, left=150)
+    lines = []
+    for source, share, expected in picks:
+        style = "real" if source == "real" else "synthetic"
+        tick = None if expected is None else PERCENT * expected
+        lines.append(replace(line_of_share(names.get(source, source), share, style), expected=tick))
+    return draw_lines("Share of picks of each source", lines, title="share of picks, %", left=150)
 
 
 def draw_differences(lookup: Lookup, sources: Sequence[str], names: Mapping[str, str], margin: float) -> Markup | None:

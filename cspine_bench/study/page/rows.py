@@ -25,6 +25,7 @@ class Line:
         inner: a narrower interval, drawn thick; None: there is none.
         hollow: drawn as a diamond with a paper filling: a second opinion.
         rule: a thin line above: another kind begins.
+        expected: a dashed tick across the row; None: none.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Line:
     inner: tuple[float, float] | None = None
     hollow: bool = False
     rule: bool = False
+    expected: float | None = None
 
 
 def draw_lines(
@@ -84,6 +86,8 @@ def draw_lines(
 
 
 def _draw_line(panel: Panel, scale: Scale, y: float, line: Line) -> None:
+    if line.expected is not None:
+        panel.line(scale(line.expected), y - 9, scale(line.expected), y + 9, "reference")
     if line.value is None:
         panel.text(scale.start + 6, y + 4, "not defined")
         return
@@ -107,7 +111,12 @@ def _fit(
 ) -> Scale:
     if limits is not None:
         return Scale(*limits, *panel.x_range, log=log)
-    ends = [end for line in lines for end in (line.value, line.low, line.high, *(line.inner or ())) if end is not None]
+    ends = [
+        end
+        for line in lines
+        for end in (line.value, line.low, line.high, line.expected, *(line.inner or ()))
+        if end is not None
+    ]
     ends += [value for value, _ in references] + list(band or ())
     return fit_scale([end for end in ends if not log or end > 0], *panel.x_range, log=log)
 
@@ -136,7 +145,7 @@ def draw_steps(
                 continue
             start, end = (x(100 * part / total) for part in (before, before + count))
             panel.band(start, y - 11, end, y + 11, f"step {shade_step(step, len(counts))}")
-            if end - start > 28:
+            if end - start > 34:
                 share = f"{100 * count / total:.0f} %"
                 panel.text((start + end) / 2, y + 4, share, anchor="middle", style="name")
             before += count

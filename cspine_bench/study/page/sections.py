@@ -219,30 +219,37 @@ def list_picks(picks: Sequence[tuple[str, Share, float | None]], lookup: Lookup,
 def list_differences(
     lookup: Lookup, sources: Sequence[str], names: Mapping[str, str], analysis: AnalysisRecipe
 ) -> list[Row]:
-    """(source, its mean, difference, two intervals, p, equivalence p, smallest margin, signed-rank p)."""
+    """(source, its mean, difference, two intervals, p, equivalence p, smallest margin, signed-rank p).
+
+    Equivalence is that of both rules for the variance: the larger p value, and the larger margin.
+    """
     rows: list[Row] = []
     unit, margin = analysis.rating_unit, analysis.rating_margin
-    own = (f"tost{100 * margin:02.0f}", f"tost{100 * margin:.6g}")
+    own = dict.fromkeys((f"tost{100 * margin:02.0f}", f"tost{100 * margin:.6g}", "tost"))
     for place, source in enumerate(sources):
         key = lookup.key("source", source)
         found, safe = lookup.read(f"diff.{key}.twoway"), lookup.read(f"diff.{key}.twoway", rule="nn_")
         mean = lookup.value(f"rate.mean.{key}")
         if found is None and mean is None:
             continue
-        tost = lookup.tost(f"diff.{key}.tost", margin=analysis.rating_margin)
+        tosts = [lookup.tost(f"diff.{key}.tost", margin=margin, rule=rule) for rule in ("", "nn_")]
         ends = [DASH if one is None else show_span(one.low, one.high) for one in (found, safe)]
         exact = lookup.value(f"wil.{unit}.wilcox.perm.{key}")
         holm = lookup.indexed(f"wil.{unit}.wilcox.perm.holm", place, source=source)
         different = lookup.value(f"diff.{key}.twoway.holm")
-        equivalent = next((lookup.value(f"diff.{key}.{name}.holm") for name in ("tost", *own)
-                           if lookup.value(f"diff.{key}.{name}.holm") is not None), None)  # fmt: skip
+        equivalent = _largest(*(lookup.value(f"diff.{key}.{name}.{rule}holm") for name in own for rule in ("", "nn_")))
         rows.append(
             (names.get(source, source), show(mean), show(None if found is None else found.value), *ends,
              show_p_pair(None if found is None else found.p_two, different),
-             show_p_pair(None if tost is None else tost.p, equivalent),
-             show(None if tost is None else tost.smallest), show_p_pair(exact, holm))
+             show_p_pair(_largest(*(tost.p for tost in tosts if tost is not None)), equivalent),
+             show(_largest(*(tost.smallest for tost in tosts if tost is not None))), show_p_pair(exact, holm))
         )  # fmt: skip
     return rows
+
+
+def _largest(*values: float | None) -> float | None:
+    """What holds by both rules for the variance; None: not defined by either."""
+    return max((value for value in values if value is not None), default=None)
 
 
 def list_agreement(lookup: Lookup) -> list[Row]:

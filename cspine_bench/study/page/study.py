@@ -183,8 +183,7 @@ def _show_sources(
     picks = count_picks(records.responses, sources)
     is_single = records.responses.design == "single"
     text = "What readers called the images." if is_single else "What readers held for the real image."
-    expected = {share for _, _, share in picks}
-    if len(expected) == 1 and None not in expected:
+    if any(share is not None for _, _, share in picks):
         text += " Dashed: picking without looking."
     return {
         "pick_plot": draw_picks(picks, names) if any(share.total for _, share, _ in picks) else None,

@@ -92,7 +92,10 @@ def _write_tables(recipe: "ReadersRecipe", asked: dict[str, Any]) -> tuple[dict[
     size = {"num_sources": asked["sources"] or 3, "seed": asked["seed"], "overwrite": asked["overwrite"]}
     sign = write_made_up_study(asked["out"], study, recipe, **size)
     names = ", ".join(sign["files"])
-    return sign, f"{sign['answers']:,} answers of {study.readers} readers: {names} in {asked['out']}.\n{NOTE}"
+    lines = [f"{sign['answers']:,} answers of {study.readers} readers: {names} in {asked['out']}.", NOTE]
+    if recipe.accuracy is not None and recipe.accuracy < study.chance:
+        lines.append(f"Their accuracy, {recipe.accuracy:g}, is below chance in this design: {study.chance:g}.")
+    return sign, "\n".join(lines)
 
 
 def _answer_study(folder: Path, recipe: "ReadersRecipe", asked: dict[str, Any]) -> tuple[dict[str, Any], str]:

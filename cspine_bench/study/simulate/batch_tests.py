@@ -70,10 +70,12 @@ def single_image_p_values(said_real: NDArray[np.integer], *, labels: Bools) -> F
     log_subsets = special.gammaln(images + 1) - special.gammaln(real + 1) - special.gammaln(images - real + 1)
     spectrum = np.zeros((studies, len(angles)), complex)
     step = max(1, _BYTES // (16 * len(angles)))
-    for number in range(images + 1):
-        root = np.exp(2j * np.pi * number / (images + 1))
+    # As many roots as part the wanted size from all others that share its remainder: there are none up to `images`.
+    nodes = max(real, images - real) + 1
+    for number in range(nodes):
+        root = np.exp(2j * np.pi * number / nodes)
         logs = _log(1 + root * powers)
-        unroll = -real * 2j * np.pi * number / (images + 1) - np.log(images + 1) - log_subsets
+        unroll = -real * 2j * np.pi * number / nodes - np.log(nodes) - log_subsets
         for first in range(0, studies, step):
             part = slice(first, first + step)
             spectrum[part] += np.exp(_multiply(frequency[part], logs) + unroll)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cspine_bench.cli import cli
+from cspine_bench.study.analysis.open import open_planned
 from cspine_bench.study.folder import StudyFolder, open_study
 from cspine_bench.study.ledger.store import open_ledger
 from cspine_bench.study.ledger.unblinding import unblind_study
@@ -220,14 +221,11 @@ def test_a_study_that_was_planned_here(make_once: MakeOnce, tmp_path: Path) -> N
     assert [one["role"] for one in document["inputs"]] == ["protocol", "schedule", "ledger"]
     assert found["acc.n"] == 12 and found["control.n"] == 3 and "intra.same_pick" in found
     assert "negative.pos.chisq.p" in found and "pick.s1.label_test.p_greater" in found
-    other = tmp_path / "other"
-    words = ["study", "analyze", folder, "--truth", str(kept), "--out", str(other), "--set", "accuracy_margin=0.2"]
-    later = run_json(words)
-    assert later["settings"]["registration"] == "post hoc"
-    assert (
-        "Post hoc, not as the frozen protocol has it: accuracy_margin = 0.2, the protocol has 0.1" in later["verdict"]
-    )
-    assert "accuracy_margin = 0.2" in (other / "reader-study.html").read_text()
+    later = open_planned(study.paths.folder, truth=kept, overrides=["accuracy_margin=0.2"])
+    changed = "accuracy_margin = 0.2, the protocol has 0.1"
+    assert later.question.settings["registration"] == "post hoc"
+    assert later.collect_records().provenance.post_hoc == (changed,)
+    assert f"Post hoc, not as the frozen protocol has it: {changed}" in later.analysis.verdict.text
     with sqlite3.connect(study.paths.ledger) as database:
         for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f"DROP TRIGGER {name}")

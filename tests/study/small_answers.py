@@ -15,8 +15,8 @@ TRIALS = (
     "reader", "quartet", "trial_index", "picked_position", "picked_source", "correct", "response_time_s", "kind",
 )  # fmt: skip
 RATINGS = ("reader", "quartet", "image_id", "source", "position", "rating", "kind")
-READERS = ("R1", "R2", "R3", "R4")
-CASES = tuple(f"Q{number:02d}" for number in range(1, 11))
+READERS = ("R1", "R2", "R3")
+CASES = tuple(f"Q{number:02d}" for number in range(1, 9))
 Rows = list[tuple[Any, ...]]
 Choose = Callable[[random.Random], int]
 
@@ -76,12 +76,16 @@ def write_rows(path: Path, columns: Sequence[str], rows: Rows) -> Path:
 
 
 def analyse_rows(folder: Path, trials: Rows, ratings: Rows | None, *more: str) -> dict[str, Any]:
-    """The result document of the real command."""
+    """The result that the real command writes."""
     folder.mkdir()
     words = ["study", "analyze", "--trials", str(write_rows(folder / "trials.csv", TRIALS, trials))]
     if ratings is not None:
         words += ["--ratings", str(write_rows(folder / "ratings.csv", RATINGS, ratings))]
-    return run_json([*words, "--out", str(folder / "out"), *more])
+    ran = CliRunner().invoke(cli, [*words, "--out", str(folder / "out"), *more], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    document: dict[str, Any] = json.loads((folder / "out" / "reader-study.json").read_text())
+    assert ran.stdout.startswith(document["verdict"])
+    return document
 
 
 def run_json(words: list[str]) -> dict[str, Any]:

@@ -26,14 +26,12 @@ SETS: dict[str, Callable[[], tuple[Rows, Rows]]] = {
     "all right": lambda: draw_answers(pick=lambda draw: 0),
     "all wrong": lambda: draw_answers(pick=lambda draw: draw.randint(1, 3)),
     "one image picked by all": lambda: draw_answers(pick=lambda draw: 2),
-    "a third missing": lambda: draw_answers(missing=0.35),
+    "a third missing": lambda: draw_answers(missing=0.35, seed=30),
     "nearly all missing": lambda: draw_answers(missing=0.85, seed=3),
     "one reader": lambda: draw_answers(READERS[:1]),
     "one case": lambda: draw_answers(cases=CASES[:1]),
     "one answer": lambda: draw_answers(READERS[:1], CASES[:1]),
-    "two and two": lambda: draw_answers(READERS[:2], CASES[:2]),
     "pairs": lambda: draw_answers(panes=2, sources=("s1",)),
-    "two sources": lambda: draw_answers(sources=("a", "b")),
     "three of one source": lambda: draw_answers(sources=("only",)),
     "single": draw_singles,
     "single, all called real": lambda: draw_singles(say="real"),
@@ -43,9 +41,13 @@ SETS: dict[str, Callable[[], tuple[Rows, Rows]]] = {
 
 
 @pytest.fixture(scope="module")
-def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("degenerate")
-    return {name: analyse_rows(folder / str(number), *draw()) for number, (name, draw) in enumerate(SETS.items())}
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("degenerate")
+
+
+@pytest.fixture(scope="module")
+def documents(folder: Path) -> dict[str, dict[str, Any]]:
+    return {name: analyse_rows(folder / name, *draw()) for name, draw in SETS.items()}
 
 
 def test_a_value_or_a_reason(documents: dict[str, dict[str, Any]]) -> None:
@@ -70,8 +72,8 @@ def test_a_value_or_a_reason(documents: dict[str, dict[str, Any]]) -> None:
 
 def test_what_the_extremes_give(documents: dict[str, dict[str, Any]]) -> None:
     right, wrong = documents["all right"], documents["all wrong"]
-    # 10 cases that all got right: (1/4) ** 10, whatever the readers share.
-    assert values_of(right)["pick.label_test.p_greater"] == pytest.approx(0.25**10)
+    # 8 cases that all got right: (1/4) ** 8, whatever the readers share.
+    assert values_of(right)["pick.label_test.p_greater"] == pytest.approx(0.25**8)
     assert values_of(right)["acc.binom.cp_hi"] == 1 and values_of(right)["reader.R1.accuracy"] == 1
     assert right["settings"]["not_defined"]["acc.dprime4"].startswith("no right answer, or no wrong one")
     assert right["verdict"].startswith("Distinguishable") and wrong["verdict"].startswith("Inconclusive")
@@ -88,9 +90,10 @@ def test_what_the_extremes_give(documents: dict[str, dict[str, Any]]) -> None:
 
 
 def test_few_answers_are_not_equivalent_by_luck(documents: dict[str, dict[str, Any]]) -> None:
-    # Readers of whom few answers are there may spread less than chance would have them: the shorter interval is luck.
-    for name in ("a third missing", "two and two", "nearly all missing"):
-        assert "Inconclusive" in documents[name]["verdict"], name
+    # 13 answers of readers who happen to spread less than chance would have them: one interval is short by luck.
+    found = values_of(documents["a third missing"])
+    assert found["acc.twoway_tost10.p"] < 0.05 < found["acc.twoway_tost10.nn_p"]
+    assert documents["a third missing"]["settings"]["verdict"] == "inconclusive"
 
 
 def test_designs(documents: dict[str, dict[str, Any]]) -> None:
@@ -137,7 +140,7 @@ def test_answers_without_ratings_repeats_and_controls(tmp_path: Path) -> None:
     ]
     document = analyse_rows(tmp_path / "all", trials, ratings)
     found = values_of(document)
-    assert found["acc.n"] == 40 and found["control.n"] == 16 and found["control.accuracy"] == 1
+    assert found["acc.n"] == 24 and found["control.n"] == 12 and found["control.accuracy"] == 1
     assert found["control.R2.accuracy"] == 1 and document["settings"]["control"] == "passed"
     assert "intra.same_pick" in found and "negative.pos.chisq.p" in found
     bare = analyse_rows(tmp_path / "bare", [row for row in trials if row[-1] == "main"], None)
@@ -149,12 +152,12 @@ def test_answers_without_ratings_repeats_and_controls(tmp_path: Path) -> None:
     assert shut["verdict"].startswith("No assay sensitivity") and shut["settings"]["verdict"] == "no-verdict"
 
 
-def test_the_same_question_is_answered_once(tmp_path: Path) -> None:
-    document = analyse_rows(tmp_path / "x", *draw_answers(cases=CASES[:4]))
-    words = ["study", "analyze", "--trials", str(tmp_path / "x" / "trials.csv")]
-    words += ["--ratings", str(tmp_path / "x" / "ratings.csv"), "--out", str(tmp_path / "x" / "out")]
-    written = (tmp_path / "x" / "out" / "reader-study.json").stat().st_mtime_ns
-    assert run_json(words) == document
-    assert (tmp_path / "x" / "out" / "reader-study.json").stat().st_mtime_ns == written
+def test_the_same_question_is_answered_once(documents: dict[str, dict[str, Any]], folder: Path) -> None:
+    own = folder / "one answer"
+    words = ["study", "analyze", "--trials", str(own / "trials.csv"), "--ratings", str(own / "ratings.csv")]
+    words += ["--out", str(own / "out")]
+    written = (own / "out" / "reader-study.json").stat().st_mtime_ns
+    assert run_json(words) == documents["one answer"]
+    assert (own / "out" / "reader-study.json").stat().st_mtime_ns == written
     other = CliRunner().invoke(cli, [*words, "--set", "accuracy_margin=0.08"])
     assert other.exit_code == 2 and "other data or settings" in other.output

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from cspine_bench.errors import DataError
 from cspine_bench.study.folder import StudyFolder, load_schedule
+from cspine_bench.study.ledger import sessions
 from cspine_bench.study.ledger.answers import Answer, AnswerRefused, Saved, current_trial, find_unfit, save_answer
 from cspine_bench.study.ledger.link_list import check_link_list, issue_links, write_link_list
 from cspine_bench.study.ledger.links import find_reader, hash_token, issue_link, list_links, revoke_links
@@ -215,3 +216,17 @@ def test_unblinding_is_once_on_the_record_and_ends_answers(study: StudyFolder, t
             issue_link(ledger, "R1")
         assert len(list(ledger.iter_records("unblind"))) == 1
         ledger.verify()
+
+
+def test_no_reader_fills_the_disk(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST_OF_A_KIND", 3)
+    schedule = load_schedule(study)
+    with open_ledger(study) as ledger:
+        save_answer(ledger, schedule, "R1", build(schedule, "R1", 0))
+        for width in range(6):
+            display = {"device_pixel_ratio": 1.0, "viewport": [width, 1], "screen": [1, 1], "full_screen": False}
+            checked = sessions.Display.model_validate(display | {"dark_patch": True, "light_patch": True})
+            sessions.record_display(ledger, "R1", checked)
+            assert why(ledger, schedule, "R1", build(schedule, "R1", 0)) == "answered"
+        kinds = [record.kind for record in ledger.iter_records()]
+        assert (kinds.count("display"), kinds.count("refused")) == (3, 3)

@@ -10,6 +10,7 @@ from cspine_bench.errors import CspineBenchError
 from cspine_bench.provenance import canonical_json
 from cspine_bench.study.ledger.plain_json import check_small_json
 from cspine_bench.study.ledger.record import Record, format_now, parse_time
+from cspine_bench.study.ledger.sessions import has_many
 from cspine_bench.study.ledger.store import Ledger
 from cspine_bench.study.protocol import Protocol
 from cspine_bench.study.schedule import ReaderSchedule, Schedule, trial_id
@@ -139,7 +140,7 @@ def _find_refusal(
         return None
     if before is None and current is not None and place > current:
         return AnswerRefused("unknown", "you have no such trial; ask for the current one")
-    if before is None:
+    if before is None and not has_many(ledger, "refused", own.reader):
         why = {"why": "the trial has an answer", "pick": answer.pick, "said": answer.said, "ratings": answer.ratings}
         ledger.append("refused", own.reader, place, answer.answer, why)
     return AnswerRefused("answered", "this trial has an answer already, and the first one counts; go on with the next")
@@ -155,8 +156,11 @@ def _is_the_same(before: Record, reader: str, place: int, answer: Answer) -> boo
 
 def _build_body(ledger: Ledger, reader: str, place: int, answer: Answer) -> dict[str, Any]:
     shown = next(ledger.select("kind = 'shown' AND reader = ? AND trial = ? ORDER BY seq", reader, place), None)
-    since = None if shown is None else (parse_time(format_now()) - parse_time(shown.time)).total_seconds() * 1000
-    return {**answer.model_dump(mode="json", exclude={"answer"}), "since_shown_ms": since and round(since)}
+    since = None
+    if shown is not None:
+        gone = parse_time(format_now()) - parse_time(shown.time)
+        since = max(0, round(gone.total_seconds() * 1000))  # A clock that was set back gives 0.
+    return {**answer.model_dump(mode="json", exclude={"answer"}), "since_shown_ms": since}
 
 
 def find_unfit(protocol: Protocol, answer: Answer) -> str:

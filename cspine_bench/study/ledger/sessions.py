@@ -1,11 +1,13 @@
 """What a reader does besides answering: opens the link, agrees, checks the display, is shown a trial."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cspine_bench.provenance import canonical_json
 from cspine_bench.study.ledger.store import Ledger
+
+MOST_OF_A_KIND: Final = 1000
 
 Pixels = Annotated[int, Field(ge=0, le=100_000)]
 Size = Annotated[list[Pixels], Field(min_length=2, max_length=2)]
@@ -49,11 +51,14 @@ def record_consent(ledger: Ledger, reader: str) -> None:
 
 
 def record_display(ledger: Ledger, reader: str, display: Display) -> None:
-    """What a reader reads on; again whenever it is another display, or the same one in another state."""
+    """What a reader reads on; again whenever it is another display, or the same one in another state.
+
+    Nobody changes displays `MOST_OF_A_KIND` times: what comes after that is not kept.
+    """
     body = display.model_dump(mode="json")
     with ledger.transaction():
         sql = "SELECT body FROM records WHERE kind = 'display' AND reader = ? ORDER BY seq DESC LIMIT 1"
-        if ledger.query(sql, reader) != [(canonical_json(body),)]:
+        if ledger.query(sql, reader) != [(canonical_json(body),)] and not has_many(ledger, "display", reader):
             ledger.append("display", reader, body=body)
 
 
@@ -62,6 +67,12 @@ def record_shown(ledger: Ledger, reader: str, trial: int) -> None:
     with ledger.transaction():
         if not has_record(ledger, "shown", reader, trial):
             ledger.append("shown", reader, trial)
+
+
+def has_many(ledger: Ledger, kind: str, reader: str) -> bool:
+    """Whether a reader has so many records of a kind that more would say nothing, and only fill the disk."""
+    sql = "SELECT count(*) >= ? FROM records WHERE kind = ? AND reader = ?"
+    return bool(ledger.query(sql, MOST_OF_A_KIND, kind, reader)[0][0])
 
 
 def has_record(ledger: Ledger, kind: str, reader: str, trial: int | None = None) -> bool:

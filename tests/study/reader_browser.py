@@ -66,6 +66,7 @@ class Reader:
             "(count) => document.querySelector('.count')?.textContent === count"
             " && !document.querySelector('.trial').inert && document.querySelector('canvas').width > 1",
             arg=count,
+            polling=30,
         )
         self.page.wait_for_timeout(40)  # A frame, after which keys count.
 
@@ -122,7 +123,9 @@ class Reader:
 
     def wait_for_view(self, words: str) -> None:
         """Until window, level and zoom are told to be so."""
-        self.page.wait_for_function("(words) => document.querySelector('.view').textContent === words", arg=words)
+        self.page.wait_for_function(
+            "(words) => document.querySelector('.view').textContent === words", arg=words, polling=30
+        )
 
     def draw(self) -> None:
         """Until what was asked for is on the screen."""

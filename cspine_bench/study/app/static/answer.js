@@ -37,6 +37,7 @@ export class Answer {
     const words = this.choice === null ? [single ? "your answer" : "your pick"] : [];
     const open = this.unrated.map((pane) => String(pane + 1));
     if (open.length === 1 && single) words.push("the rating");
+    else if (open.length === this.ratings.length && open.length) words.push("all ratings");
     else if (open.length === 1) words.push(`the rating of image ${open[0]}`);
     else if (open.length) words.push(`the ratings of images ${joinWords(open)}`);
     return words.length ? `Still to do: ${joinWords(words)}.` : "";

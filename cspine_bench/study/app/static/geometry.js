@@ -2,7 +2,7 @@
 
 export const MOST_ZOOM = 20;
 export const GAP = 8;
-const SIDE = 252; // width of the controls beside an image, CSS px
+const SIDE = { rated: 252, plain: 160 }; // width of the controls beside an image, CSS px
 const ROW = 48; // height of a row of controls below an image, CSS px
 
 /**
@@ -13,6 +13,7 @@ const ROW = 48; // height of a row of controls below an image, CSS px
  * so that no image is resampled otherwise than its neighbour.
  */
 export function arrangePanes({ width, height, count, aspect, ratingSteps, ratio }) {
+  const side = ratingSteps ? SIDE.rated : SIDE.plain;
   let best = null;
   for (const columns of count === 4 ? [2, 4] : [count]) {
     const rows = count / columns;
@@ -21,7 +22,7 @@ export function arrangePanes({ width, height, count, aspect, ratingSteps, ratio 
     for (const beside of [true, false]) {
       const oneRow = !ratingSteps || cellWidth >= 132 + ratingSteps * 40;
       const below = beside ? 0 : oneRow ? ROW : 2 * ROW;
-      const imageWidth = whole(cellWidth - (beside ? SIDE : 0), ratio);
+      const imageWidth = whole(cellWidth - (beside ? side : 0), ratio);
       const imageHeight = whole(cellHeight - below, ratio);
       const shown = Math.min(imageWidth, imageHeight * aspect);
       const found = { columns, rows, beside, oneRow, cellWidth, cellHeight, imageWidth, imageHeight, shown };

@@ -3,6 +3,8 @@
 import { make, makeButton } from "/dom.js";
 import { listChoices, NOTICE, QUESTION } from "/words.js";
 
+const GAVE_AWAY = "What gave it away? (optional)";
+
 /**
  * Build the page.
  *
@@ -21,11 +23,11 @@ export function buildTrialPage(study, act) {
     view: make("span", { className: "view" }),
     link: makeButton("Linked", { className: "link", title: "Link the views (L)", "aria-pressed": "true", onclick: act.link }),
     message: make("p", { className: "message", role: "status" }),
-    comment: make("input", { type: "text", id: "comment", maxLength: 500, autocomplete: "off", spellcheck: false }),
+    comment: make("input", { type: "text", id: "comment", maxLength: 500, autocomplete: "off", placeholder: GAVE_AWAY }),
     next: make("button", { type: "button", className: "main", onclick: act.next }, "Next"),
     grid: make("section", { className: "grid", tabIndex: -1, "aria-label": "Images" }, panes.map((pane) => pane.node)),
   };
-  parts.node = make("div", { className: "trial" }, buildHead(study, act, parts), parts.grid, buildFoot(study, parts));
+  parts.node = make("div", { className: study.anchors.length ? "trial rated" : "trial" }, buildHead(study, act, parts), parts.grid, buildFoot(study, parts));
   return parts;
 }
 
@@ -55,7 +57,7 @@ function buildFoot(study, parts) {
   return make(
     "footer",
     {},
-    make("label", { for: "comment" }, "What gave it away? (optional)"),
+    make("label", { for: "comment" }, GAVE_AWAY),
     parts.comment,
     make("p", { className: "legend" }, legend.map((words) => make("span", {}, words))),
     parts.message,

@@ -89,14 +89,14 @@ def test_power_rises_with_accuracy_readers_and_margin() -> None:
 
 
 def run_power(folder: Path, *words: str) -> dict:
-    quick = ("--set", "studies=100", "--set", "search_studies=100", "--set", "most_readers=8", "--quiet", "--json")
+    quick = ("--set", "studies=100", "--set", "search_studies=100", "--set", "most_readers=3", "--quiet", "--json")
     ran = CliRunner().invoke(cli, ["study", "power", "--out", str(folder), *quick, *words])
     assert ran.exit_code == 0, ran.stderr
     return json.loads(ran.stdout)
 
 
 def test_the_command_writes_result_table_and_page(tmp_path: Path) -> None:
-    result = run_power(tmp_path / "power", "--readers", "5", "--cases", "20", "--accuracy", "0.4")
+    result = run_power(tmp_path / "power", "--readers", "5", "--cases", "20", "--accuracy", "0.4", "--margin", "0.4")
     assert result["measure"] == "study-power" and result["settings"]["num_studies"] == 100
     designs = {(f["condition"].get("readers"), f["condition"]["cases"]) for f in result["figures"]}
     assert designs == {("5", "20"), ("8", "50"), (None, "20")}, "what was asked, and the published design beside it"
@@ -114,7 +114,7 @@ def test_the_command_writes_result_table_and_page(tmp_path: Path) -> None:
     page = (tmp_path / "power" / "study-power.html").read_text()
     assert "5 readers with 20 quartets" in page
     before = (tmp_path / "power" / "study-power.json").read_bytes()
-    run_power(tmp_path / "power", "--readers", "5", "--cases", "20", "--accuracy", "0.4")
+    run_power(tmp_path / "power", "--readers", "5", "--cases", "20", "--accuracy", "0.4", "--margin", "0.4")
     assert (tmp_path / "power" / "study-power.json").read_bytes() == before
 
 

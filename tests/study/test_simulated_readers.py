@@ -36,19 +36,19 @@ def share_correct(responses: Responses, kind: str = "main") -> float:
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_skill_is_that_asked_for(design: str) -> None:
-    many = {"design": design, "readers": 60, "cases": 150, "repeats": 0, "ratings": False}
+    many = {"design": design, "readers": 30, "cases": 120, "positive_controls": 40, "repeats": 0, "ratings": False}
     steady = ReadersRecipe(reader_sd=0.1, case_sd=0.2, accuracy=0.65, lapses=0.1, pane_habit=0.5, detectability=(1.0,))
     found = answer(steady, **many)
-    assert share_correct(found) == pytest.approx(0.65, abs=0.025)
+    assert share_correct(found) == pytest.approx(0.65, abs=0.035)
     # Those who look, and those who guess.
     assert share_correct(found, "positive-control") == pytest.approx(0.9 * 0.95 + 0.1 * CHANCE[design], abs=0.05)
     guessing = answer(ReadersRecipe(reader_sd=0.0, case_sd=0.2), **many)
-    assert share_correct(guessing) == pytest.approx(CHANCE[design], abs=0.025)
+    assert share_correct(guessing) == pytest.approx(CHANCE[design], abs=0.035)
     assert guessing.simulated
 
 
 def test_a_poor_checkpoint_is_picked_and_rated_less() -> None:
-    found = answer(PRESETS["one-poor-checkpoint"], readers=40, cases=100)
+    found = answer(PRESETS["one-poor-checkpoint"], readers=25, cases=100, repeats=0)
     picked = Counter(trial.picked_source for trial in found.trials if trial.kind == "main")
     assert picked["s1"] < 0.6 * min(picked["s2"], picked["s3"])
     assert share_correct(found) > 0.27, "above chance by one poor source alone"

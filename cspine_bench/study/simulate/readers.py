@@ -134,13 +134,11 @@ def _list_shifts(recipe: ReadersRecipe, scene: Scene) -> Shifts | None:
     """Detectability of the synthetic images of each display set of the primary analysis."""
     if not any(recipe.detectability):
         return None
-    sets: dict[str, tuple[float, ...]] = {}
-    for trial in scene.schedule.readers[0].trials:
-        if trial.kind == "main":
-            sources = sources_of(scene)[list(trial.frames)]
-            shifts = _shift_sources(recipe.detectability, sources[None], np.array(["main"]))[0]
-            sets[trial.case] = tuple(sorted(shifts[(sources != REAL_SOURCE) | (scene.design == "single")].tolist()))
-    return tuple(sets.values())
+    main = [trial.frames for trial in scene.schedule.readers[0].trials if trial.kind == "main"]
+    sources = sources_of(scene)[np.array(main)]
+    shifts = _shift_sources(recipe.detectability, sources, np.full(len(main), "main"))
+    kept = (sources != REAL_SOURCE) | (scene.design == "single")
+    return tuple(tuple(sorted(own[told].tolist())) for own, told in zip(shifts, kept, strict=True))
 
 
 def _shift_sources(shifts: tuple[float, ...], sources: Ints, kinds: NDArray[np.str_]) -> Floats:

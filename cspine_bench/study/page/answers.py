@@ -142,7 +142,10 @@ def count_picks(responses: Responses, sources: Sequence[str]) -> list[tuple[str,
     images_of = {(one.quartet, one.image_id): one.source for one in responses.ratings if one.kind == "main"}
     shown = Counter((images_of | {(one.quartet, one.image_id): one.source for one in responses.shown}).values())
     images = sum(shown.values())
-    names = sources if responses.design != "single" else list(picks)
+    names = list(sources)
+    if responses.design == "single":
+        names = [REAL, "synthetic"]
+        shown["synthetic"] = images - shown[REAL]
     return [
         (name, Share.of(picks[name], len(trials)), shown[name] / images if images and shown[name] else None)
         for name in names

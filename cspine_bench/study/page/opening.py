@@ -84,10 +84,12 @@ def list_facts(lookup: Lookup, records: StudyRecords, num_readers: int) -> list[
     level = show_level(1 - records.analysis.alpha)
     facts = []
     if right.share is not None:
-        safe = lookup.read("acc.twoway", rule="nn_") or lookup.read("acc.twoway")
-        below = "no interval"
-        if safe is not None and safe.ends is not None:
-            below = f"{level} %: {show_span(*safe.ends, factor=POINTS, unit=' %')}, non-negative rule"
+        intervals = [
+            f"{name} {show_span(*found.ends, factor=POINTS)} %"
+            for name, rule in (("two-way", ""), ("non-negative", "nn_"))
+            if (found := lookup.read("acc.twoway", rule=rule)) is not None and found.ends is not None
+        ]
+        below = f"{level} %: {', '.join(intervals)}" if intervals else "no interval"
         facts.append(Fact("Accuracy", format_share(right.share.value), below))
         facts.append(Fact("Right answers", f"{right.count:,} of {right.total:,}",
                           f"chance {format_share(CHANCE[records.responses.design])}"))  # fmt: skip

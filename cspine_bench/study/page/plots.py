@@ -98,7 +98,7 @@ def draw_picks(picks: Sequence[tuple[str, Share, float | None]], names: Mapping[
         style = "real" if source == "real" else "synthetic"
         tick = None if expected is None else PERCENT * expected
         lines.append(replace(line_of_share(names.get(source, source), share, style), expected=tick))
-    return draw_lines("Share of picks of each source", lines, title="share of picks, %", left=150)
+    return draw_lines("Share of picks of each source", lines, title="share of answers, %", left=150)
 
 
 def draw_differences(lookup: Lookup, sources: Sequence[str], names: Mapping[str, str], margin: float) -> Markup | None:

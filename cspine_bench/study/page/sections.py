@@ -179,7 +179,7 @@ def list_reader_rows(rows: Sequence[ReaderRow]) -> tuple[Row, list[Row]]:
     if any(row.control.total for row in rows):
         columns.append(("Positive controls", [_count(row.control) for row in rows]))
     if any(row.same_pick.total for row in rows):
-        columns.append(("Same pick again", [_count(row.same_pick) for row in rows]))
+        columns.append(("Same answer again", [_count(row.same_pick) for row in rows]))
     if any(row.mean_rating is not None for row in rows):
         columns.append(("Mean rating", [show(row.mean_rating) for row in rows]))
         columns.append(("Steps used", [str(row.steps_used) for row in rows]))

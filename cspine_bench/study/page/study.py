@@ -189,7 +189,8 @@ def _show_sources(
         "pick_plot": draw_picks(picks, names) if any(share.total for _, share, _ in picks) else None,
         "pick_title": "Answers" if is_single else "Picks of each source",
         "pick_text": text + " Wilson’s intervals, as if answers were independent.",
-        "pick_rows": list_picks(picks, lookup, names),
+        "pick_rows": [row[:5] if is_single else row for row in list_picks(picks, lookup, names)],
+        "is_single": is_single,
     }
 
 

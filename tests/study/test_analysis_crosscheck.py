@@ -104,4 +104,4 @@ def test_aggregates_of_a_published_study(expected: dict[str, Any]) -> None:
     assert found["figures"]["min_margin"] == pytest.approx(0.080, abs=5e-4)
     assert found["figures"]["deff_min_margin"] == pytest.approx(0.085, abs=5e-4)
     assert [found["figures"][end] for end in ("deff_lo", "deff_hi")] == pytest.approx([0.237, 0.343], abs=5e-4)
-    assert "a difference was not shown" in found["verdict"]
+    assert "a difference was not shown, and one beyond the margin was ruled out" in found["verdict"]

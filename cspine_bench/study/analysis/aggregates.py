@@ -103,14 +103,17 @@ def _spell(figures: dict[str, float], correct: int, answers: int, chance: float,
             f" With a design effect of {figures['deff']:.2f} for what readers share: about {shared:.3f} and "
             f"{figures['deff_p_two']:.3f}; that readers differ in skill is not in it yet."
         )
-    above = max(p, shared or 0.0) <= recipe.alpha
-    text += f" Smallest margin of equivalence supported: {100 * smallest:.1f} points."
-    within = smallest <= recipe.accuracy_margin
+    above, within = max(p, shared or 0.0) <= recipe.alpha, smallest <= recipe.accuracy_margin
     if above:
-        ending = "above chance" + (", though by less than the margin" if within else "")
+        ending = "above chance" + (", by less than the margin" if within else "")
     else:
-        ending = "a difference was not shown" + (
-            "" if within else ", nor was one beyond the margin ruled out: inconclusive"
+        ending = "a difference was not shown, and one beyond the margin was " + (
+            "ruled out" if within else "not ruled out either: inconclusive"
         )
-    margin = f"±{100 * recipe.accuracy_margin:g} points"
-    return f"{text} At a margin of {margin}: {ending}."
+    text += f" Smallest margin of equivalence supported: {100 * smallest:.1f} points."
+    text += f" At a margin of ±{100 * recipe.accuracy_margin:g} points: {ending}"
+    if shared is None:
+        text += ", if all answers were independent, which those to one case are not: give --kappa and --readers"
+    else:
+        text += ", if readers do not differ in skill"
+    return f"{text}."

@@ -61,7 +61,8 @@ def test_first_screen_says_verdict_gate_and_numbers(page: bytes) -> None:
     text = re.sub(r"\s+", " ", Elements(page).text)
     first = text[: text.index("Can readers tell real from synthetic?")]
     for words in ("Inconclusive", "Positive control✓ yes", "Test against chance✗ no", "Equivalence– open", "5 of 18",
-                  "27.8 %", "95 %: two-way 6.3 to 49.2 %, non-negative 2.2 to 53.4 %", "0.50", "±23.2 points", "Readers3", "Cases6"):  # fmt: skip
+                  "27.8 %", "95 %: two-way 6.3 to 49.2 %, non-negative 2.2 to 53.4 %",
+                  "0.50", "±23.2 points", "Readers3", "Cases6"):  # fmt: skip
         assert words in first, words
     assert first.count("Equivalence: p = .2225.") == 1, "told in the step, and not again in the verdict"
     assert not any(words in first for words in BANNERS)

@@ -81,6 +81,7 @@ def test_a_quartet_study_by_keys_alone(browser: Any, quartet: Served) -> None:
         films = reader.list_films()
         assert len(films) == 4 and len({(film["width"], film["height"]) for film in films}) == 1
         assert len(set(reader.list_pane_markup())) == 1, "nothing but its number tells a pane from another"
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Set 1 of 3, practice"
         reader.press("Enter")
         assert reader.get_text(".message") == "Still to do: your pick and all ratings."
         reader.press("2 3 Enter")  # Enter goes to the first rating that is missing; digits rate from there on.
@@ -182,6 +183,7 @@ def test_a_lost_reply_and_a_killed_server_save_an_answer_once(browser: Any, quar
         assert not page.evaluate(leaving)
         reader.press("3 Enter 4 3 2 1 Enter")
         page.wait_for_selector("text=your answer is kept on this page and is sent again")
+        assert reader.get_text(".state") == "Retrying"
         assert page.evaluate(leaving), "the browser asks before an unsent answer is left"
         reader.press("1 Enter")  # Nothing can be changed meanwhile.
         quartet.start()

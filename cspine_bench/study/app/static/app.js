@@ -10,11 +10,11 @@ const LOST = "Connection lost. The page tries again by itself.";
 const LOST_ANSWER = "Connection lost: your answer is kept on this page and is sent again.";
 const BUSY = "The server is busy. The page waits a moment and tries again.";
 
-let unsent = false; // whether an answer waits for the server
+let sending = null; // the page whose answer waits for the server
 let waitingFor = "";
 
 window.addEventListener("beforeunload", (event) => {
-  if (unsent) event.preventDefault();
+  if (sending) event.preventDefault();
 });
 window.addEventListener("hashchange", () => window.location.reload());
 
@@ -25,12 +25,13 @@ const transport = new Transport(window.location.hash.slice(1), (why) => {
 
 function showConnection() {
   const bar = document.getElementById("connection");
+  sending?.setState(waitingFor ? "Retrying" : "Saving");
   if (!waitingFor) {
     bar.hidden = true;
     bar.replaceChildren();
     return;
   }
-  const words = waitingFor === "busy" ? BUSY : unsent ? LOST_ANSWER : LOST;
+  const words = waitingFor === "busy" ? BUSY : sending ? LOST_ANSWER : LOST;
   if (!bar.hidden && bar.firstChild?.textContent === words) return; // said already
   bar.replaceChildren(Object.assign(document.createElement("span"), { textContent: words }));
   bar.append(makeButton("Try now", { onclick: () => transport.wake() }));
@@ -102,20 +103,21 @@ async function loadFrames(trial, length) {
 
 // The answer keeps its UUID until the server has it, so that it counts once however often it is sent.
 async function send(page, answer) {
+  let state = "";
   page.close();
   page.say("");
-  page.setState("Saving");
-  unsent = true;
+  sending = page;
+  showConnection();
   try {
     await transport.ask("answer", { answer: makeUuid(), ...answer });
-    page.setState("Saved");
+    state = "Saved";
     return "";
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 409) throw error;
-    page.setState("");
     return "The set before was answered on another page or computer already; that answer stays.";
   } finally {
-    unsent = false;
+    sending = null;
+    page.setState(state);
     showConnection();
   }
 }

@@ -39,7 +39,7 @@ export class Trial {
     this.page.message.textContent = words;
   }
 
-  /** "Saving", "Saved" or "". */
+  /** "Saving", "Retrying", "Saved" or "". */
   setState(words) {
     this.page.state.textContent = words;
   }
@@ -59,6 +59,7 @@ export class Trial {
     for (const what of Object.keys(this.viewer.counts)) this.viewer.counts[what] = 0;
     page.practice.hidden = !trial.training;
     page.count.textContent = `${trial.number} of ${trial.total}`;
+    page.grid.setAttribute("aria-label", `Set ${trial.number} of ${trial.total}${trial.training ? ", practice" : ""}`);
     page.progress.value = trial.done;
     page.progress.max = trial.total;
     page.comment.value = "";

@@ -19,7 +19,7 @@ export function buildTrialPage(study, act) {
     progress: make("progress", { max: study.total, value: 0, "aria-label": "Sets answered" }),
     count: make("span", { className: "count" }),
     practice: make("span", { className: "practice", hidden: true }, "Practice"),
-    state: make("span", { className: "state" }),
+    state: make("span", { className: "state", role: "status" }),
     view: make("span", { className: "view" }),
     link: makeButton("Linked", { className: "link", title: "Link the views (L)", "aria-pressed": "true", onclick: act.link }),
     message: make("p", { className: "message", role: "status" }),

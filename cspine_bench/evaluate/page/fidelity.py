@@ -10,10 +10,11 @@ from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.evaluate.page.fidelity_plots import (
     draw_bars,
     draw_histogram,
-    draw_ladder,
+    draw_ladders,
     draw_map,
     draw_spectra,
     draw_strip,
+    list_ends,
 )
 from cspine_bench.evaluate.page.records import DetectorView, FidelityPictures, ParameterValues
 from cspine_bench.metrics.intervals import Estimate
@@ -106,27 +107,7 @@ def build_fidelity_page(result: Result, pictures: FidelityPictures, *, real_pixe
 def _show_ladder(
     figures: Sequence[Figure], main: Sequence[Figure], pictures: FidelityPictures, real_pixels: bool
 ) -> dict[str, Any]:
-    of_synthetic = {figure.name: figure for figure in main}
-    panels = []
-    caution = ""
-    for name in dict.fromkeys(figure.name for figure in figures):
-        named = [figure for figure in figures if figure.name == name]
-        by_kind = {one.condition["degradation"]: one for one in named}
-        # At the ladder's own number of images, where it is measured there.
-        untouched, synthetic = by_kind.get("none"), by_kind.get("synthetic", of_synthetic.get(name))
-        values = [end for one in [*named, *([synthetic] if synthetic else [])] for end in _list_ends(one)]
-        kinds = dict.fromkeys(one.condition["degradation"] for one in named if one not in (untouched, synthetic))
-        if not kinds:
-            continue
-        plots = []
-        for kind in kinds:
-            steps = [(one.condition.get("strength", ""), one) for one in named if one.condition["degradation"] == kind]
-            plots.append(draw_ladder(kind, steps, untouched=untouched, synthetic=synthetic, values=values))
-        panels.append((name, plots))
-        if synthetic is not None and "synthetic" not in by_kind and synthetic.n_used != named[0].n_used:
-            caution = (
-                "Its figures rest on other numbers of images than those of the synthetic ones, and most depend on n."
-            )
+    panels, caution = draw_ladders(figures, main)
     shown = [
         show(picture.image, _name_rung(picture.degradation, picture.strength), side_px=_SHEET_PX)
         for picture in (pictures.ladder if real_pixels else ())
@@ -143,11 +124,6 @@ def _name_rung(degradation: str, strength: str) -> str:
     if degradation == "none":
         return "as it is"
     return f"{degradation}, {strength}" if strength else degradation
-
-
-def _list_ends(figure: Figure) -> list[float]:
-    ends = [] if figure.interval is None else [figure.interval.low, figure.interval.high]
-    return [figure.value, *ends]
 
 
 def _show_subgroups(figures: Sequence[Figure], main: Sequence[Figure]) -> dict[str, Any]:
@@ -231,7 +207,7 @@ def _show_detector(untaken: Untaken, detector: DetectorView | None, real_pixels:
     for figure in figures:
         kinds.setdefault(figure.condition.get("transmission", "as they are"), []).append(figure)
     kinds["as they are"] = kinds.get("as they are", []) + kinds.pop("none", [])
-    lowest = min([0.4, *(end for figure in figures for end in _list_ends(figure))])
+    lowest = min([0.4, *(end for figure in figures for end in list_ends(figure))])
     plots = [
         (
             kind,

@@ -87,6 +87,46 @@ def draw_ladder(
     return panel.render()
 
 
+def draw_ladders(figures: Sequence[Figure], main: Sequence[Figure]) -> tuple[list[tuple[str, list[Markup]]], str]:
+    """A panel for each degradation of each figure, those of a figure on one vertical axis.
+
+    Args:
+        figures: of degraded real images; the synthetic ones at the same number of images too, where they were measured.
+        main: of the synthetic images as they are.
+
+    Returns:
+        (name, panels) of each figure that has a rung; and what a reader must know of their numbers of images, or "".
+    """
+    of_synthetic = {figure.name: figure for figure in main}
+    panels = []
+    caution = ""
+    for name in dict.fromkeys(figure.name for figure in figures):
+        named = [figure for figure in figures if figure.name == name]
+        by_kind = {one.condition["degradation"]: one for one in named}
+        # At the ladder's own number of images, where it is measured there.
+        untouched, synthetic = by_kind.get("none"), by_kind.get("synthetic", of_synthetic.get(name))
+        values = [end for one in [*named, *([synthetic] if synthetic else [])] for end in list_ends(one)]
+        kinds = dict.fromkeys(one.condition["degradation"] for one in named if one not in (untouched, synthetic))
+        if not kinds:
+            continue
+        plots = []
+        for kind in kinds:
+            steps = [(one.condition.get("strength", ""), one) for one in named if one.condition["degradation"] == kind]
+            plots.append(draw_ladder(kind, steps, untouched=untouched, synthetic=synthetic, values=values))
+        panels.append((name, plots))
+        if synthetic is not None and "synthetic" not in by_kind and synthetic.n_used != named[0].n_used:
+            caution = (
+                "Its figures rest on other numbers of images than those of the synthetic ones, and most depend on n."
+            )
+    return panels, caution
+
+
+def list_ends(figure: Figure) -> list[float]:
+    """A figure's value and the ends of its interval."""
+    ends = [] if figure.interval is None else [figure.interval.low, figure.interval.high]
+    return [figure.value, *ends]
+
+
 def _shorten_strength(strength: str) -> str:
     """The strength without the words that its place in the text says already."""
     for word in ("sigma ", "quality ", " of the side", " of full scale"):

@@ -210,6 +210,11 @@ def _show_power(untaken: Untaken, result: Result, pictures: MemorizationPictures
 def _show_bound(untaken: Untaken, result: Result) -> dict[str, Any]:
     found = untaken.take(lambda one: one.name in ("copy_rate", "num_copies", "listed_share") and not one.subgroup)
     rate = next((one for one in found if one.name == "copy_rate" and not one.condition), None)
+    return {"bound": describe_bound(rate), "copies": found}
+
+
+def describe_bound(rate: Figure | None) -> str:
+    """What a `copy_rate` says of the share of copies, in a sentence or two; None: the result has none."""
     words = "The result holds no bound on the share of copies."
     if rate is not None and rate.interval is None:
         words = f"The result gives the share of copies as {format_share(rate.value)}, without an interval: no bound."
@@ -227,7 +232,7 @@ def _show_bound(untaken: Untaken, result: Result) -> dict[str, Any]:
         )
         if rate.interval.low > 0:
             words += f" At least {format_share(rate.interval.low)} are."
-    return {"bound": words, "copies": found}
+    return words
 
 
 def _show_calibration(untaken: Untaken, pictures: MemorizationPictures) -> dict[str, Any]:

@@ -22,6 +22,7 @@ LAYERS = {
     "results": 1,
     "imaging": 1,
     "provenance": 1,
+    "citation": 1,
     "dataset": 2,
     "augment": 2,
     "sources": 3,

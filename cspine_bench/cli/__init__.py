@@ -10,11 +10,13 @@ import click
 
 from cspine_bench import __version__
 from cspine_bench.cli.baseline import baseline
+from cspine_bench.cli.cite import cite
 from cspine_bench.cli.dataset import dataset
 from cspine_bench.cli.ddpm import ddpm
 from cspine_bench.cli.demo import demo
 from cspine_bench.cli.evaluate import evaluate
 from cspine_bench.cli.release import release
+from cspine_bench.cli.report import report
 from cspine_bench.cli.study import study
 from cspine_bench.errors import CspineBenchError
 
@@ -77,11 +79,13 @@ def cli(traceback: bool) -> None:
 
 
 cli.add_command(baseline)
+cli.add_command(cite)
 cli.add_command(dataset)
 cli.add_command(ddpm)
 cli.add_command(demo)
 cli.add_command(evaluate)
 cli.add_command(release)
+cli.add_command(report)
 cli.add_command(study)
 
 

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from typing import Any, Final
 
+from cspine_bench.citation import escape_latex, escape_url, format_bibtex, spell_bibtex_name
 from cspine_bench.release.edition import Edition
 from cspine_bench.release.licence_ids import CUSTOM_PREFIX, zenodo_licence_id
 from cspine_bench.release.papers.statements import (
@@ -23,14 +24,6 @@ from cspine_bench.release.recipe import ANONYMOUS, Creator, TrainingData
 
 _CFF_DOI: Final = re.compile(r"10\.\d{4,9}(\.\d+)?/[A-Za-z0-9:/_;\-.()\[\]\\]+")
 """What CITATION.cff takes for a DOI. Source: schema of Citation File Format 1.2.0."""
-_LATEX: Final = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_"},
-}
 
 
 def build_cff(edition: Edition) -> str:
@@ -120,19 +113,18 @@ def build_bibtex(edition: Edition) -> str:
     """A BibTeX entry; `@misc`, since plain BibTeX knows no datasets. Names and title keep their case by braces."""
     recipe = edition.recipe
     url = find_url(recipe)
-    authors = " and ".join(_bibtex_name(creator) for creator in recipe.creators) or f"{{{ANONYMOUS}}}"
+    names = [spell_bibtex_name(creator.name, creator.given_names) for creator in recipe.creators]
     fields = {
-        "author": authors,
-        "title": f"{{{_escape_latex(recipe.title or '')}}}",
+        "author": " and ".join(names) or f"{{{ANONYMOUS}}}",
+        "title": f"{{{escape_latex(recipe.title or '')}}}",
         "year": "" if recipe.date is None else str(recipe.date.year),
-        "version": _escape_latex(recipe.version),
+        "version": escape_latex(recipe.version),
         "howpublished": "Dataset",
-        "doi": None if recipe.doi is None else _escape_latex(recipe.doi),
-        "url": None if url is None else re.sub(r"[{}\\]", lambda sign: f"%{ord(sign[0]):02X}", url),
-        "note": f"Version {_escape_latex(recipe.version)}. {_escape_latex(find_notice(edition))}",
+        "doi": None if recipe.doi is None else escape_latex(recipe.doi),
+        "url": None if url is None else escape_url(url),
+        "note": f"Version {escape_latex(recipe.version)}. {escape_latex(find_notice(edition))}",
     }
-    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@misc{{{_bibtex_key(edition)},", *lines, "}"]) + "\n"
+    return format_bibtex(_bibtex_key(edition), fields)
 
 
 def _bibtex_key(edition: Edition) -> str:
@@ -141,17 +133,6 @@ def _bibtex_key(edition: Edition) -> str:
     year = "" if recipe.date is None else str(recipe.date.year)
     plain = unicodedata.normalize("NFKD", f"{who}{year}-{recipe.name}").encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9-]", "", plain.lower()).strip("-") or "dataset"
-
-
-def _bibtex_name(creator: Creator) -> str:
-    family = _escape_latex(creator.name)
-    if creator.given_names is None or re.search(r",|\band\b", creator.name):
-        family = f"{{{family}}}"
-    return family if creator.given_names is None else f"{family}, {_escape_latex(creator.given_names)}"
-
-
-def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
 
 
 def build_zenodo(edition: Edition) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def build_records(**more: Any) -> StudyRecords:
         "provenance": Provenance("1" * 64, "2" * 64, "3" * 64, 40, "2026-01-03", "2026-01-01", "2026-01-02"),
         "protocol": protocol, "source_names": {"s1": HOSTILE, "s2": "checkpoint 2"},
         "not_defined": (NotMeasured("clmm.*", "not asked for"), NotMeasured("trend.*", "not asked for")),
-        "notes": {"sources": (HOSTILE,), "accuracy": ("Elsewhere: other images", "a remark")}, "warnings": (HOSTILE,),
+        "notes": {"sources": (HOSTILE,), "accuracy": ("a remark",)}, "warnings": (HOSTILE,),
         "command": HOSTILE, "citation": HOSTILE,
     }  # fmt: skip
     return StudyRecords(**(given | more))

@@ -78,7 +78,9 @@ def test_what_the_extremes_give(documents: dict[str, dict[str, Any]]) -> None:
     assert right["settings"]["not_defined"]["acc.dprime4"].startswith("no right answer, or no wrong one")
     assert right["verdict"].startswith("Distinguishable") and wrong["verdict"].startswith("Inconclusive")
     assert values_of(wrong)["pick.label_test.p_greater"] == 1
-    assert "below chance with p" in wrong["verdict"], "readers who are surely wrong see a difference too"
+    # Readers who are surely wrong see a difference too: no sentence may say that none was shown.
+    assert "less often than by chance (two-sided p" in wrong["verdict"]
+    assert "No difference was shown" not in wrong["verdict"]
     alike = values_of(documents["ratings of one step"])
     assert alike["rate.ac2_quadratic.est"] == 1 and alike["diff.s1.twoway.mean"] == 0
     assert alike["wil.reader.wilcox.perm.s1"] == 1 and "rate.fleiss.est" not in alike
@@ -112,8 +114,26 @@ def test_designs(documents: dict[str, dict[str, Any]]) -> None:
     assert values_of(documents["single, all called real"])["pick.label_test.p_greater"] == 1
     # 6 of 12 labels in one way of comb(12, 6).
     assert values_of(documents["single, all right"])["pick.label_test.p_greater"] == pytest.approx(1 / 924)
+    assert values_of(documents["single, all called real"])["acc.hit_rate"] == 1
+    assert any('answers were "real"' in told for told in documents["single, all called real"]["settings"]["warnings"])
     one = values_of(documents["three of one source"])
     assert one["pick.only.label_test.p_greater"] == pytest.approx(one["pick.label_test.p_greater"])
+
+
+def test_more_real_than_synthetic_images_and_one_control(tmp_path: Path) -> None:
+    trials, ratings = draw_singles()
+    held = [row for row in trials if row[1] not in ("I1", "I3", "I5")]
+    held.append(("R1", "C1", 20, "", "synthetic", 1, "4.5", "positive-control"))
+    document = analyse_rows(tmp_path / "uneven", held, [row for row in ratings if row[1] not in ("I1", "I3", "I5")])
+    values, settings = values_of(document), document["settings"]
+    # Guessing is not right in half of the answers: nothing may be held against one half.
+    assert not {"acc.twoway_tost10.p", "acc.binom.p_greater", "acc.twoway.p_two", "acc.bf10_beta11"} & set(values)
+    assert {"pick.label_test.p_greater", "acc.twoway.lo", "acc.dprime"} <= set(values)
+    assert "6 of 9 images are real" in settings["not_defined"]["acc.twoway_tost10.p"]
+    assert "by chance" in document["verdict"] and "chance 50.0 %" not in document["verdict"]
+    # One right answer of one cannot be above chance: it is no failure, and no proof.
+    assert settings["control"] == "too-few" and not document["verdict"].startswith("No assay sensitivity")
+    assert "Too few positive controls" in document["verdict"]
 
 
 def test_names_that_no_figure_can_spell(documents: dict[str, dict[str, Any]]) -> None:

@@ -212,4 +212,4 @@ def test_the_checklist_has_all_items_and_asks_for_what_only_authors_know() -> No
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 5 for row in rows), "a hostile name makes no cell of its own"
     left_to_authors = [int(row.split("|")[1]) for row in rows if FILL in row]
     assert left_to_authors == [1, 3, 4, 5, 6, 7, 8, 9, 12, 14, 15]
-    assert "Kappa (Fleiss), image: 0.0832 (−0.12 to 0.29)" in text and "accuracy 5 of 18, chance 25 %" in text
+    assert "Kappa (Fleiss), image: 0.0832 (95 % −0.12 to 0.29)" in text and "accuracy 5 of 18, chance 25 %" in text

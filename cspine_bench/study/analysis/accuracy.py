@@ -1,12 +1,14 @@
 """How often the readers were right, against chance: intervals, equivalence, models, and each reader."""
 
 import math
+import re
 from typing import Final
 
 import numpy as np
 from scipy import stats
 
 from cspine_bench.metrics.chance import bayes_factors, binomial_equivalence, binomial_test
+from cspine_bench.metrics.intervals import wilson_interval
 from cspine_bench.metrics.mean_test import MeanTest
 from cspine_bench.metrics.mixed_logit import fit_mixed_logit
 from cspine_bench.metrics.sensitivity import dprime_from_share, yes_no_sensitivity
@@ -18,6 +20,10 @@ from cspine_bench.study.recipe import AnalysisRecipe
 
 NAIVE_MARGINS: Final = (0.10, 0.05)
 """Of the exact equivalence test that ignores what answers share: a reference beside the protocol's own margin."""
+_AGAINST_HALF: Final = re.compile(
+    r"acc\.((binom|glmm|twoway)\.(nn_)?(t|p\w*)|(reader|case)_t\.(t|p)|(twoway_)?tost\d*\..*|bf10_\w+)"
+)
+"""Figures that hold the accuracy against chance."""
 DPRIME: Final = {"quartet": "acc.dprime4", "pair": "acc.dprime2", "single": "acc.dprime"}
 
 
@@ -41,6 +47,12 @@ def add_accuracy(figures: FigureList, table: StudyTable, recipe: AnalysisRecipe)
         figures.add_all(name, values, used=roles, reason=test.reason)
     _add_glmm(figures, table, roles)
     _add_dprime(figures, table, held.test, roles)
+    if table.is_uneven:
+        figures.withdraw(
+            _AGAINST_HALF,
+            f"{table.num_real:,} of {len(table.cases):,} images are real: guessing is right in 50 % only where "
+            "half of them are",
+        )
 
 
 def _add_naive(figures: FigureList, table: StudyTable, recipe: AnalysisRecipe) -> None:
@@ -132,12 +144,19 @@ def _add_dprime(figures: FigureList, table: StudyTable, test: MeanTest, used: di
             false_alarms=int(table.chosen[other].sum()),
             num_synthetic=int(other.sum()),
         )
-        pooled = "of all readers' answers together"
+        pooled = "of all readers' answers together, by the log-linear rule of Hautus 1995, which draws it slightly to 0"
         figures.add(name, found.dprime, used=used, reason=found.reason, note=pooled)
-        values = {
-            "criterion": found.criterion, "hit_rate": found.hit_rate, "false_alarm_rate": found.false_alarm_rate
-        }  # fmt: skip
-        figures.add_all("acc", values, used=used, reason=found.reason)
+        figures.add("acc.criterion", found.criterion, used=used, reason=found.reason, note=pooled)
+        for key, there in (("hit_rate", real), ("false_alarm_rate", other)):
+            total = int(there.sum())
+            if not total:
+                figures.leave_out(f"acc.{key}", found.reason)
+                continue
+            rate = wilson_interval(successes=float(table.chosen[there].sum()), total=total, confidence=figures.level)
+            figures.add(
+                f"acc.{key}", rate.value, used={"answers": total}, ends=rate, unit="share",
+                method="Wilson, answers taken as independent",
+            )  # fmt: skip
         return
     share = test.value
     if share is None:

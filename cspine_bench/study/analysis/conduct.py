@@ -48,7 +48,8 @@ def add_controls(
     """All figures `control.*` and `negative.*`.
 
     The control is passed by an accuracy of at least that of the recipe which is above chance by an exact test: of two
-    images, half of the answers are right for whoever guesses.
+    images, half of the answers are right for whoever guesses. Where so few were answered that even right answers to all
+    of them would not be above chance, it is neither passed nor failed.
     """
     answers = _collect(responses, "positive-control")
     negative = [trial for trial in responses.trials if trial.kind == "negative-control"]
@@ -85,6 +86,8 @@ def add_controls(
             f"control.{keys.get(reader, reader)}.accuracy", share.value, used=own, available=own, ends=share,
             method="Wilson", unit="share", direction="higher", subgroup={"reader": reader},
         )  # fmt: skip
+    if table.chance ** len(every) > recipe.alpha:
+        return PositiveControl(test, "too-few", shares)
     right = (test.share or 0.0) >= recipe.control_accuracy
     passed = right and test.p_greater is not None and test.p_greater <= recipe.alpha
     return PositiveControl(test, "passed" if passed else "failed", shares)

@@ -42,16 +42,18 @@ FIELD_RESULTS: Final = (
     FieldResult(
         "colon polyps: real, augmented, by CycleGAN or diffusion", "32 gastroenterologists",
         "single images, three classes; chance 33 %", "61.2 % right (95 % interval 57.7 to 64.6)",
-        "Biomedicines 2025, 13(7), 1561, mdpi.com/2227-9059/13/7/1561",
+        "Evaluation of Perceptual Realism and Clinical Plausibility of AI-Generated Colon Polyp Images 2025, "
+        "Biomedicines 13(7), 1561",
     ),
     FieldResult(
         "radiographs by GPT-4o", "17 radiologists", "single images, real or synthetic; chance 50 %",
         "75 % right (95 % interval 68 to 81)",
-        "Tordjman et al., Radiology, doi 10.1148/radiol.252094",
+        "Tordjman et al. 2026, The Rise of Deepfake Medical Imaging, Radiology",
     ),
     FieldResult(
-        "medical images by a recent generator", "16 radiologists", "with eye tracking",
-        "96.6 % of the synthetic images identified as fake", "GazeVal, arXiv 2503.20967",
+        "chest radiographs by RoentGen, a latent diffusion model", "16 radiologists",
+        "visual Turing test with eye tracking; chance not reported",
+        "96.6 % of the synthetic images identified as fake", "GazeVal 2025, arXiv 2503.20967",
     ),
 )  # fmt: skip
 

@@ -103,6 +103,12 @@ class FigureList:
             note=note,
         )
 
+    def withdraw(self, name: re.Pattern[str], why: str) -> None:
+        """Take away figures whose names match, which have no meaning here; the reason stays."""
+        for one in [one for one in self.figures if name.fullmatch(one)]:
+            del self.figures[one]
+            self.not_defined[one] = why
+
     def add_all(
         self,
         prefix: str,

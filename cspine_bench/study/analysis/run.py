@@ -45,6 +45,8 @@ from cspine_bench.study.truth import REAL
 
 MEASURE: Final = "reader-study"
 MEASURE_VERSION: Final = "1"
+BIAS: Final = 0.1
+"""Share of answers "real", or "synthetic", to single images below which the other is nearly all that was said."""
 CITATION: Final = (
     f"cspine-bench {package_version()}, CITATION.cff; design: arXiv 2510.22166; statistics: see each figure's method"
 )
@@ -166,6 +168,7 @@ class ReaderStudy:
             warnings=self.list_warnings(),
             command=self.command,
             citation=CITATION,
+            below_chance=found.verdict.below_chance,
         )
 
     def list_warnings(self) -> tuple[str, ...]:
@@ -177,11 +180,13 @@ class ReaderStudy:
             each = ", ".join(f"{reader} {counts[reader]:,}" for reader in found.table.readers)
             told.append(f"readers answered unequal numbers of the {len(found.table.cases):,} display sets: {each}")
         table = found.table
-        if table.design == "single" and (real := int((table.truth == 0).sum())) * 2 != len(table.cases):
+        if table.is_uneven:
             told.append(
-                f"{real:,} of {len(table.cases):,} single images are real: 50 % is what guessing gives only where half "
-                "of them are; the label-randomisation test allows for it, comparisons with 50 % do not"
+                f"{table.num_real:,} of {len(table.cases):,} single images are real: 50 % is what guessing gives only "
+                "where half of them are; the label-randomisation test and d' allow for it, comparisons with 50 % and "
+                "equivalence are not defined"
             )
+        told += _list_bias(found)
         if len(table.readers) == 1:
             told.append("one reader: nothing here speaks for other readers")
         return tuple(told)
@@ -193,10 +198,6 @@ class ReaderStudy:
             "sources": tuple(standing.text for standing in found.verdict.sources),
             "habits": found.conduct,
             "paper": (paper["why"],),
-            "accuracy": tuple(
-                f"Elsewhere: {one['images']}, {one['readers']}, {one['task']}: {one['found']} ({one['source']})."
-                for one in list_field_results()
-            ),
         }
         return {section: told for section, told in notes.items() if told}
 
@@ -241,6 +242,17 @@ class ReaderStudy:
             "warnings": list(self.list_warnings()),
             "not_defined": dict(found.figures.not_defined),
         }
+
+
+def _list_bias(found: Analysis) -> list[str]:
+    """Single images that were nearly all given one name: what such answers can show is little."""
+    share = found.figures.value("source.real.share") if found.table.design == "single" else None
+    if share is None or BIAS <= share <= 1 - BIAS:
+        return []
+    return [
+        f'{100 * share:.1f} % of {found.table.num_answers:,} answers were "real": readers who nearly always say '
+        "the same can hardly be right more often than by chance, whatever they see; read hit and false-alarm rates"
+    ]
 
 
 def _analyse(responses: Responses, recipe: AnalysisRecipe, provenance: Provenance, sources: Sequence[str]) -> Analysis:

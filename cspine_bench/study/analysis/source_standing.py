@@ -36,7 +36,7 @@ class SourceStanding:
 
 
 def judge_source(
-    figures: FigureList, table: StudyTable, recipe: AnalysisRecipe, source: str, key: str
+    figures: FigureList, table: StudyTable, recipe: AnalysisRecipe, source: str, key: str, *, shut: bool
 ) -> SourceStanding:
     """What the figures say of one source.
 
@@ -46,24 +46,28 @@ def judge_source(
         recipe: margin and error rate.
         source: its name.
         key: how it is spelled in names of figures.
+        shut: the positive control failed, so that no finding is read off these numbers.
     """
     name = f"pick.{key}.label_test"
-    picked, (count, total) = figures.value(f"{name}.holm"), (figures.value(f"{name}.{one}") for one in ("k", "n"))
+    picked = figures.value(f"{name}.holm")
+    count, total, mean = (figures.value(f"{name}.{one}") for one in ("k", "n", "mean"))
     parts = []
-    if picked is not None and count is not None and total is not None:
+    if picked is not None and count is not None and total is not None and mean is not None:
         what = (
             f"{count:,.0f} of {total:,.0f} answers to real images and to those of {source} were right"
             if table.design == "single"
             else f"the real image was picked in {count:,.0f} of {total:,.0f} answers that fell on it or on {source}"
         )
-        parts.append(f"{what} (one-sided, Holm, {spell_p(picked)})")
-    standing, rated = _judge_ratings(figures, recipe, key)
+        parts.append(f"{what} (by chance {mean:,.1f}; one-sided, Holm, {spell_p(picked)})")
+    standing, rated = _judge_ratings(figures, recipe, key, shut=shut)
     parts += [rated] if rated else []
     text = f"Against {source}: {'; '.join(parts) or 'nothing can be said of it alone'}."
-    return SourceStanding(source, standing, None if picked is None else picked <= recipe.alpha, text)
+    return SourceStanding(source, standing, None if picked is None or shut else picked <= recipe.alpha, text)
 
 
-def _judge_ratings(figures: FigureList, recipe: AnalysisRecipe, key: str) -> tuple[VerdictKind | None, str]:
+def _judge_ratings(
+    figures: FigureList, recipe: AnalysisRecipe, key: str, *, shut: bool
+) -> tuple[VerdictKind | None, str]:
     name, tost = f"diff.{key}", f"diff.{key}.tost{name_margin(recipe.rating_margin)}"
     part = "twoway" if figures.value(f"{name}.twoway.mean") is not None else "reader_t"
     mean, different = figures.value(f"{name}.{part}.mean"), figures.value(f"{name}.{part}.holm")
@@ -86,6 +90,8 @@ def _judge_ratings(figures: FigureList, recipe: AnalysisRecipe, key: str) -> tup
             f"; within {recipe.rating_margin:g} steps by both rules, Holm, {spell_p(equivalent)}, smallest margin "
             f"{max(margins):.3f}"
         )
+    if shut:
+        return None, f"{text}); not read, as the positive control failed"
     return standing, f"{text}): by its ratings {standing.replace('-', ' ')}"
 
 

@@ -86,6 +86,16 @@ class StudyTable:
         return int((~np.isnan(self.correct)).sum())
 
     @property
+    def num_real(self) -> int:
+        """Cases with a real image: all, but for single images."""
+        return int((self.truth == 0).sum())
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether these are single images of which not half are real, so that guessing is not right in 50 %."""
+        return self.design == "single" and 2 * self.num_real != len(self.cases)
+
+    @property
     def source_names(self) -> tuple[str, ...]:
         """(S + 1,), the real one first."""
         return (REAL, *self.sources)

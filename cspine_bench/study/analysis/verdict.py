@@ -29,12 +29,14 @@ class Verdict:
         text: in words, with numbers.
         steps: on the way to it.
         sources: each synthetic source.
+        below_chance: whether fewer answers were right than by chance, two-sided.
     """
 
     kind: VerdictKind
     text: str
     steps: tuple[Step, ...]
     sources: tuple[SourceStanding, ...]
+    below_chance: bool
 
 
 def reach_verdict(
@@ -64,11 +66,23 @@ def reach_verdict(
             p_different=different, p_equivalent=1.0 if equivalent is None else equivalent, alpha=recipe.alpha
         )
         kind = KINDS[standing]
-    words = [_spell_kind(kind, figures, recipe, control, tost), _spell_finding(figures, table)]
+    below = find_below_chance(figures, recipe)
+    words = [_spell_kind(kind, figures, recipe, control, tost, below=below), _spell_finding(figures, table)]
     words += [step.text for step in steps[1:]] if kind != "no-verdict" else []
     words += _spell_limits(figures, recipe, control, provenance)
-    sources = tuple(judge_source(figures, table, recipe, source, keys[source]) for source in table.sources)
-    return Verdict(kind, " ".join(word for word in words if word), steps, sources)
+    sources = tuple(judge_source(figures, table, recipe, source, keys[source], shut=shut) for source in table.sources)
+    return Verdict(kind, " ".join(word for word in words if word), steps, sources, below is not None)
+
+
+def find_below_chance(figures: FigureList, recipe: AnalysisRecipe) -> float | None:
+    """Two-sided p of a count of right answers that is too small for chance; None: it is not.
+
+    The primary test is one-sided and does not see it; but readers who are misled see a difference too.
+    """
+    two, count, mean = (figures.value(f"pick.label_test.{name}") for name in ("p_two", "k", "mean"))
+    if two is None or count is None or mean is None or two > recipe.alpha or count >= mean:
+        return None
+    return two
 
 
 def _percent(share: float | None) -> str:
@@ -87,12 +101,17 @@ def _ask_control(control: PositiveControl, recipe: AnalysisRecipe, table: StudyT
             name, "open", "No positive control was answered: whether these readers would have seen a plain difference "
             "is not known.",
         )  # fmt: skip
+    few = (
+        "; too few to tell: even if all were right, that would be no more than chance"
+        if control.control == "too-few"
+        else ""
+    )
     return Step(
         name,
-        "yes" if control.control == "passed" else "no",
+        "open" if few else "yes" if control.control == "passed" else "no",
         f"{test.correct:,} of {test.total:,} answers to positive controls were right ({_percent(test.share)}, "
         f"{100 * (1 - recipe.alpha):g} % interval {_percent(test.wilson.low)} to {_percent(test.wilson.high)}, against "
-        f"chance {spell_p(test.p_greater)}; asked for: {asked}).",
+        f"chance {spell_p(test.p_greater)}; asked for: {asked}){few}.",
     )
 
 
@@ -102,12 +121,9 @@ def _ask_chance(figures: FigureList, table: StudyTable, recipe: AnalysisRecipe, 
         why = figures.not_defined.get("pick.label_test.p_greater") or figures.not_defined.get("pick.label_test.*", "")
         return Step(name, "open", f"The exact label-randomisation test is not defined: {why}.")
     text = f"Test against chance (exact, label randomisation, one-sided): {spell_p(p)}"
-    less = figures.value("pick.label_test.p_less")
-    if p > recipe.alpha and less is not None and less <= recipe.alpha:
-        text += (
-            f"; but below chance with {spell_p(less)}: readers who take synthetic images for real more often than by "
-            "chance see a difference too"
-        )
+    below = find_below_chance(figures, recipe)
+    if below is not None:
+        text += f"; but fewer were right than by chance, two-sided {spell_p(below)}"
     if shut:
         return Step(name, "open", f"{text}; not read, as the positive control failed.")
     return Step(name, "yes" if p <= recipe.alpha else "no", f"{text}.")
@@ -134,16 +150,32 @@ def _ask_equivalence(
 
 
 def _spell_kind(
-    kind: VerdictKind, figures: FigureList, recipe: AnalysisRecipe, control: PositiveControl, tost: str
+    kind: VerdictKind,
+    figures: FigureList,
+    recipe: AnalysisRecipe,
+    control: PositiveControl,
+    tost: str,
+    *,
+    below: float | None,
 ) -> str:
     margin = _points(recipe.accuracy_margin)
+    misled = (
+        f"readers were right less often than by chance (two-sided {spell_p(below)}): they took synthetic images for "
+        "real, and saw a difference"
+    )
     if kind == "distinguishable":
         return (
             "Distinguishable. Readers were right more often than by chance; that it is by less than the margin of "
             f"{margin} was not shown."
         )
     if kind == "equivalent":
-        given = ", provided that these readers could have seen a difference" if control.control == "missing" else ""
+        seen = control.control == "passed"
+        given = "" if seen else ", provided that these readers could have seen a difference"
+        if below is not None:
+            return (
+                f"Equivalent within {margin}{given}, and below chance. A difference of {margin} or more was ruled out; "
+                f"a smaller one was shown: {misled}."
+            )
         return (
             f"Equivalent within {margin}{given}. A difference of {margin} or more was ruled out; that there is none "
             "was not shown."
@@ -155,6 +187,8 @@ def _spell_kind(
             end = f"whether one of {margin} or more can be ruled out could not be asked."
         else:
             end = f"one of {margin} or more was not ruled out either."
+        if below is not None:
+            return f"Inconclusive. More right answers than by chance, as was asked, were not shown; but {misled}."
         return f"Inconclusive. No difference was shown, which does not mean that there is none: {end}"
     if control.control == "failed":
         return (
@@ -170,7 +204,7 @@ def _spell_finding(figures: FigureList, table: StudyTable) -> str:
     text = (
         f"{name} {TASKS[table.design]} in {count:,.0f} of {total:,.0f} answers to {len(table.cases):,} "
         f"{'images' if table.design == 'single' else 'display sets'} ({_percent(count / total if total else None)}, "
-        f"chance {_percent(table.chance)}"
+        f"{_spell_chance(figures, table)}"
     )
     low, high = figures.value("acc.twoway.lo"), figures.value("acc.twoway.hi")
     if low is not None and high is not None:
@@ -186,12 +220,21 @@ def _spell_finding(figures: FigureList, table: StudyTable) -> str:
     return f"{text})."
 
 
+def _spell_chance(figures: FigureList, table: StudyTable) -> str:
+    mean, total = (figures.value(f"pick.label_test.{name}") for name in ("mean", "n"))
+    if table.is_uneven and mean is not None and total:
+        return f"by chance {_percent(mean / total)} of these answers, as {table.num_real:,} images are real"
+    return f"chance {_percent(table.chance)}"
+
+
 def _spell_limits(
     figures: FigureList, recipe: AnalysisRecipe, control: PositiveControl, provenance: Provenance
 ) -> list[str]:
     limits = []
     if control.control == "missing":
         limits.append("No positive control was answered, so that assay sensitivity is not shown.")
+    if control.control == "too-few":
+        limits.append("Too few positive controls were answered to show assay sensitivity.")
     if not provenance.is_registered:
         limits.append("Not pre-registered: margins and tests may have been chosen after the answers were seen.")
     elif provenance.post_hoc:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cspine_bench.metrics.intervals import Estimate, wilson_interval
+from cspine_bench.metrics.intervals import CONFIDENCE, Estimate, wilson_interval
 from cspine_bench.study.responses import Responses, Trial
 from cspine_bench.study.schedule import TrialKind
 from cspine_bench.study.truth import REAL
@@ -21,9 +21,10 @@ class Share:
     share: Estimate | None
 
     @classmethod
-    def of(cls, count: int, total: int) -> "Share":
+    def of(cls, count: int, total: int, confidence: float = CONFIDENCE) -> "Share":
         """With its interval."""
-        return cls(count, total, wilson_interval(successes=count, total=total) if total else None)
+        found = wilson_interval(successes=count, total=total, confidence=confidence) if total else None
+        return cls(count, total, found)
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,10 @@ def of_kind(responses: Responses, kind: TrialKind) -> list[Trial]:
     return [trial for trial in responses.trials if trial.kind == kind]
 
 
-def count_right(trials: Iterable[Trial]) -> Share:
+def count_right(trials: Iterable[Trial], confidence: float = CONFIDENCE) -> Share:
     """Right answers of all."""
     answers = [trial.correct for trial in trials]
-    return Share.of(sum(answers), len(answers))
+    return Share.of(sum(answers), len(answers), confidence)
 
 
 def measure_times(trials: Iterable[Trial]) -> Times | None:
@@ -100,8 +101,8 @@ def measure_times(trials: Iterable[Trial]) -> Times | None:
     return Times((quantiles[0], quantiles[1], quantiles[2], quantiles[3], quantiles[4]), len(values))
 
 
-def describe_readers(responses: Responses, num_panes: int) -> list[ReaderRow]:
-    """A row for each reader."""
+def describe_readers(responses: Responses, num_panes: int, confidence: float = CONFIDENCE) -> list[ReaderRow]:
+    """A row for each reader; intervals of the confidence given."""
     rows = []
     main, controls = of_kind(responses, "main"), of_kind(responses, "positive-control")
     first = {(trial.reader, trial.quartet): trial for trial in main}
@@ -114,9 +115,9 @@ def describe_readers(responses: Responses, num_panes: int) -> list[ReaderRow]:
         rows.append(
             ReaderRow(
                 reader,
-                count_right(own),
-                count_right(trial for trial in controls if trial.reader == reader),
-                Share.of(sum(_is_same(one, two) for one, two in pairs), len(pairs)),
+                count_right(own, confidence),
+                count_right((trial for trial in controls if trial.reader == reader), confidence),
+                Share.of(sum(_is_same(one, two) for one, two in pairs), len(pairs), confidence),
                 measure_times(own),
                 tuple(panes[pane] for pane in range(1, num_panes + 1)),
                 float(np.mean(rated)) if rated else None,
@@ -132,7 +133,9 @@ def _is_same(one: Trial, two: Trial) -> bool:
     return one.picked_source == two.picked_source
 
 
-def count_picks(responses: Responses, sources: Sequence[str]) -> list[tuple[str, Share, float | None]]:
+def count_picks(
+    responses: Responses, sources: Sequence[str], confidence: float = CONFIDENCE
+) -> list[tuple[str, Share, float | None]]:
     """(source, share of picks, share that picks without a look would give) of the primary analysis.
 
     The last is the share of the images shown that are of the source; None: nothing tells.
@@ -147,7 +150,7 @@ def count_picks(responses: Responses, sources: Sequence[str]) -> list[tuple[str,
         names = [REAL, "synthetic"]
         shown["synthetic"] = images - shown[REAL]
     return [
-        (name, Share.of(picks[name], len(trials)), shown[name] / images if images and shown[name] else None)
+        (name, Share.of(picks[name], len(trials), confidence), shown[name] / images if images and shown[name] else None)
         for name in names
     ]
 
@@ -168,7 +171,7 @@ class Stretch:
     times: Times | None
 
 
-def split_order(responses: Responses, count: int = 10) -> list[Stretch]:
+def split_order(responses: Responses, count: int = 10, confidence: float = CONFIDENCE) -> list[Stretch]:
     """Answers of the primary analysis over the readers' orders, in at most so many stretches of equal length."""
     trials = of_kind(responses, "main")
     if not trials:
@@ -181,5 +184,5 @@ def split_order(responses: Responses, count: int = 10) -> list[Stretch]:
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         own = [trial for trial in trials if low <= trial.trial_index < high]
         if own:
-            stretches.append(Stretch(low, high - 1, count_right(own), measure_times(own)))
+            stretches.append(Stretch(low, high - 1, count_right(own, confidence), measure_times(own)))
     return stretches

@@ -79,7 +79,8 @@ def _size(result: Result, records: StudyRecords) -> str:
     main = of_kind(records.responses, "main")
     cases = len({trial.quartet for trial in main})
     readers = len({trial.reader for trial in main})
-    return (f"{readers:,} readers, {cases:,} cases, {len(main):,} answers in the primary analysis; {FILL}: how the "
+    said = f"{readers:,} reader{'' if readers == 1 else 's'}, {cases:,} cases"
+    return (f"{said}, {len(main):,} answers in the primary analysis; {FILL}: how the "
             "size was chosen (name the power calculation)")  # fmt: skip
 
 
@@ -125,7 +126,8 @@ def _actual(result: Result, records: StudyRecords) -> str:
     kinds: tuple[TrialKind, ...] = ("main", "repeat", "positive-control", "negative-control", "training")
     counts = [(kind, len(of_kind(records.responses, kind))) for kind in kinds]
     told = [f"{count:,} {kind}" for kind, count in counts if count]
-    return f"{len(list_readers(records.responses)):,} readers; answers: {', '.join(told) or 'none'}" + (
+    count = len(list_readers(records.responses))
+    return f"{count:,} reader{'' if count == 1 else 's'}; answers: {', '.join(told) or 'none'}" + (
         f"; {len(records.responses.ratings):,} ratings" if records.responses.ratings else ""
     )
 
@@ -137,12 +139,12 @@ def _sample(result: Result, records: StudyRecords) -> str:
 
 
 def _estimates(result: Result, records: StudyRecords) -> str:
-    lookup = Lookup(result.figures)
+    lookup, level = Lookup(result.figures), round(100 * (1 - records.analysis.alpha), 6)
     told = []
     for label, name, stem, null in (*PICKS, *RATINGS, *SELF):
         found = read_agreement(lookup, stem, null)
         if found is not None:
-            ends = f" ({show_span(*found.ends)})" if found.ends is not None else " (no interval)"
+            ends = f" ({level:g} % {show_span(*found.ends)})" if found.ends is not None else " (no interval)"
             told.append(f"{name}, {label}: {show(found.value)}{ends}")
     right, total = lookup.value("acc.k"), lookup.value("acc.n")
     if right is not None and total:

@@ -143,7 +143,8 @@ def _write_primary(lookup: Lookup, records: StudyRecords) -> list[str]:
     told = []
     if records.control != "missing":
         told.append(f"Assay sensitivity was asked first: readers had to be right in at least "
-                    f"{100 * analysis.control_accuracy:g} % of positive controls.")  # fmt: skip
+                    f"{100 * analysis.control_accuracy:g} % of positive controls, and more often than by chance "
+                    f"(exact binomial test, one-sided at {analysis.alpha:g}).")  # fmt: skip
     if lookup.value("pick.label_test.p_greater") is not None:
         told.append(
             f"The primary test against chance was an exact randomisation of the label “real” {where}, "

@@ -48,7 +48,7 @@ def split_verdict(result: Result, records: StudyRecords) -> tuple[str, str]:
 
 def find_tone(records: StudyRecords) -> str:
     """Calm only where equivalence is shown by readers who passed the positive control."""
-    if records.verdict == "equivalent":
+    if records.verdict == "equivalent" and not records.below_chance:
         return "calm" if records.control == "passed" and not records.responses.simulated else ""
     return "alarm" if records.verdict in ("distinguishable", "no-verdict") else ""
 
@@ -71,6 +71,9 @@ def list_banners(records: StudyRecords) -> list[tuple[str, str]]:
     if records.control == "failed":
         found.append(("Positive control failed.", "Readers missed differences that are plain to see, so that they "
                       "found none here means nothing."))  # fmt: skip
+    if records.control == "too-few":
+        found.append(("Too few positive controls.", "Even right answers to all of those that were answered would be no "
+                      "more than chance: nothing shows that these readers would have seen a difference."))  # fmt: skip
     if records.control == "missing":
         found.append(("No positive control.", "Nothing shows that these readers would have seen a difference: nothing "
                       "here can count as a sign that there is none."))  # fmt: skip

@@ -33,8 +33,8 @@ from cspine_bench.study.responses import Responses
 VerdictKind = Literal["distinguishable", "equivalent", "detectable-but-small", "inconclusive", "no-verdict"]
 """`detectable-but-small`: above chance and within the margin; `no-verdict`: the gate is shut, or nothing is defined."""
 
-Control = Literal["passed", "failed", "missing"]
-"""Of the positive controls; `missing`: the study had none, or nobody answered them."""
+Control = Literal["passed", "failed", "too-few", "missing"]
+"""Of the positive controls; `too-few`: right answers to all would be no more than chance; `missing`: none answered."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ class StudyRecords:
         warnings: what a reader of every figure should know.
         command: that gives the result again.
         citation: how to cite it.
+        below_chance: whether fewer answers were right than by chance, two-sided: readers who are misled see something.
     """
 
     responses: Responses
@@ -115,3 +116,4 @@ class StudyRecords:
     warnings: tuple[str, ...] = ()
     command: str = ""
     citation: str = ""
+    below_chance: bool = False

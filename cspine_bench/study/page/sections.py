@@ -169,12 +169,12 @@ def list_scales(lookup: Lookup) -> list[Row]:
     return rows
 
 
-def list_reader_rows(rows: Sequence[ReaderRow]) -> tuple[Row, list[Row]]:
-    """Heads and a row for each reader; columns that nobody has are left out."""
+def list_reader_rows(rows: Sequence[ReaderRow], level: str) -> tuple[Row, list[Row]]:
+    """Heads and a row for each reader, intervals of a level in percent; columns that nobody has are left out."""
     columns: list[tuple[str, list[str]]] = [
         ("Reader", [row.reader for row in rows]),
         ("Right", [_count(row.accuracy) for row in rows]),
-        ("Accuracy, Wilson interval", [_share(row.accuracy) for row in rows]),
+        (f"Accuracy, Wilson {level} %", [_share(row.accuracy) for row in rows]),
     ]
     if any(row.control.total for row in rows):
         columns.append(("Positive controls", [_count(row.control) for row in rows]))

@@ -72,8 +72,6 @@ _NEVER: Final = (
     "whether the images are of use for training or fit for patients: the second they are not;",
     "anything about images at another size, window, compression or screen than those that were shown.",
 )  # fmt: skip
-_ELSEWHERE: Final = "Elsewhere: "
-"""What a note on other studies begins with."""
 _SHOWN_ELSEWHERE: Final = frozenset({
     "by_source", "chain_head", "conduct", "field", "not_defined", "paper", "post_hoc", "protocol_sha256", "readers",
     "simulated", "sources", "warnings",
@@ -94,8 +92,8 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
     lookup, responses = Lookup(result.figures), records.responses
     readers, sources = list_readers(responses), list_sources(responses)
     names = {source: name_source(source, records.source_names) for source in sources}
-    chance, said = CHANCE[responses.design], records.notes.get("accuracy", ())
-    rows = describe_readers(responses, NUM_PANES[responses.design])
+    chance = CHANCE[responses.design]
+    rows = describe_readers(responses, NUM_PANES[responses.design], 1 - records.analysis.alpha)
     tables = build_tables(
         result.figures, sources={lookup.key("source", source): source for source in sources}, readers=readers
     )
@@ -119,8 +117,8 @@ def build_study_page(result: Result, records: StudyRecords) -> bytes:
         "tost_level": show_level(1 - 2 * records.analysis.alpha),
         "alpha": f"{records.analysis.alpha:g}",
         "notes": {"sources": (), **records.notes},
-        "accuracy_notes": [text for text in said if not text.startswith(_ELSEWHERE)],
-        "elsewhere": [text.removeprefix(_ELSEWHERE) for text in said if text.startswith(_ELSEWHERE)],
+        "accuracy_notes": records.notes.get("accuracy", ()),
+        "elsewhere": [tuple(one.values()) for one in result.settings.get("field", ())],
         "not_defined": _group_reasons(records),
         "never": _NEVER,
         "provenance": _list_provenance(result, records),
@@ -164,14 +162,16 @@ def _show_accuracy(lookup: Lookup, records: StudyRecords) -> dict[str, Any]:
 def _show_readers(rows: Sequence[ReaderRow], records: StudyRecords, chance: float) -> dict[str, Any]:
     answered = [row for row in rows if row.accuracy.total]
     controls = of_kind(records.responses, "positive-control")
-    heads, table = list_reader_rows(rows)
+    covers = 1 - records.analysis.alpha
+    heads, table = list_reader_rows(rows, show_level(covers))
     negative = count_right(of_kind(records.responses, "negative-control")).total
     return {
         "reader_plot": draw_readers(answered, records.analysis, chance) if answered else None,
         "reader_heads": heads,
         "reader_rows": table if answered else [],
-        "learning": draw_learning(split_order(records.responses), chance),
-        "control_plot": draw_controls(rows, count_right(controls), records.analysis, chance) if controls else None,
+        "learning": draw_learning(split_order(records.responses, confidence=covers), chance),
+        "control_plot": draw_controls(rows, count_right(controls, covers), records.analysis, chance)
+        if controls else None,
         "negative": f"Negative controls, display sets without a real image: {negative:,} answers. They have no right "
         "answer and are in no test; what was picked in them shows habits." if negative else "",
     }  # fmt: skip
@@ -180,15 +180,15 @@ def _show_readers(rows: Sequence[ReaderRow], records: StudyRecords, chance: floa
 def _show_sources(
     lookup: Lookup, records: StudyRecords, sources: Sequence[str], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    picks = count_picks(records.responses, sources)
-    is_single = records.responses.design == "single"
+    picks = count_picks(records.responses, sources, 1 - records.analysis.alpha)
+    is_single, level = records.responses.design == "single", show_level(1 - records.analysis.alpha)
     text = "What readers called the images." if is_single else "What readers held for the real image."
     if any(share is not None for _, _, share in picks):
         text += " Dashed: picking without looking."
     return {
         "pick_plot": draw_picks(picks, names) if any(share.total for _, share, _ in picks) else None,
         "pick_title": "Answers" if is_single else "Picks of each source",
-        "pick_text": text + " Wilson’s intervals, as if answers were independent.",
+        "pick_text": f"{text} Wilson’s {level} % intervals, as if answers were independent.",
         "pick_rows": [row[:5] if is_single else row for row in list_picks(picks, lookup, names)],
         "is_single": is_single,
     }

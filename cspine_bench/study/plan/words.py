@@ -41,7 +41,8 @@ def write_hypotheses(recipe: StudyRecipe) -> Hypotheses:
             "agreement says nothing for the images: readers who all guess agree by chance too."
         ),
         order=(
-            f"First the positive controls: accuracy below {asked.control_accuracy:g} means that the study shows "
+            f"First the positive controls: accuracy below {asked.control_accuracy:g}, or not above chance by an exact "
+            f"one-sided test at {asked.alpha:g}, means that the study shows "
             "nothing about small differences. Then the primary test. Then equivalence. Sources one by one, and "
             "ratings, after these, each with Holm's correction."
         ),

@@ -39,7 +39,9 @@ class PowerRecipe(Recipe):
     power: Share = Field(0.8, description="Wanted, where the smallest design or accuracy is looked for.")
     studies: Annotated[int, Field(ge=100, le=100_000)] = Field(4000, description="Simulated for each figure.")
     search_studies: Annotated[int, Field(ge=0, le=100_000)] = Field(
-        1000, description="Simulated at each step of a search for the smallest design or accuracy; 0: no search."
+        1000,
+        description="Simulated at each step of a search for the smallest design or accuracy, at most `studies`; 0: no "
+        "search.",
     )
     most_readers: Readers = Field(32, description="At which the search for the smallest design gives up.")
     num_steps: Annotated[int, Field(ge=2, le=9)] = Field(4, description="Of the rating scale.")
@@ -61,6 +63,11 @@ class PowerRecipe(Recipe):
     def chance(self) -> float:
         """Accuracy of a reader who sees no difference."""
         return CHANCE[self.design]
+
+    @property
+    def num_searched(self) -> int:
+        """Studies at each step of a search: no more than for a figure, or what only guides would take the longest."""
+        return min(self.search_studies, self.studies)
 
     @property
     def asked_accuracies(self) -> tuple[float, ...]:

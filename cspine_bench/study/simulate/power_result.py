@@ -94,7 +94,7 @@ class Power:
             for number, (readers, cases) in enumerate(self.cells, 1):
                 found.add_design(readers, cases)
                 _tell(tell, number, len(self.cells))
-        if self.recipe.search_studies:
+        if self.recipe.num_searched:
             with show("smallest designs") as tell:
                 for number, cases in enumerate(self.recipe.cases, 1):
                     found.add_search(cases)
@@ -162,7 +162,7 @@ class _Found:
                         "By simulation of single ratings, one real and one synthetic image a case, equally realistic."
                     )
                     self._add_share("power_rating_equivalence", found, found.equivalent[method, margin], where, note)
-        if recipe.search_studies:
+        if recipe.num_searched:
             for method in (LABEL_TEST, NONNEGATIVE):
                 self._add_detectable(readers, cases, method)
 
@@ -203,7 +203,7 @@ class _Found:
         recipe = self.recipe
 
         def reaches(readers: int) -> bool:
-            found = self._run(readers, cases, accuracy, recipe.search_studies)
+            found = self._run(readers, cases, accuracy, recipe.num_searched)
             count = found.detected[method] if margin is None else found.equivalent[method, margin]
             return count >= recipe.power * found.studies
 
@@ -220,7 +220,7 @@ class _Found:
                 f"power of {100 * recipe.power:g} %"
             )
             return
-        note = f"Fewest of 2 to {recipe.most_readers}, by {recipe.search_studies:,} studies at each step."
+        note = f"Fewest of 2 to {recipe.most_readers}, by {recipe.num_searched:,} studies at each step."
         self._add_found("readers_needed", readers, asked, "readers", note)
 
     def _add_detectable(self, readers: int, cases: int, method: Method) -> None:
@@ -230,7 +230,7 @@ class _Found:
             world,
             method=method,
             power=recipe.power,
-            studies=recipe.search_studies,
+            studies=recipe.num_searched,
             seed=self.seed,
             alpha=recipe.alpha,
         )
@@ -238,7 +238,7 @@ class _Found:
         if found is None:
             self.not_reached.append(f"{readers} readers with {cases} cases detect no accuracy by {_WAYS[method]}")
             return
-        note = f"By {recipe.search_studies:,} studies at each step, so good to about a percentage point."
+        note = f"By {recipe.num_searched:,} studies at each step, so good to about a percentage point."
         self._add_found("detectable_accuracy", found, where, "share", note)
 
     def _run(self, readers: int, cases: int, accuracy: float, studies: int) -> Outcomes:
@@ -267,7 +267,7 @@ class _Found:
     def _add_found(self, name: str, value: float, where: dict[str, str], unit: str, note: str) -> None:
         self.figures.append(
             self._build(
-                name, value, where, "", direction_up=False, unit=unit, note=note, studies=self.recipe.search_studies
+                name, value, where, "", direction_up=False, unit=unit, note=note, studies=self.recipe.num_searched
             )
         )
 

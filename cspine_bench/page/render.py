@@ -3,6 +3,7 @@
 import base64
 import functools
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -24,20 +25,22 @@ from cspine_bench.page.wording import (
 )
 
 _FOLDER = "templates"
+_STYLE = "style.css.j2"
 
 
-def render_page(name: str, values: dict[str, Any]) -> bytes:
+def render_page(name: str, values: dict[str, Any], *, styles: Sequence[str] = (_STYLE,)) -> bytes:
     """A page of HTML.
 
     Args:
         name: of its template.
         values: all that the template names. Text is escaped; only `markupsafe.Markup` goes in as it is.
+        styles: templates of its style sheet, one after the other.
 
     Raises:
         jinja2.UndefinedError: the template names something that `values` does not hold.
     """
     environment = _open_environment()
-    style = environment.get_template("style.css.j2").render()
+    style = "".join(environment.get_template(style).render() for style in styles)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     text: str = environment.get_template(name).render(values, style=Markup(style), style_digest=digest)
     # A name may hold half of a surrogate pair, which no encoding has.

@@ -1,0 +1,1 @@
+"""One page for a reviewer who reads nothing else: every result of a project, from the result files alone."""

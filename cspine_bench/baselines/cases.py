@@ -3,6 +3,7 @@
 Pixels are decoded once; every epoch after that costs no decoding.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -133,7 +134,31 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
     Raises:
         DataError: an image is not square, or not a whole multiple of `size`; or a shard is unreadable.
     """
-    count = len(images)
+    [cases] = iter_cases(images, size, most=len(images), on_progress=on_progress)
+    return cases
+
+
+def iter_cases(images: Images, size: int, *, most: int, on_progress: OnProgress | None = None) -> Iterator[Cases]:
+    """Decode one side some radiographs at a time, with memory for those; see `load_cases`.
+
+    Args:
+        images: what to decode.
+        size: side that is worked at, px.
+        most: radiographs at a time.
+        on_progress: called with (done, total).
+
+    Raises:
+        DataError: as `load_cases`.
+    """
+    columns = ("sample_id", "image", "mask", "mask_levels", "artefact", *_ORIGIN_COLUMNS)
+    records = itertools.chain.from_iterable(images.folder.iter_records(split, columns) for split in images.splits)
+    for start in range(0, len(images), most):
+        yield _decode(images, slice(start, min(start + most, len(images))), records, size, on_progress)
+
+
+def _decode(images: Images, rows: slice, records: Iterator[Record], size: int, on_progress: OnProgress | None) -> Cases:
+    """The next radiographs of a stream, those in `rows`."""
+    count = rows.stop - rows.start
     depth: type[np.uint8] | type[np.uint16] = np.uint8 if images.bit_depth == 8 else np.uint16
     pixels = np.empty((count, size, size), depth)
     masks = np.full((count, size, size), NOT_ANNOTATED, np.uint8)
@@ -142,38 +167,35 @@ def load_cases(images: Images, size: int, *, on_progress: OnProgress | None = No
     factors = np.ones(count)
     phantoms: list[PhantomOrigin | None] = []
     artefacts: list[str | None] = []
-    columns = ("sample_id", "image", "mask", "mask_levels", "artefact", *_ORIGIN_COLUMNS)
-    row = 0
-    for split in images.splits:
-        for record in images.folder.iter_records(split, columns):
-            where = f"{images.folder.path}: sample {record.sample_id}"
-            image = decode_png(record.image, where=f"{where}: image")
-            factor = find_factor(image.shape, size, where=where)
-            pixels[row] = _scale(shrink_image(image, factor), depth)
-            landmarks_xy[row] = shrink_landmarks(images.landmarks_xy[row], factor)
-            factors[row] = factor
-            if record.mask is not None:
-                masks[row] = shrink_mask(decode_png(record.mask, where=f"{where}: mask"), factor)
-                for level in (record.mask_levels or "").split(","):
-                    if level:
-                        annotated[row, MASK_LABELS[level] - 1] = True
-            phantoms.append(_read_origin(record))
-            artefacts.append(record.artefact)
-            row += 1
-            if on_progress is not None:
-                on_progress(row, count)
-    warnings = _hide_points_outside(landmarks_xy, size, images)
+    for row, record in enumerate(itertools.islice(records, count)):
+        where = f"{images.folder.path}: sample {record.sample_id}"
+        image = decode_png(record.image, where=f"{where}: image")
+        factor = find_factor(image.shape, size, where=where)
+        pixels[row] = _scale(shrink_image(image, factor), depth)
+        landmarks_xy[row] = shrink_landmarks(images.landmarks_xy[rows.start + row], factor)
+        factors[row] = factor
+        if record.mask is not None:
+            masks[row] = shrink_mask(decode_png(record.mask, where=f"{where}: mask"), factor)
+            for level in (record.mask_levels or "").split(","):
+                if level:
+                    annotated[row, MASK_LABELS[level] - 1] = True
+        phantoms.append(_read_origin(record))
+        artefacts.append(record.artefact)
+        if on_progress is not None:
+            on_progress(rows.start + row + 1, len(images))
+    sample_ids = images.sample_ids[rows]
+    warnings = _hide_points_outside(landmarks_xy, size, images.role, sample_ids)
     return Cases(
         where=f"{images.folder.path} ({', '.join(images.splits)})",
-        sample_ids=images.sample_ids,
-        group_ids=images.group_ids,
-        facing=images.facing,
-        label_values=images.labels,
+        sample_ids=sample_ids,
+        group_ids=images.group_ids[rows],
+        facing=images.facing[rows],
+        label_values={name: values[rows] for name, values in images.labels.items()},
         pixels=pixels,
         masks=masks,
         annotated=annotated,
         landmarks_xy=landmarks_xy,
-        pixel_spacing_mm=images.pixel_spacing_mm * factors,
+        pixel_spacing_mm=images.pixel_spacing_mm[rows] * factors,
         phantoms=tuple(phantoms),
         artefacts=tuple(artefacts),
         warnings=warnings,
@@ -191,7 +213,9 @@ def _scale(image: NDArray[np.float64], depth: type[np.uint8] | type[np.uint16]) 
     return np.rint(image * np.iinfo(depth).max).astype(depth)
 
 
-def _hide_points_outside(landmarks_xy: NDArray[np.float32], size: int, images: Images) -> tuple[str, ...]:
+def _hide_points_outside(
+    landmarks_xy: NDArray[np.float32], size: int, role: str, sample_ids: tuple[str, ...]
+) -> tuple[str, ...]:
     points = landmarks_xy.astype(np.float64)
     outside: NDArray[np.bool_] = np.any((points < -0.5) | (points > size - 0.5), axis=2)
     if not outside.any():
@@ -199,7 +223,7 @@ def _hide_points_outside(landmarks_xy: NDArray[np.float32], size: int, images: I
     landmarks_xy[outside] = np.nan
     first = int(np.flatnonzero(outside.any(axis=1))[0])
     return (
-        f"{images.role}: {int(outside.sum()):,} landmarks lie outside their images ({images.sample_ids[first]} is the "
+        f"{role}: {int(outside.sum()):,} landmarks lie outside their images ({sample_ids[first]} is the "
         "first of these) and count as not labelled",
     )
 

@@ -1,7 +1,6 @@
 """`cspine-bench baseline ...`: what synthetic radiographs are worth to downstream tasks; models, and labels by them."""
 
 import math
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,12 +12,19 @@ from cspine_bench.cli.baseline_leaderboard import leaderboard
 from cspine_bench.cli.baseline_screen import screen
 from cspine_bench.cli.baseline_submit import submit
 from cspine_bench.cli.baseline_train import train
-from cspine_bench.cli.options import EXECUTORS, NEW_PATH, SEED, Printing, parse_device, parse_shard, printing_options
+from cspine_bench.cli.options import (
+    NEW_PATH,
+    SEED,
+    Printing,
+    choose_executor,
+    connect_executor,
+    executor_options,
+    parse_device,
+    printing_options,
+)
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_count, print_note, print_result, show_progress
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from cspine_bench.baselines.recipe import BaselineRecipe
     from cspine_bench.baselines.run import Usefulness
     from cspine_bench.dataset.parts import Part
@@ -83,10 +89,9 @@ def parse_within(context: click.Context, option: click.Parameter, texts: tuple[s
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of them.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
 @click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu or cuda:N.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that train [1], or Ray tasks [all that fit].")
-@click.option("--shard", "part", metavar="K/N", callback=parse_shard, help="Train networks K, K + N, ... only.")
-@click.option("--executor", type=click.Choice(EXECUTORS), default="processes", show_default=True, help="Who trains.")
-@click.option("--ray-address", metavar="ADDRESS", help="Ray cluster to use.  [one on this machine]")
+@executor_options(
+    processes="train", executor="What trains networks.", shard="Train networks K, K + N, ... only, K from 0 to N - 1."
+)
 @click.option("--no-real-pixels", is_flag=True, help="Let the page show no pixel of a real film.")
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace the result of other data or settings.")
@@ -108,7 +113,7 @@ def run(printing: Printing, **asked: Any) -> None:
     from cspine_bench.measurement.task import run_task
 
     show = partial(show_progress, quiet=printing.quiet)
-    with _connect(asked):
+    with connect_executor(asked):
         result, outputs = run_task(task, asked["out"], overwrite=asked["overwrite"], show=show)
     print_result(result.model_dump(mode="json"), _format(result, outputs), as_json=printing.as_json)
 
@@ -157,14 +162,8 @@ def _show_plan(recipe: "BaselineRecipe", asked: dict[str, Any], printing: Printi
 
 def _open(recipe: "BaselineRecipe", asked: dict[str, Any], printing: Printing) -> "Usefulness":
     from cspine_bench.baselines.run import open_usefulness
-    from cspine_bench.dataset.ray_tasks import RayCluster
 
-    on_ray, workers = asked["executor"] == "ray", asked["workers"]
-    if asked["ray_address"] is not None and not on_ray:
-        raise click.UsageError("--ray-address needs --executor ray")
-    if on_ray and asked["part"] is not None:
-        raise click.UsageError("--shard and --executor ray: name one of them; Ray hands out the networks itself")
-    cluster = RayCluster(asked["ray_address"], num_gpus=float(asked["device"] != "cpu"), max_tasks=workers)
+    chosen = choose_executor(asked, hands_out="networks")
     with show_progress("decode", quiet=printing.quiet) as tell:
         task = open_usefulness(
             recipe,
@@ -174,8 +173,7 @@ def _open(recipe: "BaselineRecipe", asked: dict[str, Any], printing: Printing) -
             within=asked["within"],
             seed=asked["seed"],
             device=asked["device"],
-            num_workers=1 if on_ray else workers or 1,
-            ray=cluster if on_ray else None,
+            **chosen,
             real_pixels=not asked["no_real_pixels"],
             on_progress=tell,
         )
@@ -193,12 +191,6 @@ def _train_part(task: "Usefulness", part: "Part", printing: Printing) -> bool:
         text = f"Part {part} is done; other parts have {format_count(missing, 'network')} to train."
         print_result(document, text, as_json=printing.as_json)
     return not missing
-
-
-def _connect(asked: dict[str, Any]) -> "AbstractContextManager[None]":
-    from cspine_bench.dataset.ray_tasks import connect
-
-    return connect(asked["ray_address"]) if asked["executor"] == "ray" else nullcontext()
 
 
 def _format(result: "Result", outputs: "Outputs") -> str:

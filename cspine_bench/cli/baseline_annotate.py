@@ -6,11 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, SEED, Printing, parse_device, printing_options
+from cspine_bench.cli.options import (
+    EXISTING_PATH,
+    NEW_PATH,
+    SEED,
+    Printing,
+    choose_executor,
+    connect_executor,
+    executor_options,
+    parse_device,
+    printing_options,
+)
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_count, print_note, print_result, show_progress
 
 if TYPE_CHECKING:
     from cspine_bench.baselines.annotate.run import Annotation
+    from cspine_bench.baselines.annotate.teachers import Teachers
+    from cspine_bench.dataset.parts import Part
 
 _LABELLED = ("refuse", "keep", "replace")
 
@@ -31,16 +43,19 @@ _LABELLED = ("refuse", "keep", "replace")
 @click.option("--report", type=NEW_PATH, metavar="FILE", help="Compare labels that are there with measured ones.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides the intervals of the report.")
 @click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that write.")
+@executor_options(
+    processes="measure and write",
+    executor="What measures and writes.",
+    shard="Measure in files K, K + N, ... of DS only, K from 0 to N - 1; the part that finds all done writes OUT.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace another dataset in OUT, and another report.")
+@click.option("--dry-run", is_flag=True, help="Say how much there is to measure, and measure nothing.")
 @printing_options
 def annotate(
     data: str,
     landmarks: Path | None,
     masks: Path | None,
     curvature: str | None,
-    device: str,
-    workers: int,
     printing: Printing,
     **asked: Any,
 ) -> None:
@@ -53,11 +68,56 @@ def annotate(
     from cspine_bench.baselines.annotate.run import annotate as run_annotation
     from cspine_bench.baselines.annotate.teachers import open_teachers
 
-    teachers = open_teachers(landmarks=landmarks, masks=masks, curvature=curvature, device=device)
-    show = partial(show_progress, quiet=printing.quiet)
-    done = run_annotation(data, teachers, num_workers=workers, show=show, **asked)
-    print_result(_describe(done), _format(done, asked["out"], asked["report"]), as_json=printing.as_json)
-    print_note(f"Labels by a model: {NOT_FOR_DIAGNOSIS}.", quiet=printing.quiet)
+    chosen = choose_executor(asked)
+    teachers = open_teachers(landmarks=landmarks, masks=masks, curvature=curvature, device=asked["device"])
+    names = ("out", "report", "labelled", "seed", "overwrite")
+    settings = {name: asked[name] for name in names} | {"show": partial(show_progress, quiet=printing.quiet)}
+    if asked["dry_run"]:
+        _print_plan(data, asked, printing)
+    elif asked["part"] is not None:
+        _annotate_part(data, teachers, asked["part"], settings | {"num_workers": chosen["num_workers"]}, printing)
+    else:
+        with connect_executor(asked):
+            done = run_annotation(data, teachers, **settings, **chosen)
+        print_result(_describe(done), _format(done, asked["out"], asked["report"]), as_json=printing.as_json)
+        print_note(f"Labels by a model: {NOT_FOR_DIAGNOSIS}.", quiet=printing.quiet)
+
+
+def _print_plan(data: str, asked: dict[str, Any], printing: Printing) -> None:
+    from cspine_bench.baselines.annotate.run import plan_annotation
+
+    count, num_files = plan_annotation(data, labelled="replace" if asked["out"] is None else asked["labelled"])
+    document = {"num_radiographs": count, "num_files": num_files}
+    text = f"{format_count(count, 'radiograph')} in {format_count(num_files, 'file')} to measure; nothing was measured"
+    print_result(document, text, as_json=printing.as_json)
+
+
+def _annotate_part(data: str, teachers: "Teachers", part: "Part", settings: dict[str, Any], printing: Printing) -> None:
+    from cspine_bench.baselines.annotate.run import annotate_part
+
+    if settings.pop("report") is not None or settings["out"] is None:
+        raise click.UsageError("--shard needs --out, and no --report: compare labels in a run of their own")
+    del settings["seed"]
+    made = annotate_part(data, teachers, part, **settings)
+    done = made.annotation
+    document = {
+        "path": str(made.path),
+        "part": str(made.part),
+        "part_files": made.part_files,
+        "num_files": made.num_files,
+        "missing_files": made.missing_files,
+        "complete": done is not None,
+        **({} if done is None else _describe(done)),
+    }
+    text = f"{made.path}: part {part} done, {made.missing_files} of {made.num_files} files missing"
+    if done is not None:
+        text = f"{text}\n{_format(done, made.path, None)}"
+    elif made.missing_files == 0:
+        text += "; another part is finishing the dataset. If none does, run this one again"
+    print_result(document, text, as_json=printing.as_json)
+    if made.part_files == 0:
+        files = format_count(made.num_files, "file")
+        print_note(f"Part {part} has nothing to measure: {files} to measure in.", quiet=printing.quiet)
 
 
 def _describe(done: "Annotation") -> dict[str, Any]:

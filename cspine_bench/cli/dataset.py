@@ -215,7 +215,6 @@ def write_folder(
 ) -> None:
     """Write a source into a dataset folder, or say what would be written, and print the result."""
     from cspine_bench.dataset.parts import write_part
-    from cspine_bench.dataset.ray_tasks import RayCluster
     from cspine_bench.dataset.write import write_dataset
 
     if writing.dry_run:
@@ -227,17 +226,14 @@ def write_folder(
         "shard_rows": writing.shard_rows,
         "skip_bad": importing is not None and importing.skip_bad,
         "max_bad": None if importing is None else importing.max_bad,
+        "num_workers": writing.num_workers,
         "overwrite": writing.overwrite,
     }
-    if writing.executor == "ray":
-        asked["ray"] = RayCluster(writing.ray_address, num_gpus=float(writing.on_gpu), max_tasks=writing.workers)
-    else:
-        asked["num_workers"] = writing.workers or 1
     with show_progress(str(out), quiet=printing.quiet) as on_progress:
         if writing.part is not None:
             _print_part(write_part(source, out, writing.part, **asked, on_progress=on_progress), printing)
         else:
-            summary = write_dataset(source, out, **asked, on_progress=on_progress)
+            summary = write_dataset(source, out, **asked, ray=writing.ray, on_progress=on_progress)
             print_result(_describe_summary(summary), _format_summary(summary), as_json=printing.as_json)
 
 

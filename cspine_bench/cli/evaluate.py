@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from cspine_bench.cli.options import (
-    EXECUTORS,
     EXISTING_PATH,
     NEW_PATH,
     SEED,
     Printing,
+    choose_executor,
+    connect_executor,
+    executor_options,
     parse_checkpoints,
     parse_device,
     printing_options,
@@ -67,13 +68,7 @@ def measuring_options(command: F) -> F:
             click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw."),
             click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu or cuda:N."),
             click.option("--store", type=NEW_PATH, help="Folder of the feature store.  [in the user's cache]"),
-            click.option(
-                "--workers", type=click.IntRange(min=1), help="Processes that encode [1], or Ray tasks [all that fit]."
-            ),
-            click.option(
-                "--executor", type=click.Choice(EXECUTORS), default="processes", show_default=True, help="For features."
-            ),
-            click.option("--ray-address", metavar="ADDRESS", help="Ray cluster to use.  [one on this machine]"),
+            executor_options(processes="encode", executor="What encodes images."),
             click.option("--no-real-pixels", is_flag=True, help="Let the page show no pixel of a real film."),
             click.option("--overwrite", is_flag=True, help="Replace the result of other data or settings."),
         )
@@ -213,19 +208,13 @@ def _read_recipe(model: "type[RecipeT]", asked: dict[str, Any]) -> "RecipeT":
 
 
 def _read_setup(asked: dict[str, Any]) -> "Setup":
-    from cspine_bench.dataset.ray_tasks import RayCluster
     from cspine_bench.measurement.task import Setup
 
-    on_ray, device, workers = asked["executor"] == "ray", asked["device"], asked["workers"]
-    if asked["ray_address"] is not None and not on_ray:
-        raise click.UsageError("--ray-address needs --executor ray")
-    cluster = RayCluster(asked["ray_address"], num_gpus=float(device != "cpu"), max_tasks=workers)
     return Setup(
         seed=asked["seed"],
-        device=device,
+        device=asked["device"],
         store=asked["store"],
-        num_workers=1 if on_ray else workers or 1,
-        ray=cluster if on_ray else None,
+        **choose_executor(asked, hands_out="images"),
         real_pixels=not asked["no_real_pixels"],
     )
 
@@ -261,12 +250,11 @@ def _find_losses(asked: dict[str, Any], train: "Images", printing: Printing) -> 
 
 
 def _answer(task: "Task", asked: dict[str, Any], printing: Printing) -> "Result":
-    from cspine_bench.dataset.ray_tasks import connect
     from cspine_bench.measurement.task import run_task
 
     show = partial(show_progress, quiet=printing.quiet)
     # One connection for all sides.
-    with connect(asked["ray_address"]) if asked["executor"] == "ray" else nullcontext():
+    with connect_executor(asked):
         result, outputs = run_task(task, asked["out"], overwrite=asked["overwrite"], show=show)
     print_result(result.model_dump(mode="json"), _format(result, outputs), as_json=printing.as_json)
     return result

@@ -2,7 +2,8 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -13,6 +14,7 @@ from cspine_bench.anatomy.classes import FACINGS
 
 if TYPE_CHECKING:
     from cspine_bench.dataset.parts import Part
+    from cspine_bench.dataset.ray_tasks import RayCluster
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,13 +107,73 @@ class Writing:
     fractions: tuple[float, float, float]
     seed: int
     shard_rows: int | None
-    workers: int | None
     part: "Part | None"
-    executor: str
-    ray_address: str | None
+    num_workers: int
+    ray: "RayCluster | None"
     overwrite: bool
     dry_run: bool
-    on_gpu: bool
+
+
+def executor_options(*, processes: str, executor: str, shard: str | None = None) -> Callable[[F], F]:
+    """Add `--workers`, `--executor` and `--ray-address`; and `--shard`, that the command gets as `part`.
+
+    Args:
+        processes: what worker processes do, after "Processes that".
+        executor: help of `--executor`.
+        shard: help of `--shard`; None: there is none.
+    """
+    found: list[Callable[[Any], Any]] = [
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help=f"Processes that {processes} [1], or Ray tasks at a time [all that fit].",
+        ),
+        click.option("--executor", type=click.Choice(EXECUTORS), default="processes", show_default=True, help=executor),
+        click.option("--ray-address", metavar="ADDRESS", help="Ray cluster to use.  [one on this machine]"),
+    ]
+    if shard is not None:
+        found.insert(1, click.option("--shard", "part", metavar="K/N", callback=parse_shard, help=shard))
+
+    def decorate(command: F) -> F:
+        wrapped: Any = command
+        for option in reversed(found):
+            wrapped = option(wrapped)
+        result: F = wrapped
+        return result
+
+    return decorate
+
+
+def choose_executor(asked: Mapping[str, Any], *, hands_out: str = "files") -> dict[str, Any]:
+    """`num_workers` and `ray` of the function that a command calls, from the options of `executor_options`.
+
+    Args:
+        asked: values by option, with `device` where the command has it.
+        hands_out: what Ray distributes.
+
+    Raises:
+        click.UsageError: options exclude each other.
+    """
+    device = str(asked.get("device") or "cpu")
+    if asked["executor"] != "ray":
+        if asked["ray_address"] is not None:
+            raise click.UsageError("--ray-address needs --executor ray")
+        return {"num_workers": asked["workers"] or 1, "ray": None}
+    if asked.get("part") is not None:
+        raise click.UsageError(f"--shard and --executor ray: name one of them; Ray hands out the {hands_out} itself")
+    if ":" in device:
+        raise click.UsageError(f"--device {device} and --executor ray: say cuda, Ray chooses the GPU of each task")
+    from cspine_bench.dataset.ray_tasks import RayCluster
+
+    cluster = RayCluster(asked["ray_address"], num_gpus=float(device != "cpu"), max_tasks=asked["workers"])
+    return {"num_workers": 1, "ray": cluster}
+
+
+def connect_executor(asked: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Be connected to the cluster that is asked for, if one is, while the block runs."""
+    from cspine_bench.dataset.ray_tasks import connect
+
+    return connect(asked["ray_address"]) if asked["executor"] == "ray" else nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +219,13 @@ def parse_shard(context: click.Context, option: click.Parameter, text: str | Non
 
 def writing_options(command: F) -> F:
     """Add the options of `write_dataset` and `write_part`; the command gets them as `writing`."""
-    names = ("fractions", "seed", "shard_rows", "workers", "part", "executor", "ray_address", "overwrite", "dry_run")
+    names = ("fractions", "seed", "shard_rows", "part", "overwrite", "dry_run")
 
     def build(values: dict[str, Any]) -> Writing:
-        device = str(values.get("device") or "cpu")
-        writing = Writing(**{name: values.pop(name) for name in names}, on_gpu=device != "cpu")
-        if writing.executor != "ray":
-            if writing.ray_address is not None:
-                raise click.UsageError("--ray-address needs --executor ray")
-        elif writing.part is not None:
-            raise click.UsageError("--shard and --executor ray: name one of them; Ray hands out the shards itself")
-        elif ":" in device:
-            raise click.UsageError(f"--device {device} and --executor ray: say cuda, Ray chooses the GPU of each task")
-        return writing
+        chosen = choose_executor(values)
+        for name in ("workers", "executor", "ray_address"):
+            del values[name]
+        return Writing(**{name: values.pop(name) for name in names}, **chosen)
 
     return _gather(
         command,
@@ -184,21 +240,12 @@ def writing_options(command: F) -> F:
         ),
         click.option("--seed", type=SEED, default=0, show_default=True, help="Decides splits, order and random draws."),
         click.option("--shard-rows", type=click.IntRange(min=1), help="Most radiographs in one file.  [by size]"),
-        click.option(
-            "--workers", type=click.IntRange(min=1), help="Worker processes [1], or Ray tasks at a time [all that fit]."
+        executor_options(
+            processes="make files",
+            executor="What makes files.",
+            shard="Make files K, K + N, K + 2N ... of the dataset only, K from 0 to N - 1; the part that finds all "
+            "made finishes it.",
         ),
-        click.option(
-            "--shard",
-            "part",
-            metavar="K/N",
-            callback=parse_shard,
-            help="Make files K, K + N, K + 2N ... of the dataset only, K from 0 to N - 1; the part that finds all made "
-            "finishes it.",
-        ),
-        click.option(
-            "--executor", type=click.Choice(EXECUTORS), default="processes", show_default=True, help="What makes files."
-        ),
-        click.option("--ray-address", metavar="ADDRESS", help="Ray cluster to use.  [one on this machine]"),
         click.option("--overwrite", is_flag=True, help="Replace another dataset that lies in OUT."),
         click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing."),
     )

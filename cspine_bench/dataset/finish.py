@@ -50,6 +50,15 @@ def accept_finished(out: Path, plan: Plan, most_bad: int | None) -> DatasetSumma
     manifest = load_manifest(out)
     if manifest.fingerprint != plan.fingerprint:
         raise another_dataset(out)
+    return accept_manifest(out, manifest, most_bad)
+
+
+def accept_manifest(out: Path, manifest: Manifest, most_bad: int | None) -> DatasetSummary:
+    """A finished dataset whose manifest is the one that is wanted, after a look at its files' sizes.
+
+    Raises:
+        DataError: it is damaged, or has more bad samples than `most_bad`.
+    """
     for shard in manifest.shards:
         path = out / shard.path
         if not path.is_file() or path.stat().st_size != shard.num_bytes:

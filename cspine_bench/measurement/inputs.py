@@ -7,7 +7,7 @@ features = real.encode(encoder, store)
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,6 +115,30 @@ class Images:
             for record in self.folder.iter_records(split, ("sample_id", "image"))
             if record.sample_id in wanted
         }
+
+    def iter_files(self) -> Iterator["Images"]:
+        """The same radiographs file by file, each a side of its own with what was found out about all."""
+        start = 0
+        manifest = self.folder.manifest
+        for split in self.splits:
+            for shard in manifest.shards_of(split):
+                rows = slice(start, start + shard.num_rows)
+                start = rows.stop
+                counts = {name: shard.num_rows if name == split else 0 for name in SPLITS}
+                alone = manifest.model_copy(update={"shards": (shard,), "num_samples": counts})
+                yield replace(
+                    self,
+                    folder=DatasetFolder(self.folder.path, alone),
+                    splits=(split,),
+                    sample_ids=self.sample_ids[rows],
+                    group_ids=self.group_ids[rows],
+                    landmarks_xy=self.landmarks_xy[rows],
+                    pixel_spacing_mm=self.pixel_spacing_mm[rows],
+                    facing=self.facing[rows],
+                    label_source=self.label_source[rows],
+                    labels={name: values[rows] for name, values in self.labels.items()},
+                    pixel_sha256=self.pixel_sha256[rows],
+                )
 
     def encode(
         self,

@@ -1,5 +1,6 @@
 """Finished parts of a long measurement, kept until its result is written: a killed run goes on where it stopped."""
 
+import uuid
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,8 +37,7 @@ class Work:
         """
         if self.folder is None:
             return compute()
-        digest = sha256_json({"key": self._key, "name": name, "more": more})
-        path = self.folder / f"{name}-{digest[:24]}.npz"
+        path = self._place(self.folder, name, more)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 return {key: kept[key] for key in kept.files}
@@ -45,8 +45,17 @@ class Work:
             pass  # Not there, or torn: made anew.
         arrays = compute()
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.unfinished")
+        # A name of its own: the same part may be made twice at once, by a task that was believed to be lost.
+        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.unfinished")
         with draft.open("wb") as drafted:
             np.savez(drafted, **arrays)  # type: ignore[arg-type]
         draft.replace(path)
         return arrays
+
+    def holds(self, name: str, **more: Any) -> bool:
+        """Whether `keep` of the same arguments would find something."""
+        return self.folder is not None and self._place(self.folder, name, more).is_file()
+
+    def _place(self, folder: Path, name: str, more: Mapping[str, Any]) -> Path:
+        digest = sha256_json({"key": self._key, "name": name, "more": more})
+        return folder / f"{name}-{digest[:24]}.npz"

@@ -18,13 +18,14 @@ from cspine_bench.anatomy.classes import CURVATURE_CLASSES
 from cspine_bench.anatomy.landmarks import LANDMARK_INDEX, LEVELS
 from cspine_bench.baselines.annotate.flags import RULES, find_flags
 from cspine_bench.baselines.annotate.measure import Measured, Said
-from cspine_bench.baselines.annotate.run import annotate
+from cspine_bench.baselines.annotate.run import annotate, annotate_part
 from cspine_bench.baselines.annotate.teachers import Teachers, open_teachers
 from cspine_bench.baselines.cases import load_cases
 from cspine_bench.baselines.curvature_agreement import classify_landmarks
 from cspine_bench.baselines.model import load_model
 from cspine_bench.baselines.train_model import train_model
 from cspine_bench.cli import cli
+from cspine_bench.dataset.parts import parse_part
 from cspine_bench.dataset.read import open_dataset
 from cspine_bench.dataset.verify import verify_dataset
 from cspine_bench.dataset.write import write_dataset
@@ -36,6 +37,7 @@ from cspine_bench.results import load_result
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from folders import hash_tree
 from phantom_folders import WORKED_AT_PX, Stripped, build_recipe, write_phantoms
 
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]
@@ -205,7 +207,7 @@ def build_measured(phantoms: Path, change: Callable[[dict[str, Any]], None]) -> 
         "mask_confidence": np.full(2, 0.9),
     }
     change(values)
-    said = {name: Said(cases, {}, np.ones(2)) for name in ("landmarks", "masks")}
+    said = {name: Said({}, np.ones(2)) for name in ("landmarks", "masks")}
     return Measured(
         rows=np.arange(2),
         sample_ids=cases.sample_ids,
@@ -271,9 +273,35 @@ def test_a_run_that_was_stopped_goes_on_from_what_teachers_said(
     (tmp_path / "new" / "notes.txt").touch()
     with pytest.raises(DataError, match="holds files that are not of a dataset"):
         annotate(some, teachers, out=tmp_path / "new", labelled="keep")
-    [kept] = (tmp_path / ".new.annotation").glob("*.npz")
-    with np.load(io.BytesIO(kept.read_bytes())) as parts:
-        assert parts["landmarks_xy"].shape == (8, 23, 2)
+    kept = [np.load(io.BytesIO(path.read_bytes())) for path in (tmp_path / ".new.annotation").glob("*.npz")]
+    assert len(kept) == 2 and sum(len(part["landmarks_xy"]) for part in kept) == 8  # one for each file
     (tmp_path / "new" / "notes.txt").unlink()
     annotate(some, teachers, out=tmp_path / "new", labelled="keep")
     assert not (tmp_path / ".new.annotation").exists() and verify_dataset(tmp_path / "new") == []
+
+
+def test_parts_give_what_one_run_gives(some: Path, teacher: Path, tmp_path: Path) -> None:
+    teachers = open_teachers(landmarks=teacher)
+    alone = annotate(some, teachers, out=tmp_path / "alone", labelled="keep")
+    words = ["baseline", "annotate", str(some), "--landmarks", str(teacher), "--labelled", "keep", "--json"]
+    plan = json.loads(CliRunner().invoke(cli, [*words, "--dry-run"]).stdout)
+    assert plan == {"num_radiographs": 12, "num_files": 2}  # nothing is kept without --out
+    words += ["--out", str(tmp_path / "new")]
+    assert json.loads(CliRunner().invoke(cli, [*words, "--dry-run"]).stdout)["num_radiographs"] == 8
+    first = json.loads(CliRunner().invoke(cli, [*words, "--shard", "2/3"]).stdout)
+    assert (first["part_files"], first["missing_files"], first["complete"]) == (0, 2, False)
+    second = json.loads(CliRunner().invoke(cli, [*words, "--shard", "1/3"]).stdout)
+    assert (second["part_files"], second["missing_files"], second["complete"]) == (1, 1, False)
+    assert len(list((tmp_path / ".new.annotation").glob("*.npz"))) == 1
+    # Another number of parts takes up what there is.
+    third = annotate_part(some, teachers, parse_part("0/1"), out=tmp_path / "new", labelled="keep")
+    assert third.annotation is not None and third.missing_files == 0
+    assert hash_tree(tmp_path / "new") == hash_tree(tmp_path / "alone")
+    # One that comes late finds the dataset finished, and begins nothing.
+    late = annotate_part(some, teachers, parse_part("1/3"), out=tmp_path / "new", labelled="keep")
+    assert late.annotation == replace(alone, dataset=third.annotation.dataset)
+    assert not (tmp_path / ".new.annotation").exists()
+    with pytest.raises(DataError, match="holds another dataset"):
+        annotate_part(some, teachers, parse_part("1/3"), out=tmp_path / "new", labelled="replace")
+    refused = CliRunner().invoke(cli, [*words, "--shard", "0/2", "--report", str(tmp_path / "fidelity.json")])
+    assert refused.exit_code == 2 and "--shard needs --out, and no --report" in refused.stderr

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from cspine_bench.baselines.annotate.measure import Measured, Said
+from cspine_bench.baselines.annotate.measure import Measured
 from cspine_bench.baselines.annotate.teachers import Teachers
+from cspine_bench.baselines.cases import load_cases
 from cspine_bench.baselines.curvature_agreement import score_curvature
 from cspine_bench.baselines.model import TrainedModel
 from cspine_bench.baselines.task import Score
@@ -55,7 +56,7 @@ def measure_label_fidelity(
             none of the labels that are measured.
     """
     _refuse_circles(images, teachers)
-    figures = [figure for part in _iter_parts(measured, teachers, seed) for figure in part]
+    figures = [figure for part in _iter_parts(images, measured, teachers, seed) for figure in part]
     if not figures:
         named = ", ".join(teachers.items())
         raise DataError(f"{images.folder.path}: has none of the labels that are measured ({named}); nothing to compare")
@@ -113,24 +114,26 @@ def write_fidelity(result: Result, path: Path, *, overwrite: bool) -> Result:
     return result
 
 
-def _iter_parts(measured: Measured, teachers: Teachers, seed: int) -> Iterator[tuple[Figure, ...]]:
+def _iter_parts(images: Images, measured: Measured, teachers: Teachers, seed: int) -> Iterator[tuple[Figure, ...]]:
     for what, model in teachers.items().items():
-        said = measured.said[what]
-        usable = model.task.list_usable(said.cases)
+        # The labels that the radiographs came with, at the teacher's size.
+        cases = load_cases(images, model.recipe.size)
+        usable = model.task.list_usable(cases)
         if usable.any():
-            cases = said.cases.take(usable)
-            predictions = {name: values[usable] for name, values in said.predictions.items()}
-            scores = model.task.score(predictions, cases, seed=seed)
-            yield _add_floor(scores, cases.group_ids, model, seed)
+            predictions = {name: values[usable] for name, values in measured.said[what].predictions.items()}
+            scores = model.task.score(predictions, cases.take(usable), seed=seed)
+            yield _add_floor(scores, cases.take(usable).group_ids, model, seed)
     source = "landmarks" if teachers.curvature is None else "curvature"
     if source in measured.said:
-        yield from _compare_curvature(measured, measured.said[source], teachers.items()[source], seed)
+        yield from _compare_curvature(images, measured, teachers.items()[source], seed)
 
 
-def _compare_curvature(measured: Measured, said: Said, model: TrainedModel, seed: int) -> Iterator[tuple[Figure, ...]]:
-    score = score_curvature(measured.curvature, said.cases.labels("curvature"))
+def _compare_curvature(
+    images: Images, measured: Measured, model: TrainedModel, seed: int
+) -> Iterator[tuple[Figure, ...]]:
+    score = score_curvature(measured.curvature, images.labels["curvature"])
     if score.used:
-        yield _add_floor([score], said.cases.group_ids, model, seed)
+        yield _add_floor([score], images.group_ids, model, seed)
 
 
 def _add_floor(scores: Sequence[Score], group_ids: Sequence[str], model: TrainedModel, seed: int) -> tuple[Figure, ...]:

@@ -10,18 +10,14 @@ from numpy.typing import NDArray
 from cspine_bench.anatomy.classes import CURVATURE_CLASSES, FACINGS
 from cspine_bench.anatomy.landmarks import CORNER_LEVELS, CORNERS, LANDMARK_INDEX, LEVELS, NUM_LANDMARKS
 from cspine_bench.anatomy.spine_shapes import turn_left
-from cspine_bench.baselines.annotate.teachers import Teachers
-from cspine_bench.baselines.cases import Cases, load_cases
+from cspine_bench.baselines.annotate.ask import Asking, ask_all, list_files, read_answers
 from cspine_bench.baselines.curvature_agreement import classify_landmarks
-from cspine_bench.baselines.model import TrainedModel
 from cspine_bench.baselines.task import Arrays
 from cspine_bench.baselines.train_model import measure_confidence
+from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.measurement.inputs import Images
 from cspine_bench.measurement.task import ShowStage
-from cspine_bench.measurement.work import Work
 
-_BLOCK: Final = 256
-"""Radiographs whose predictions are kept together."""
 _CURVATURE_POINTS: Final = [
     *(LANDMARK_INDEX[f"{level}_inferior_{side}"] for level in ("C2", "C7") for side in ("anterior", "posterior")),
     *(LANDMARK_INDEX[f"{level}_{corner}"] for level in CORNER_LEVELS[:4] for corner in CORNERS),
@@ -34,19 +30,17 @@ class Said:
     """What one teacher says.
 
     Attributes:
-        cases: the radiographs at its size, with the labels that they came with.
         predictions: as its task gives them.
         factors: float64 (n,), pixels of an image along one of its own.
     """
 
-    cases: Cases
     predictions: Arrays = field(repr=False)
     factors: NDArray[np.float64] = field(repr=False)
 
     def take(self, places: NDArray[np.int64]) -> "Said":
         """Of some of the radiographs, by their places."""
         predictions = {name: values[places] for name, values in self.predictions.items()}
-        return Said(self.cases.take(places), predictions, self.factors[places])
+        return Said(predictions, self.factors[places])
 
 
 @dataclass(frozen=True)
@@ -110,26 +104,35 @@ class Measured:
 
 
 def measure_labels(
-    images: Images, rows: NDArray[np.int64], teachers: Teachers, work: Work, show: ShowStage
+    images: Images,
+    rows: NDArray[np.int64],
+    asking: Asking,
+    show: ShowStage,
+    *,
+    num_workers: int = 1,
+    ray: RayCluster | None = None,
 ) -> Measured:
     """Ask the teachers.
 
     Args:
         images: the dataset.
-        rows: int64 (n,), places of the radiographs that are asked about.
-        teachers: at least one.
-        work: keeps what they said.
+        rows: int64 (n,), places of the radiographs that are asked about, ascending.
+        asking: the teachers, and what keeps their answers.
         show: told each stage.
+        num_workers: processes that ask.
+        ray: ask in tasks of this cluster instead.
 
     Raises:
-        DataError: an image is not square, or no whole multiple of a teacher's size.
+        DataError: as `ask_all`.
     """
+    files = list_files(images, rows)
+    ask_all(asking, files, show, num_workers=num_workers, ray=ray)
     widths = np.concatenate(
         [images.folder.read_table(["width"], split).column("width").to_numpy() for split in images.splits]
     )
     said = {
-        what: _ask(what, model, images, rows, widths[rows], teachers.device, work, show)
-        for what, model in teachers.items().items()
+        what: Said(read_answers(what, asking, files), widths[rows] / model.recipe.size)
+        for what, model in asking.teachers.items().items()
     }
     count = len(rows)
     landmarks_xy = np.full((count, NUM_LANDMARKS, 2), np.nan, np.float32)
@@ -159,37 +162,6 @@ def measure_labels(
         curvature=curvature,
         curvature_confidence=curvature_confidence,
     )
-
-
-def _ask(
-    what: str,
-    model: TrainedModel,
-    images: Images,
-    rows: NDArray[np.int64],
-    widths: NDArray[np.int64],
-    device: str,
-    work: Work,
-    show: ShowStage,
-) -> Said:
-    with show(f"radiographs, for {what}") as tell:
-        cases = load_cases(images, model.recipe.size, on_progress=tell).take(rows)
-    parts = []
-    with show(what) as tell:
-        for start in range(0, len(cases), _BLOCK):
-            stop = min(start + _BLOCK, len(cases))
-            block = cases.take(np.arange(start, stop))
-            parts.append(
-                work.keep(
-                    what,
-                    lambda block=block: model.task.predict(model.network, block, device=device, seed=0),  # type: ignore[misc]
-                    weights=model.weights_sha256,
-                    samples=[block.sample_ids[0], block.sample_ids[-1], len(block)],
-                )
-            )
-            if tell is not None:
-                tell(stop, len(cases))
-    predictions = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-    return Said(cases, predictions, widths / model.recipe.size)
 
 
 def _enlarge(landmarks_xy: NDArray[np.floating], factors: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib.util
 import re
 import subprocess
 import sys
@@ -112,6 +113,34 @@ def find_layer_faults(path: Path, tree: ast.Module) -> list[str]:
         if parts[1] != own and LAYERS.get(parts[1], 99) >= LAYERS[own]:
             faults.append(f"{line}: {own} (layer {LAYERS[own]}) imports {name} (layer {LAYERS.get(parts[1])})")
     return faults
+
+
+def collect_imports() -> dict[str, set[str]]:
+    """Of each module in the table, the others that it imports."""
+    found: dict[str, set[str]] = {name: set() for name in LAYERS}
+    for path in MODULES:
+        names = {name.split(".")[1] for name, _, _ in list_own_imports(parse(path)) if "." in name}
+        found.get(top_module(path), set()).update(names & set(LAYERS) - {top_module(path)})
+    return found
+
+
+def test_the_drawing_of_the_architecture_is_the_code() -> None:
+    spec = importlib.util.spec_from_file_location("build_architecture", ROOT / "docs" / "build_architecture.py")
+    assert spec is not None and spec.loader is not None
+    drawing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drawing)
+    imports = collect_imports()
+    assert imports["cli"] >= {"study", "release"} and imports["errors"] == set()
+    # An arrow that is not drawn is implied by those that are.
+    picture = drawing.PICTURE.read_text()
+    shown = {(found[1], found[2]) for found in re.finditer(r'data-from="(\w+)" data-to="(\w+)"', picture)}
+    reached = set(shown)
+    for _ in LAYERS:
+        reached |= {(upper, lower) for upper, middle in reached for other, lower in shown if middle == other}
+    assert {(name, other) for name in imports for other in imports[name]} <= reached
+    assert all(other in imports[name] for name, other in shown)
+    assert picture == drawing.draw(LAYERS, imports), "run `make docs`"
+    assert drawing.PAGE.read_text() == drawing.build_page(LAYERS, imports), "run `make docs`"
 
 
 def test_modules_are_in_the_layer_table() -> None:

@@ -1,10 +1,12 @@
 """The wheel is whole: built from this checkout, and used without it."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -20,13 +22,29 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel
 
 
-def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+@pytest.fixture(scope="module")
+def release_check() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("release_check", ROOT / ".ci" / "release_check.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: Path, release_check: ModuleType) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "cspine_bench").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == ours
     assert "cspine_bench/py.typed" in names
-    assert {str(path.relative_to(ROOT)) for path in (ROOT / "cspine_bench").rglob("*.j2")} <= names
+    data = {f"cspine_bench/{name}" for name in release_check.list_data()}
+    expected = (
+        "CITATION.cff",
+        "study/recipes/quartet.yaml",
+        "study/app/static/index.html",
+        "release/templates/README.md.j2",
+    )
+    assert {f"cspine_bench/{name}" for name in (*expected, "page/templates/base.html.j2")} <= data <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"cspine_bench"}
 

@@ -8,6 +8,8 @@ from cspine_bench.recipe import Recipe
 
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+ErrorRate = Annotated[float, Field(ge=1e-6, lt=0.5)]
+"""Of a test; beyond these no interval and no equivalence has a meaning."""
 Words = Annotated[str, Field(min_length=1, max_length=400)]
 
 Design = Literal["quartet", "pair", "single"]
@@ -22,7 +24,7 @@ Stratum = Literal["sex", "age_band", "curvature", "disease", "facing"]
 class AnalysisRecipe(Recipe):
     """What is decided before the first answer: margins, error rates, units."""
 
-    alpha: Share = Field(0.05, description="Error rate of every test; intervals cover 1 - alpha.")
+    alpha: ErrorRate = Field(0.05, description="Error rate of every test; intervals cover 1 - alpha.")
     accuracy_margin: Share = Field(
         0.10, description="Largest distance of the accuracy from chance that does not matter, as a share."
     )

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from cspine_bench.errors import RecipeError
 from cspine_bench.measurement.outputs import Evidence, Question
 from cspine_bench.measurement.task import ShowStage, build_result
 from cspine_bench.measurement.work import Work
@@ -100,15 +99,6 @@ class ReaderStudy:
     source_names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     command: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse error rates that no test has.
-
-        Raises:
-            RecipeError: alpha is half or more.
-        """
-        if self.recipe.alpha >= 0.5:
-            raise RecipeError(f"alpha = {self.recipe.alpha:g} is not possible: it must be below 0.5, such as 0.05")
 
     @cached_property
     def analysis(self) -> Analysis:

@@ -80,15 +80,14 @@ def _judge_ratings(
         find_standing(p_different=different, p_equivalent=1.0 if equivalent is None else equivalent, alpha=recipe.alpha)
     ]
     interval = figures.figures[f"{name}.{part}.mean"].interval
-    ends = (
-        "" if interval is None else f"{100 * figures.level:g} % interval {interval.low:+.3f} to {interval.high:+.3f}; "
-    )
+    level = f"{100 * figures.level:g} % interval of it alone"
+    ends = "" if interval is None else f"{level} {interval.low:+.3f} to {interval.high:+.3f}; "
     text = f"real images were rated {mean:+.3f} steps from it ({ends}different, Holm, {spell_p(different)}"
     if equivalent is not None:
         margins = [figures.value(f"{tost}.{rule}min_margin") or 0.0 for rule in ("", "nn_")]
         text += (
-            f"; within {recipe.rating_margin:g} steps by both rules, Holm, {spell_p(equivalent)}, smallest margin "
-            f"{max(margins):.3f}"
+            f"; within {recipe.rating_margin:g} steps by both rules, Holm, {spell_p(equivalent)}, smallest "
+            f"margin of it alone {max(margins):.3f}"
         )
     if shut:
         return None, f"{text}); not read, as the positive control failed"

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field, model_validator
 
 from cspine_bench.recipe import Recipe
-from cspine_bench.study.recipe import CHANCE, Design
+from cspine_bench.study.recipe import CHANCE, Design, ErrorRate
 from cspine_bench.study.simulate.recipe import RatingRecipe, Share, Spread
 
 Readers = Annotated[int, Field(ge=2, le=200)]
@@ -35,7 +35,7 @@ class PowerRecipe(Recipe):
     rating_margins: tuple[Steps, ...] = Field((0.2,), description="The same for mean ratings, in steps of the scale.")
     reader_sd: Spread = Field(0.25, description="Between readers, on the logit of a right answer.")
     case_sd: Spread = Field(0.45, description="Between cases, on the logit of a right answer.")
-    alpha: Share = Field(0.05, description="Error rate of every test; intervals cover 1 - alpha.")
+    alpha: ErrorRate = Field(0.05, description="Error rate of every test; intervals cover 1 - alpha.")
     power: Share = Field(0.8, description="Wanted, where the smallest design or accuracy is looked for.")
     studies: Annotated[int, Field(ge=100, le=100_000)] = Field(4000, description="Simulated for each figure.")
     search_studies: Annotated[int, Field(ge=0, le=100_000)] = Field(

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=EXISTING_PATH, metavar="STUDY")
-@click.option("--verify", is_flag=True, help="Recompute the whole chain of records; exit 1 if it is broken.")
+@click.option(
+    "--verify", is_flag=True, help="Recompute the chain of records and the hash of every frame; exit 1 if one is wrong."
+)
 @click.option("--head", metavar="SHA256", help="With --verify: a head that was noted earlier must be in the chain.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.pass_context
@@ -43,10 +45,19 @@ def status(context: click.Context, /, folder: Path, verify: bool, head: str | No
 
 
 def _find_fault(ledger: "Ledger", head: str | None) -> str | None:
+    from cspine_bench.errors import DataError
+    from cspine_bench.study.folder import check_frames
+
     fault = ledger.find_fault()
-    if fault is None and head is not None and not ledger.has_head(head):
-        return f"no record has the hash {head}: the chain was written anew since that was noted"
-    return None if fault is None else str(fault)
+    if fault is not None:
+        return f"the chain is broken: {fault}"
+    if head is not None and not ledger.has_head(head):
+        return f"the chain is broken: no record has the hash {head}, so it was written anew since that was noted"
+    try:
+        check_frames(ledger.study)
+    except DataError as error:
+        return str(error)
+    return None
 
 
 def _format_progress(found: "StudyProgress", fault: str | None, verified: bool) -> str:
@@ -60,7 +71,8 @@ def _format_progress(found: "StudyProgress", fault: str | None, verified: bool) 
     lines.append(f"Protocol {found.protocol_sha256}")
     lines.append(f"Head     {found.head}  ({format_count(found.num_records, 'record')}; note it elsewhere)")
     if verified:
-        lines.append("The chain is whole." if fault is None else f"The chain is broken: {fault}.")
+        whole = "The chain is whole, and every frame is what was frozen"
+        lines.append(f"{whole}." if fault is None else f"{fault[0].upper()}{fault[1:]}.")
     return "\n".join(lines)
 
 

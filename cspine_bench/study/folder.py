@@ -150,3 +150,36 @@ def map_frames(study: StudyFolder) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if found != expected:
         raise DataError(f"{path}: has {found:,} bytes, the protocol says {expected:,}; put the file back")
     return np.memmap(path, dtype=dtype, mode="r", shape=shape)
+
+
+def read_frame(study: StudyFolder, number: int) -> bytes:
+    """Bytes of one frame, that are those which were frozen under its number.
+
+    Raises:
+        DataError: they are not, or cannot be read: what is swapped would be judged for something else.
+    """
+    frames, path = study.protocol.frames, study.paths.frames
+    length = frames.width * frames.height * frames.bit_depth // 8
+    try:
+        with path.open("rb") as file:
+            file.seek(number * length)
+            data = file.read(length)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); put the file back") from error
+    if hashlib.sha256(data).hexdigest() != frames.frame_sha256[number]:
+        raise DataError(
+            f"{path}: frame {number} is not what the protocol was frozen with; put that file back, and find out what "
+            "readers were shown since it was changed"
+        )
+    return data
+
+
+def check_frames(study: StudyFolder) -> None:
+    """See that all frames are what was frozen.
+
+    Raises:
+        DataError: missing, or of another length or content than the protocol says; names the first frame.
+    """
+    map_frames(study)
+    for number in range(study.protocol.frames.count):
+        read_frame(study, number)

@@ -76,5 +76,10 @@ def pane_id(schedule: Schedule, reader: str, trial: int, pane: int) -> str:
     return _hide(schedule, f"pane|{reader}|{trial}|{pane}")
 
 
+def blinded_name(schedule: Schedule, frame: int) -> str:
+    """Name of an image before unblinding: its number would lead, through its hash in the protocol, to a dataset."""
+    return f"B{_hide(schedule, f'image|{frame}')[:12]}"
+
+
 def _hide(schedule: Schedule, what: str) -> str:
     return hmac.new(bytes.fromhex(schedule.id_key), what.encode(), "sha256").hexdigest()[:ID_LENGTH]

@@ -68,6 +68,17 @@ def test_a_study_from_links_to_export(folder: Path) -> None:
     assert "was unblinded" in run("serve", "study", "--port", "0", code=2).stderr
 
 
+def test_swapped_frames_are_noticed(folder: Path) -> None:
+    path = folder / "study" / "frames.bin"
+    data = path.read_bytes()
+    path.write_bytes(data[1024:2048] + data[:1024] + data[2048:])
+    assert "frame 0 is not what the protocol" in run("status", "study", "--verify", code=1).stdout
+    for words in (("unblind", "study", "--incomplete", "ill"), ("serve", "study", "--port", "0")):
+        assert "frame 0 is not what the protocol" in run(*words, code=2).stderr
+    path.write_bytes(data)
+    assert "every frame is what was frozen" in run("status", "study", "--verify").stdout
+
+
 def test_a_broken_chain_is_a_negative_verdict(folder: Path) -> None:
     run("links", "study", "--quiet")
     connection = sqlite3.connect(folder / "study" / "study.sqlite")

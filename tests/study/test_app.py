@@ -264,13 +264,38 @@ def test_what_was_touched_is_not_served(study: StudyFolder) -> None:
     refuse("its guard 'never_changed'")
 
 
+def test_frames_that_change_while_they_are_served_are_not_shown(
+    study: StudyFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_client(study) as client:
+        token = issue_link(client.ledger, "R1")
+        client.admit(token)
+        pane = client.post("/api/trial", token).json["panes"][0]
+        data, path = study.paths.frames.read_bytes(), study.paths.frames
+        for changed in (data[1024:] + data[:1024], data[:10], data):
+            path.write_bytes(changed)
+            reply = client.get(f"/api/frame/{pane}", token)
+            assert reply.status == (200 if changed == data else 503)
+        path.unlink()
+        assert client.get(f"/api/frame/{pane}", token).status == 503
+    assert "put that file back" in caplog.text and "frames.bin" in caplog.text
+
+
 def test_an_unblinded_study_is_not_served(study: StudyFolder) -> None:
     with open_client(study) as client:
         token = issue_link(client.ledger, "R1")
         client.admit(token)
         trial = client.post("/api/trial", token).json
+        first = build_answer(trial)
+        assert client.post("/api/answer", token, first).status == 200
+        trial = client.post("/api/trial", token).json
         client.ledger.append("unblind", body={"truth_sha256": "", "incomplete": [], "reason": ""})
-        reply = client.post("/api/answer", token, build_answer(trial))
-        assert reply.status == 403 and "is over" in reply.json["error"]
+        for reply in (
+            client.post("/api/answer", token, build_answer(trial)),
+            client.post("/api/trial", token),
+            client.get(f"/api/frame/{trial['panes'][0]}", token),
+        ):
+            assert reply.status == 403 and "is over" in reply.json["error"]
+        assert client.post("/api/answer", token, first).json["saved"]  # Its reply had been lost on the way.
     with pytest.raises(DataError, match="was unblinded"), open_client(study):
         pass

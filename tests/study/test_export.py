@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,32 @@ def test_a_blinded_export_holds_nothing_that_the_truth_decides(quartets: StudyFo
     assert {path.name for path in (tmp_path / "blinded").glob("*.csv")} == {"trials.csv", "ratings.csv", "repeats.csv"}
     assert not list((tmp_path / "blinded").glob("*.imrmc"))
     assert '"correct"' not in (tmp_path / "blinded" / "responses.json").read_text()
+
+
+def test_a_blinded_export_leads_to_no_dataset(quartets: StudyFolder, tmp_path: Path) -> None:
+    with open_ledger(quartets, read_only=True) as ledger:
+        export_study(ledger, None, tmp_path / "blinded")
+        export_study(ledger, load_truth(quartets), tmp_path / "open")
+    rows = {name: read_csv(tmp_path / name / "ratings.csv") for name in ("blinded", "open")}
+    pairs = {(blind["image_id"], told["image_id"]) for blind, told in zip(rows["blinded"], rows["open"], strict=True)}
+    # One name for one image; that by number would lead to its hash in the protocol, and so to its dataset.
+    assert len(pairs) == len({blind for blind, _ in pairs}) == len({told for _, told in pairs}) > 4
+    assert all(re.fullmatch("B[0-9a-f]{12}", blind) for blind, _ in pairs)
+    text = "".join(path.read_text() for path in (tmp_path / "blinded").iterdir())
+    assert not re.search(r"\bI\d{5}\b", text)
+
+
+def test_a_blinded_export_of_single_images_names_no_control(tmp_path: Path) -> None:
+    study = make_bare_study(tmp_path / "study", design="single", size=8, readers=1)
+    with open_ledger(study) as ledger:
+        answer_all(study, ledger)
+        export_study(ledger, None, tmp_path / "blinded")
+        export_study(ledger, load_truth(study), tmp_path / "open")
+    blinded, told = (read_csv(tmp_path / name / "trials.csv") for name in ("blinded", "open"))
+    assert {row["kind"] for row in blinded} == {"training", "main", "repeat"}
+    assert [row["kind"] for row in told].count("positive-control") == 1
+    assert all(row["quartet"] == row["image_id"] for row in blinded)
+    assert len(read_csv(tmp_path / "blinded" / "repeats.csv")) == 1
 
 
 def test_layouts_of_other_programs(quartets: StudyFolder) -> None:

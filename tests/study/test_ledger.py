@@ -124,6 +124,11 @@ def test_the_database_refuses_what_never_happens(study: StudyFolder) -> None:
             ],
             "its guard 'never_deleted' was dropped or changed",
         ),
+        (["DROP INDEX first_answer_counts"], "its guard 'first_answer_counts' was dropped"),
+        (
+            ["CREATE TRIGGER quiet BEFORE INSERT ON records WHEN NEW.reader = 'R1' BEGIN SELECT RAISE(IGNORE); END"],
+            "it has a trigger 'quiet' that is none of a study's",
+        ),
     ],
 )
 def test_a_change_is_found_and_named(study: StudyFolder, statements: list[str], said: str) -> None:
@@ -147,6 +152,21 @@ def test_a_record_rewritten_with_its_hash_breaks_the_next(study: StudyFolder) ->
     assert "record 4: does not follow" in find_fault(study)
     with open_ledger(study) as ledger:
         assert ledger.has_head(head.sha256)  # What was noted outside tells a chain written anew in whole.
+
+
+@pytest.mark.parametrize("gone", ["study.sqlite", "study.sqlite-wal"])
+def test_nothing_is_written_to_a_file_that_is_gone(study: StudyFolder, gone: str) -> None:
+    path = study.paths.folder / gone
+    with open_ledger(study) as ledger, open_ledger(study):
+        ledger.append("serve")
+        copy = path.read_bytes()
+        path.unlink()
+        with pytest.raises(DataError, match="was deleted, moved or replaced"):
+            ledger.append("serve")
+        path.with_name("backup").write_bytes(copy)
+        path.with_name("backup").rename(path)
+        with pytest.raises(DataError, match="was deleted, moved or replaced"):
+            ledger.append("serve")
 
 
 def test_a_ledger_belongs_to_its_protocol(study: StudyFolder, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Nothing that goes out depends on what an image is: ids are opaque and other ones
 frames are raw bytes of one length; the sealed truth is never opened here.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -30,6 +31,8 @@ from cspine_bench.study.ledger.sessions import (
 )
 from cspine_bench.study.schedule import trial_id
 
+_log = logging.getLogger(__name__)
+
 Act = Callable[[Desk, str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 _STATUS = {"unfit": 422, "unknown": 404, "answered": 409, "closed": 403}
@@ -54,6 +57,7 @@ def build_app(desk: Desk, *, per_link: Rate = PER_LINK, unknown_links: Rate = UN
             except AnswerRefused as error:
                 raise HTTPException(_STATUS[error.why], str(error)) from error
             except DataError as error:
+                _log.error("%s", error)
                 raise HTTPException(503, "the server cannot write just now; try again, nothing is lost") from error
 
         return Route(path, serve, methods=["POST"])
@@ -61,7 +65,12 @@ def build_app(desk: Desk, *, per_link: Rate = PER_LINK, unknown_links: Rate = UN
     async def serve_frame(request: Request) -> Response:
         reader = identify(request, desk, readers, strangers)
         _check_admitted(desk, reader)
-        frame = desk.find_frame(reader, request.path_params["pane"])
+        _check_open(desk)
+        try:
+            frame = desk.find_frame(reader, request.path_params["pane"])
+        except DataError as error:
+            _log.error("%s", error)
+            raise HTTPException(503, "the server cannot read just now; try again, nothing is lost") from error
         if frame is None:
             raise HTTPException(404)
         return reply_bytes(frame, "application/octet-stream")
@@ -98,6 +107,12 @@ def _check_admitted(desk: Desk, reader: str) -> None:
         raise HTTPException(403, "agree to take part first")
     if not has_record(desk.ledger, "display", reader):
         raise HTTPException(403, "check the display first")
+
+
+def _check_open(desk: Desk) -> None:
+    """An answer needs no such check: one that was saved before is told so again, and others are refused."""
+    if any(desk.ledger.iter_records("unblind")):
+        raise HTTPException(403, "this study is over; what you have answered is saved")
 
 
 async def _open(desk: Desk, reader: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -139,6 +154,7 @@ async def _display(desk: Desk, reader: str, body: dict[str, Any]) -> dict[str, A
 async def _trial(desk: Desk, reader: str, body: dict[str, Any]) -> dict[str, Any]:
     check_empty(body)
     _check_admitted(desk, reader)
+    _check_open(desk)
     trial, total = desk.find_trial(reader), desk.count_trials(reader)
     if trial is None:
         return {"finished": True, "done": total, "total": total}

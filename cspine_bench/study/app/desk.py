@@ -1,14 +1,8 @@
 """What the server knows while it serves: the study, its ledger, its frames, and who is asking."""
 
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-
 from cspine_bench.errors import DataError
-from cspine_bench.provenance import sha256_file
 from cspine_bench.study.app.group_commit import GroupCommit
-from cspine_bench.study.folder import StudyFolder, load_schedule, map_frames
+from cspine_bench.study.folder import StudyFolder, check_frames, load_schedule, read_frame
 from cspine_bench.study.ledger.answers import current_trial
 from cspine_bench.study.ledger.links import hash_token, is_token, list_links
 from cspine_bench.study.ledger.store import Ledger
@@ -32,7 +26,7 @@ class Desk:
         self.study = study
         self.ledger = ledger
         self.schedule: Schedule = load_schedule(study)
-        self.frames = _check_frames(study)
+        check_frames(study)  # Reads them all, which also leaves them equally at hand, first or repeated.
         ledger.verify()
         if any(ledger.iter_records("unblind")):
             raise DataError(f"{study.paths.folder}: was unblinded, and takes no more answers; export or analyse it")
@@ -63,19 +57,13 @@ class Desk:
         return [pane_id(self.schedule, reader, trial, pane) for pane in range(len(frames))]
 
     def find_frame(self, reader: str, pane: str) -> bytes | None:
-        """Pixels of an image of the reader's current trial; None for all others, and for ids that are none."""
+        """Pixels of an image of the reader's current trial; None for all others, and for ids that are none.
+
+        Raises:
+            DataError: its pixels are no longer what was frozen.
+        """
         trial = self.find_trial(reader)
         if trial is None or pane not in (panes := self.list_panes(reader, trial)):
             return None
         number = self.schedule.find(reader).trials[trial].frames[panes.index(pane)]
-        pixels: bytes = self.frames[number].tobytes()
-        return pixels
-
-
-def _check_frames(study: StudyFolder) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The frames; reading them all for their hash also leaves them equally at hand, first or repeated."""
-    frames = map_frames(study)
-    path: Path = study.paths.frames
-    if sha256_file(path) != study.protocol.frames.sha256:
-        raise DataError(f"{path}: is not what the protocol was frozen with; put that file back")
-    return frames
+        return read_frame(self.study, number)

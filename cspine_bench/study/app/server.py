@@ -2,6 +2,7 @@
 
 import fcntl
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from cspine_bench.provenance import package_version
 from cspine_bench.study.app.application import build_app
 from cspine_bench.study.app.desk import Desk
 from cspine_bench.study.app.group_commit import GroupCommit
+from cspine_bench.study.app.patience import PatientProtocol
 from cspine_bench.study.folder import StudyFolder
 from cspine_bench.study.ledger.store import open_ledger
 
@@ -52,7 +54,7 @@ def serve_study(
         desk = Desk(study, GroupCommit(ledger), reading)
         config = uvicorn.Config(
             build_app(desk),
-            http="h11",
+            http=PatientProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -126,6 +128,8 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    # What strangers send wrong is no news; what the server itself does wrong is.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # The server ends in order on both signals, and then raises the one it got again.
     before = signal.signal(signal.SIGTERM, stop)
     try:

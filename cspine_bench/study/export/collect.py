@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cspine_bench.study.folder import StudyFolder, load_schedule
 from cspine_bench.study.ledger.store import Ledger
 from cspine_bench.study.responses import Rating, Responses, Trial
-from cspine_bench.study.schedule import PlannedTrial, Schedule
+from cspine_bench.study.schedule import PlannedTrial, Schedule, blinded_name
 from cspine_bench.study.truth import REAL, Truth
 
 
@@ -75,6 +75,19 @@ def iter_answers(ledger: Ledger, schedule: Schedule) -> Iterator[Answered]:
 def name_image(frame: int) -> str:
     """Name of an image in tables: the same for all readers and repeats."""
     return f"I{frame:05d}"
+
+
+def blind(answered: Answered, schedule: Schedule) -> Answered:
+    """The same answer to what tells nothing: a positive control among single images is synthetic by its kind alone.
+
+    Its display set is called after its image, and its kind `main`.
+    """
+    planned = answered.planned
+    if len(planned.frames) > 1:
+        return answered
+    kind = "main" if planned.kind == "positive-control" else planned.kind
+    case = blinded_name(schedule, planned.frames[0])
+    return replace(answered, planned=planned.model_copy(update={"case": case, "kind": kind}))
 
 
 def collect_responses(study: StudyFolder, ledger: Ledger, truth: Truth) -> Responses:

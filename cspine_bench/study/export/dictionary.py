@@ -11,9 +11,11 @@ COLUMNS: Final = {
     "picked_source": "Source of the picked image, `real` or the name of a synthetic one; for single images the answer.",
     "correct": "1: the real image was picked, or the single image judged right; 0: not.",
     "response_time_s": "Seconds from the images' appearance to the answer, by the reader's monotonic clock.",
-    "kind": "`main` is the primary analysis; `training`, `repeat`, `positive-control`, `negative-control` are not.",
+    "kind": "`main` is the primary analysis; `training`, `repeat`, `positive-control`, `negative-control` are not. "
+    "Before unblinding, positive controls among single images are called `main`: all of them are synthetic.",
     "said": "For single images what the reader said: `real` or `synthetic`; otherwise empty.",
-    "image_id": "Name of an image, the same for all readers and repeats; in trials that of the picked or only image.",
+    "image_id": "Name of an image, the same for all readers and repeats, another one before unblinding; in trials that "
+    "of the picked or only image.",
     "hidden_s": "Part of the response time in which the page was out of view, seconds.",
     "answered_at": "When the server had the answer on its disk, UTC.",
     "source": "`real`, or the name of a synthetic source or of a control.",

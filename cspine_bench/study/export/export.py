@@ -8,6 +8,7 @@ OUT/data_dictionary.json, data_dictionary.md
 OUT/manifest.json                                             protocol's hash, head of the chain, hash of each file
 """
 
+import functools
 import json
 import shutil
 import tempfile
@@ -19,14 +20,15 @@ from typing import Any, Final
 from cspine_bench.dataset.files import sync_folder, write_file
 from cspine_bench.errors import DataError
 from cspine_bench.provenance import package_version, sha256_bytes
-from cspine_bench.study.export.collect import Answered, iter_answers
+from cspine_bench.study.export.collect import Answered, blind, iter_answers, name_image
 from cspine_bench.study.export.dictionary import build_dictionary, render_dictionary
 from cspine_bench.study.export.mrmc_layouts import MRMCAOV_COLUMNS, list_scores, render_imrmc, render_mrmcaov
-from cspine_bench.study.export.tables import list_images, list_ratings, list_repeats, list_trials, render_csv
+from cspine_bench.study.export.tables import Name, list_images, list_ratings, list_repeats, list_trials, render_csv
 from cspine_bench.study.folder import load_schedule
 from cspine_bench.study.ledger.progress import StudyProgress, measure_progress
 from cspine_bench.study.ledger.record import Record
 from cspine_bench.study.ledger.store import Ledger
+from cspine_bench.study.schedule import blinded_name
 from cspine_bench.study.truth import Truth
 
 EXPORT_VERSION: Final = "1"
@@ -79,11 +81,15 @@ def export_study(ledger: Ledger, truth: Truth | None, out: Path, *, overwrite: b
         ledger.verify()
         progress, events = measure_progress(ledger, schedule), list(ledger.iter_records())
         answers = list(iter_answers(ledger, schedule))
-    files, tables = _render_tables(answers, truth)
+    name: Name = name_image
+    if truth is None:
+        answers = [blind(answered, schedule) for answered in answers]
+        name = functools.partial(blinded_name, schedule)
+    files, tables = _render_tables(answers, truth, name)
     if truth is not None:
         files |= _render_layouts(answers, truth, ledger.study.protocol.recipe.title)
         tables |= dict.fromkeys((name for name in files if name.startswith("mrmcaov")), MRMCAOV_COLUMNS)
-    files["responses.json"] = _render_json(_describe_answers(ledger, answers, truth, progress))
+    files["responses.json"] = _render_json(_describe_answers(ledger, answers, truth, name, progress))
     files["events.jsonl"] = "".join(f"{json.dumps(asdict(event), sort_keys=True)}\n" for event in events).encode()
     if progress.simulated:
         files[SIGN] = _render_json({"simulated": True, "files": sorted(tables), **_describe_simulation(events)})
@@ -112,7 +118,7 @@ def check_place(out: Path, *, overwrite: bool) -> None:
 
 
 def _render_tables(
-    answers: Sequence[Answered], truth: Truth | None
+    answers: Sequence[Answered], truth: Truth | None, name: Name
 ) -> tuple[dict[str, bytes], dict[str, Sequence[str]]]:
     tables: dict[str, Sequence[str]] = {
         "trials.csv": (*_TRIALS, *_MORE_TRIALS),
@@ -120,15 +126,15 @@ def _render_tables(
         "repeats.csv": _REPEATS,
     }
     if truth is None:
-        tables = {name: [item for item in names if item not in _TELL_THE_TRUTH] for name, names in tables.items()}
+        tables = {file: [item for item in names if item not in _TELL_THE_TRUTH] for file, names in tables.items()}
     rows = {
-        "trials.csv": list_trials(answers, truth),
-        "ratings.csv": list_ratings(answers, truth),
-        "repeats.csv": list_repeats(answers, truth),
+        "trials.csv": list_trials(answers, truth, name),
+        "ratings.csv": list_ratings(answers, truth, name),
+        "repeats.csv": list_repeats(answers, truth, name),
     }
     if truth is not None:
         tables["images.csv"], rows["images.csv"] = _IMAGES, list_images(truth)
-    return {name: render_csv(rows[name], columns) for name, columns in tables.items()}, tables
+    return {file: render_csv(rows[file], columns) for file, columns in tables.items()}, tables
 
 
 def _render_layouts(answers: Sequence[Answered], truth: Truth, title: str) -> dict[str, bytes]:
@@ -140,10 +146,10 @@ def _render_layouts(answers: Sequence[Answered], truth: Truth, title: str) -> di
 
 
 def _describe_answers(
-    ledger: Ledger, answers: Sequence[Answered], truth: Truth | None, progress: StudyProgress
+    ledger: Ledger, answers: Sequence[Answered], truth: Truth | None, name: Name, progress: StudyProgress
 ) -> dict[str, Any]:
     recipe = ledger.study.protocol.recipe
-    ratings = list_ratings(answers, truth)
+    ratings = list_ratings(answers, truth, name)
     return {
         "design": recipe.design,
         "anchors": recipe.anchors,
@@ -153,7 +159,7 @@ def _describe_answers(
         "blinded": truth is None,
         "trials": [
             row | {"since_shown_ms": item.since_shown_ms, "actions": item.actions, "comment": item.comment}
-            for row, item in zip(list_trials(answers, truth), answers, strict=True)
+            for row, item in zip(list_trials(answers, truth, name), answers, strict=True)
         ],
         "ratings": ratings,
     }

@@ -2,26 +2,28 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from cspine_bench.study.export.collect import Answered, name_image
 from cspine_bench.study.truth import REAL, Truth
 
 Row = dict[str, Any]
+Name = Callable[[int], str]
 
 
-def list_trials(answers: Iterable[Answered], truth: Truth | None) -> list[Row]:
+def list_trials(answers: Iterable[Answered], truth: Truth | None, name: Name = name_image) -> list[Row]:
     """One row for each answer.
 
     Args:
         answers: of the study.
         truth: None: the study is blinded, and columns that tell it are left out.
+        name: what an image is called, by its frame.
     """
-    return [_build_trial(answered, truth) for answered in answers]
+    return [_build_trial(answered, truth, name) for answered in answers]
 
 
-def _build_trial(answered: Answered, truth: Truth | None) -> Row:
+def _build_trial(answered: Answered, truth: Truth | None, name: Name) -> Row:
     row: Row = {
         "reader": answered.reader,
         "quartet": answered.planned.case,
@@ -36,19 +38,19 @@ def _build_trial(answered: Answered, truth: Truth | None) -> Row:
         "response_time_s": f"{answered.elapsed_ms / 1000:.3f}",
         "kind": answered.planned.kind,
         "said": answered.said,
-        "image_id": name_image(answered.picked_frame),
+        "image_id": name(answered.picked_frame),
         "hidden_s": f"{answered.hidden_ms / 1000:.3f}",
         "answered_at": answered.time,
     }
 
 
-def list_ratings(answers: Iterable[Answered], truth: Truth | None) -> list[Row]:
+def list_ratings(answers: Iterable[Answered], truth: Truth | None, name: Name = name_image) -> list[Row]:
     """One row for each rated image. Arguments as of `list_trials`."""
     return [
         {
             "reader": answered.reader,
             "quartet": answered.planned.case,
-            "image_id": name_image(frame),
+            "image_id": name(frame),
             **({} if truth is None else {"source": truth.frames[frame].source}),
             "position": position,
             "rating": rating,
@@ -59,7 +61,7 @@ def list_ratings(answers: Iterable[Answered], truth: Truth | None) -> list[Row]:
     ]
 
 
-def list_repeats(answers: Sequence[Answered], truth: Truth | None) -> list[Row]:
+def list_repeats(answers: Sequence[Answered], truth: Truth | None, name: Name = name_image) -> list[Row]:
     """One row for each image that a reader saw twice: rating and pick of both times. Arguments as of `list_trials`."""
     first = {
         (answered.reader, answered.planned.case): answered for answered in answers if answered.planned.kind == "main"
@@ -68,15 +70,15 @@ def list_repeats(answers: Sequence[Answered], truth: Truth | None) -> list[Row]:
         row
         for again in answers
         if again.planned.kind == "repeat" and (again.reader, again.planned.case) in first
-        for row in _pair(first[again.reader, again.planned.case], again, truth)
+        for row in _pair(first[again.reader, again.planned.case], again, truth, name)
     ]
 
 
-def _pair(once: Answered, again: Answered, truth: Truth | None) -> Iterator[Row]:
+def _pair(once: Answered, again: Answered, truth: Truth | None, name: Name) -> Iterator[Row]:
     for frame in once.planned.frames:
         if frame not in again.planned.frames:
             continue
-        row: Row = {"reader": once.reader, "quartet": once.planned.case, "image_id": name_image(frame)}
+        row: Row = {"reader": once.reader, "quartet": once.planned.case, "image_id": name(frame)}
         if truth is not None:
             row["source"] = truth.frames[frame].source
         for number, answered in ((1, once), (2, again)):

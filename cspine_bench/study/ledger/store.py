@@ -35,6 +35,21 @@ class Ledger:
         self.study = study
         self._connection = connection
         self._lock = threading.RLock()
+        self._files = self._find_files()
+
+    def _find_files(self) -> list[tuple[int, int]]:
+        """Which files lie where this ledger's should: the database, and its journal of what is not in it yet."""
+        path = self.study.paths.ledger
+        files = [path, path.with_name(f"{path.name}-wal")]
+        return [(found.st_dev, found.st_ino) for found in (file.stat() for file in files if file.exists())]
+
+    def _check_files(self) -> None:
+        """What is written to a file that was deleted or replaced is lost, and nothing else tells so."""
+        if self._find_files() != self._files:
+            raise DataError(
+                f"{self.study.paths.ledger}: was deleted, moved or replaced while it was in use, so it can keep "
+                "nothing more; stop the server, put the file back, and start again"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -54,12 +69,13 @@ class Ledger:
         """All records appended within are on the disk together when it ends, or none of them; may be nested.
 
         Raises:
-            DataError: the file cannot be written.
+            DataError: the file cannot be written, or is no longer the one that was opened.
         """
         with self._lock:
             if self._connection.in_transaction:
                 yield
                 return
+            self._check_files()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 with self._connection:

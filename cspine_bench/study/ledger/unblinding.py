@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cspine_bench.errors import DataError
-from cspine_bench.study.folder import StudyFolder, load_schedule, load_truth
+from cspine_bench.study.folder import StudyFolder, check_frames, load_schedule, load_truth
 from cspine_bench.study.ledger.progress import list_incomplete
 from cspine_bench.study.ledger.record import Record
 from cspine_bench.study.ledger.store import Ledger
@@ -38,11 +38,12 @@ def unblind_study(ledger: Ledger, *, truth_path: Path | None = None, reason: str
         reason: why to do it before every trial is answered; it is recorded.
 
     Raises:
-        DataError: the chain is broken, the truth is not what was sealed, or trials have no answer and no reason is
-            given.
+        DataError: the chain is broken, frames or truth are not what was frozen, or trials have no answer and no
+            reason is given.
     """
     study = ledger.study
     ledger.verify()
+    check_frames(study)
     truth = load_truth(study, truth_path)
     if len(truth.frames) != study.protocol.frames.count:
         raise DataError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cspine_bench.provenance import canonical_json
 from cspine_bench.study.folder import StudyFolder
 from cspine_bench.study.ledger.record import Record
-from cspine_bench.study.ledger.schema import GUARDS
+from cspine_bench.study.ledger.schema import GUARDS, INDEXES, TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def find_fault(connection: sqlite3.Connection, study: StudyFolder) -> Fault | No
     Returns:
         The first fault; None where every record is as it was written, none is missing, and the guards stand.
     """
-    return _find_broken(connection, study) or _find_missing_guard(connection)
+    return _find_broken(connection, study) or _find_foreign_schema(connection)
 
 
 def _find_broken(connection: sqlite3.Connection, study: StudyFolder) -> Fault | None:
@@ -81,9 +81,19 @@ def _is_as_written(record: Record) -> bool:
         return False
 
 
-def _find_missing_guard(connection: sqlite3.Connection) -> Fault | None:
-    found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall())
-    for name, sql in GUARDS.items():
-        if " ".join(found.get(name, "").split()) != " ".join(sql.split()):
+def _find_foreign_schema(connection: sqlite3.Connection) -> Fault | None:
+    """A guard or index that is gone lets records be edited; one that was added could let answers vanish."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    found = {name: _squeeze(sql or "") for _, name, sql in rows}
+    wanted = {sql.split()[2 + sql.startswith("CREATE UNIQUE")]: sql for sql in (TABLE.strip(), *INDEXES)} | GUARDS
+    for name, sql in wanted.items():
+        if found.pop(name, "") != _squeeze(sql):
             return Fault(None, f"its guard {name!r} was dropped or changed; records could be edited since")
+    for kind, name, _ in rows:
+        if name in found:
+            return Fault(None, f"it has a {kind} {name!r} that is none of a study's, and may have hidden answers")
     return None
+
+
+def _squeeze(sql: str) -> str:
+    return " ".join(sql.split())

@@ -29,6 +29,7 @@ def status(context: click.Context, /, folder: Path, verify: bool, head: str | No
     Example:
       cspine-bench study status study --verify
     """
+    from cspine_bench.errors import DataError
     from cspine_bench.study.folder import load_schedule, open_study
     from cspine_bench.study.ledger.progress import measure_progress
     from cspine_bench.study.ledger.store import open_ledger
@@ -38,7 +39,13 @@ def status(context: click.Context, /, folder: Path, verify: bool, head: str | No
     study = open_study(folder)
     with open_ledger(study, read_only=True) as ledger, ledger.snapshot():
         fault = _find_fault(ledger, head) if verify else None
-        found = measure_progress(ledger, load_schedule(study))
+        try:
+            found = measure_progress(ledger, load_schedule(study))
+        except DataError:
+            if fault is None:
+                raise
+            print_result({"fault": fault}, _name_fault(fault), as_json=as_json)
+            context.exit(1)
     chain = {"fault": fault} if verify else {}
     print_result(dataclasses.asdict(found) | chain, _format_progress(found, fault, verify), as_json=as_json)
     context.exit(0 if fault is None else 1)
@@ -72,8 +79,12 @@ def _format_progress(found: "StudyProgress", fault: str | None, verified: bool) 
     lines.append(f"Head     {found.head}  ({format_count(found.num_records, 'record')}; note it elsewhere)")
     if verified:
         whole = "The chain is whole, and every frame is what was frozen"
-        lines.append(f"{whole}." if fault is None else f"{fault[0].upper()}{fault[1:]}.")
+        lines.append(f"{whole}." if fault is None else _name_fault(fault))
     return "\n".join(lines)
+
+
+def _name_fault(fault: str) -> str:
+    return f"{fault[0].upper()}{fault[1:]}."
 
 
 def _format_reader(reader: "ReaderProgress") -> list[str]:

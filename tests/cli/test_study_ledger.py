@@ -79,6 +79,15 @@ def test_swapped_frames_are_noticed(folder: Path) -> None:
     assert "every frame is what was frozen" in run("status", "study", "--verify").stdout
 
 
+def test_a_record_that_no_study_writes_is_named(folder: Path) -> None:
+    connection = sqlite3.connect(folder / "study" / "study.sqlite")
+    with connection:
+        connection.execute("INSERT INTO records VALUES (9, '', 'answer', 'R1', 99, 'x', '{}', '', '')")
+    connection.close()
+    assert "a record that no study writes" in run("status", "study", code=2).stderr
+    assert "record 2: is missing; the next one is 9" in run("status", "study", "--verify", code=1).stdout
+
+
 def test_a_broken_chain_is_a_negative_verdict(folder: Path) -> None:
     run("links", "study", "--quiet")
     connection = sqlite3.connect(folder / "study" / "study.sqlite")

@@ -5,6 +5,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal
 
+from cspine_bench.errors import DataError
 from cspine_bench.study.ledger.record import Record
 from cspine_bench.study.ledger.store import Ledger
 from cspine_bench.study.schedule import ReaderSchedule, Schedule
@@ -70,13 +71,19 @@ def measure_progress(ledger: Ledger, schedule: Schedule) -> StudyProgress:
     """Count what the ledger holds.
 
     Raises:
-        DataError: the ledger cannot be read.
+        DataError: the ledger cannot be read, or holds what no study writes.
     """
     records = list(ledger.iter_records())
     own: dict[str | None, list[Record]] = {reader: [] for reader in ledger.study.protocol.readers}
     for record in records:
         own.setdefault(record.reader, []).append(record)
-    readers = tuple(_measure_reader(schedule.find(name), own[name]) for name in ledger.study.protocol.readers)
+    try:
+        readers = tuple(_measure_reader(schedule.find(name), own[name]) for name in ledger.study.protocol.readers)
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{ledger.study.paths.ledger}: holds a record that no study writes; `cspine-bench study status --verify` "
+            "names it"
+        ) from error
     return StudyProgress(
         readers=readers,
         complete=all(reader.done == reader.total for reader in readers),

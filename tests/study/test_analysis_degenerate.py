@@ -136,6 +136,14 @@ def test_more_real_than_synthetic_images_and_one_control(tmp_path: Path) -> None
     assert "Too few positive controls" in document["verdict"]
 
 
+def test_who_always_says_synthetic_passes_no_control_of_single_images(tmp_path: Path) -> None:
+    trials, ratings = draw_singles(say="synthetic")
+    trials += [(r, f"C{n}", 20 + n, "", "synthetic", 1, "4.5", "positive-control") for r in READERS for n in range(4)]
+    settings = analyse_rows(tmp_path / "habit", trials, ratings)
+    assert values_of(settings)["control.accuracy"] == 1 and values_of(settings)["control.habit.p"] == 1
+    assert settings["settings"]["control"] == "failed" and settings["verdict"].startswith("No assay sensitivity")
+
+
 def test_names_that_no_figure_can_spell(documents: dict[str, dict[str, Any]]) -> None:
     document = documents["names"]
     assert set(document["settings"]["sources"].values()) == {"ck 10,000", "модель", "s/3"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy import stats
 
 from cspine_bench.metrics.chance import BinomialTest, binomial_test, count_test
 from cspine_bench.metrics.intervals import wilson_interval
@@ -35,11 +36,13 @@ class PositiveControl:
         test: against chance; None: nobody answered any.
         control: whether the readers, taken together, passed.
         reader_shares: by reader.
+        habit_p: of single images: one-sided, controls called synthetic no more often than real images; None: not asked.
     """
 
     test: BinomialTest | None
     control: Control
     reader_shares: Mapping[str, float]
+    habit_p: float | None = None
 
 
 def add_controls(
@@ -48,7 +51,8 @@ def add_controls(
     """All figures `control.*` and `negative.*`.
 
     The control is passed by an accuracy of at least that of the recipe which is above chance by an exact test: of two
-    images, half of the answers are right for whoever guesses. Where so few were answered that even right answers to all
+    images, half of the answers are right for whoever guesses. Single images must also be called synthetic more
+    often than real ones are, as all controls are synthetic. Where so few were answered that even right answers to all
     of them would not be above chance, it is neither passed nor failed.
     """
     answers = _collect(responses, "positive-control")
@@ -90,7 +94,24 @@ def add_controls(
         return PositiveControl(test, "too-few", shares)
     right = (test.share or 0.0) >= recipe.control_accuracy
     passed = right and test.p_greater is not None and test.p_greater <= recipe.alpha
-    return PositiveControl(test, "passed" if passed else "failed", shares)
+    habit = _test_habit(figures, table, test) if table.design == "single" else None
+    passed = passed and (habit is None or habit <= recipe.alpha)
+    return PositiveControl(test, "passed" if passed else "failed", shares, habit)
+
+
+def _test_habit(figures: FigureList, table: StudyTable, test: BinomialTest) -> float | None:
+    """Of single images all controls are synthetic: whoever always says so is right, so real images are the foil."""
+    said = table.chosen[:, table.truth == 0]
+    total = int((~np.isnan(said)).sum())
+    if not total:
+        return None
+    called = total - int(np.nansum(said))
+    rows = [[test.correct, test.total - test.correct], [called, total - called]]
+    p = float(stats.fisher_exact(rows, alternative="greater").pvalue)
+    used = {"answers": test.total + total}
+    figures.add("control.habit.p", p, used=used, available=used,
+                note=f"Fisher, one-sided: called synthetic, against {called:,} of {total:,} real images")  # fmt: skip
+    return p
 
 
 def _collect(responses: Responses, kind: TrialKind) -> dict[str, list[bool]]:

@@ -101,6 +101,11 @@ def _ask_control(control: PositiveControl, recipe: AnalysisRecipe, table: StudyT
             name, "open", "No positive control was answered: whether these readers would have seen a plain difference "
             "is not known.",
         )  # fmt: skip
+    habit = (
+        ""
+        if control.habit_p is None
+        else f", and were called synthetic more often than real images with {spell_p(control.habit_p)}"
+    )
     few = (
         "; too few to tell: even if all were right, that would be no more than chance"
         if control.control == "too-few"
@@ -111,7 +116,7 @@ def _ask_control(control: PositiveControl, recipe: AnalysisRecipe, table: StudyT
         "open" if few else "yes" if control.control == "passed" else "no",
         f"{test.correct:,} of {test.total:,} answers to positive controls were right ({_percent(test.share)}, "
         f"{100 * (1 - recipe.alpha):g} % interval {_percent(test.wilson.low)} to {_percent(test.wilson.high)}, against "
-        f"chance {spell_p(test.p_greater)}; asked for: {asked}){few}.",
+        f"chance {spell_p(test.p_greater)}; asked for: {asked}){habit}{few}.",
     )
 
 

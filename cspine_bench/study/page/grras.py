@@ -38,6 +38,8 @@ def write_grras(result: Result, records: StudyRecords) -> str:
         if records.responses.simulated
         else ""
     )
+    if records.protocol is not None and records.protocol.rehearsal:
+        note += f"**A rehearsal: {plain(records.protocol.rehearsal)}.**\n\n"
     return (
         "# GRRAS checklist\n\n"
         "Guidelines for Reporting Reliability and Agreement Studies (Kottner et al. 2011, J Clin Epidemiol 64:96-106)."

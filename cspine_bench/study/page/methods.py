@@ -41,6 +41,8 @@ def write_methods(result: Result, records: StudyRecords) -> str:
     ]
     text = "\n\n".join(" ".join(sentences) for sentences in paragraphs if sentences)
     note = "**These readers were simulated: this text describes no study.**\n\n" if records.responses.simulated else ""
+    if records.protocol is not None and records.protocol.rehearsal:
+        note += f"**A rehearsal: {plain(records.protocol.rehearsal)}.**\n\n"
     return f"# Methods: reader study\n\n{note}{text}\n"
 
 
@@ -102,11 +104,11 @@ def _write_plan(protocol: Protocol) -> list[str]:
     """What the frozen protocol says was done before anybody read."""
     recipe, frames = protocol.recipe, protocol.frames
     told = [f"Images of a display set agreed in {list_words(list(recipe.strata))}."] if recipe.strata else []
-    told.append(f"All images were brought to {frames.width} x {frames.height} px at {frames.bit_depth} bits by one "
-                "resampling and shown at one initial window.")  # fmt: skip
+    how = {True: ", all brought there by one resampling,", False: ", none of them resampled,", None: ""}
+    told.append(f"Images of {frames.width} x {frames.height} px at {frames.bit_depth} bits{how[frames.resampled]} were "
+                "shown at one initial window.")  # fmt: skip
     if recipe.num_panes > 1:
-        told.append(f"No synthetic image whose correlation with its own real image exceeded {recipe.copy_limit:g} was "
-                    "shown beside it.")  # fmt: skip
+        told.append(f"No two images whose fine structure correlated above {recipe.copy_limit:g} were shown together.")
     audit = protocol.leak_audit
     told.append(
         "Before the study a cross-validated classifier on features that are no anatomy told real from synthetic images "
@@ -141,10 +143,12 @@ def _write_primary(lookup: Lookup, records: StudyRecords) -> list[str]:
     analysis, chance = records.analysis, CHANCE[records.responses.design]
     where = "over images" if records.responses.design == "single" else "within display sets"
     told = []
+    asked = lookup.value("control.habit.p") is not None
+    habit = ", and to call them synthetic more often than real images (Fisher’s exact test, likewise)" if asked else ""
     if records.control != "missing":
         told.append(f"Assay sensitivity was asked first: readers had to be right in at least "
                     f"{100 * analysis.control_accuracy:g} % of positive controls, and more often than by chance "
-                    f"(exact binomial test, one-sided at {analysis.alpha:g}).")  # fmt: skip
+                    f"(exact binomial test, one-sided at {analysis.alpha:g}){habit}.")  # fmt: skip
     if lookup.value("pick.label_test.p_greater") is not None:
         told.append(
             f"The primary test against chance was an exact randomisation of the label “real” {where}, "

@@ -10,6 +10,7 @@ from cspine_bench.study.page.figure_names import show_p
 from cspine_bench.study.page.lookup import Lookup
 from cspine_bench.study.page.records import StudyRecords
 from cspine_bench.study.page.sections import POINTS, find_accuracy_tost, show_margin, show_span
+from cspine_bench.study.protocol import spell_rehearsal
 from cspine_bench.study.recipe import CHANCE
 
 _SIMULATED: Final = "Simulated readers: nobody read these images. "
@@ -39,6 +40,7 @@ def split_verdict(result: Result, records: StudyRecords) -> tuple[str, str]:
         text = text.replace(step.text, "")
     if records.responses.simulated:
         text = text.replace(_SIMULATED, "")
+    text = text.replace(spell_rehearsal(records.protocol), "")
     sentences = " ".join(text.split()).split(". ")
     # "Inconclusive." alone says too little to stand in large letters.
     count = 2 if len(sentences[0]) < _SHORT else 1
@@ -49,8 +51,13 @@ def split_verdict(result: Result, records: StudyRecords) -> tuple[str, str]:
 def find_tone(records: StudyRecords) -> str:
     """Calm only where equivalence is shown by readers who passed the positive control."""
     if records.verdict == "equivalent" and not records.below_chance:
-        return "calm" if records.control == "passed" and not records.responses.simulated else ""
+        return "calm" if records.control == "passed" and not _is_rehearsed(records) else ""
     return "alarm" if records.verdict in ("distinguishable", "no-verdict") else ""
+
+
+def _is_rehearsed(records: StudyRecords) -> bool:
+    """Whether readers or real images are made up."""
+    return records.responses.simulated or (records.protocol is not None and bool(records.protocol.rehearsal))
 
 
 def list_banners(records: StudyRecords) -> list[tuple[str, str]]:
@@ -59,6 +66,9 @@ def list_banners(records: StudyRecords) -> list[tuple[str, str]]:
     if records.responses.simulated:
         found.append(("Simulated readers.", "Nobody read these images: the answers were made up. This shows how an "
                       "analysis looks, and says nothing about any image."))  # fmt: skip
+    if records.protocol is not None and records.protocol.rehearsal:
+        found.append(("Rehearsal.", f"What passed for real is not: {records.protocol.rehearsal}. This says nothing of "
+                      "how synthetic images compare with real ones."))  # fmt: skip
     if not records.provenance.protocol_sha256:
         found.append(("Not pre-registered.", "No frozen protocol stands behind these answers: margins, tests and "
                       "exclusions may have been chosen after they were seen."))  # fmt: skip

@@ -25,6 +25,7 @@ def write_hypotheses(recipe: StudyRecipe) -> Hypotheses:
         if recipe.ratings
         else "Images are not rated."
     )
+    habit = "" if recipe.num_panes > 1 else ", or not called synthetic more often than real images (Fisher, likewise)"
     return Hypotheses(
         primary=(
             f"Readers {_TASKS[recipe.design]} more often than by chance ({recipe.chance:.3g}); {test}, one-sided, "
@@ -42,7 +43,7 @@ def write_hypotheses(recipe: StudyRecipe) -> Hypotheses:
         ),
         order=(
             f"First the positive controls: accuracy below {asked.control_accuracy:g}, or not above chance by an exact "
-            f"one-sided test at {asked.alpha:g}, means that the study shows "
+            f"one-sided test at {asked.alpha:g}{habit}, means that the study shows "
             "nothing about small differences. Then the primary test. Then equivalence. Sources one by one, and "
             "ratings, after these, each with Holm's correction."
         ),

@@ -86,6 +86,9 @@ MEASURES: Final[dict[str, tuple[str, str]]] = {
     "hausdorff95": ("HD95", "95 % of the outlines lie no farther apart."),
     "assd": ("ASSD", "Average symmetric distance of the outlines."),
     "macro_auroc": ("Macro AUROC", "Mean over the classes of how well each is told from all others."),
+    "psnr": ("PSNR", "Peak signal-to-noise ratio of restored against original images."),
+    "ssim": ("SSIM", "Structural similarity of restored and original images."),
+    "ssim_error": ("SSIM, error", "Mean absolute error of the predicted structural similarity."),
     "num_real_labels": ("Real labels", "Real labelled radiographs that an arm learnt from."),
     "num_synthetic": ("Synthetic radiographs", "That an arm could learn from."),
 }

@@ -167,8 +167,8 @@ def _link_training(
 
 def _link_films(source: dict[str, Any], datasets: Sequence[GivenDataset]) -> Link:
     training = source.get("training_data")
-    kinds = training.get("sources") if isinstance(training, dict) else None
-    if not isinstance(kinds, dict) or not kinds:
+    kinds = find_training_kinds(source)
+    if not isinstance(training, dict) or not kinds:
         return Link("source", "not known here", "", "unknown", "the images’ manifest tells it")
     words = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     films = [one for one in datasets if one.manifest_sha256 == training.get("dataset_sha256")]

@@ -1,8 +1,8 @@
 """The essence of each result for the report: a few figures, each traced, and the plots of the measure's own page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.baselines.arm_rows import ArmTable, find_margin, read_arms
-from cspine_bench.baselines.page.baseline import capitalise, describe_arm, list_curves, name_fractions
+from cspine_bench.baselines.page.baseline import capitalise, describe_arm, list_curves
 from cspine_bench.baselines.page.curves import draw_curves
-from cspine_bench.baselines.page.markers import draw_key, mark_arms
+from cspine_bench.baselines.page.markers import Marker, draw_key, mark_arms
 from cspine_bench.dataset.read import explain_unreadable
 from cspine_bench.errors import DataError
 from cspine_bench.evaluate.page.fidelity import DISTRIBUTION
@@ -104,12 +104,12 @@ class MemorizationView:
 
     traced: Traced
     bound: Markup
-    recall: Markup | None
+    recall: tuple[Markup, ...]
     rows: tuple[tuple[str, Figure], ...]
     has_rows: bool
 
 
-_OF_COPIES: Final = (
+_OF_COPIES: Final[tuple[tuple[str, str, dict[str, str]], ...]] = (
     ("Copies found", "num_copies", {}),
     ("Smallest share of copies that would be noticed", "detectable_rate", {}),
     ("Nearer to training than to held-out films", "nearer_train_share", {"space": "pixels"}),
@@ -140,10 +140,14 @@ def show_memorization(file: ResultFile) -> MemorizationView:
     attacks = find_attacks(file)
     shown += [(f"Strongest attack, by {one.condition.get('attack', '')}", one) for one in attacks[:1]]
     label = "Share of planted copies that are confirmed"
+    half = max(8, -(-len(rows) // 2))
     return MemorizationView(
         traced=traced,
         bound=bound,
-        recall=draw_rows(label, rows, limits=(0, 1), reference=reference, left=190) if rows else None,
+        recall=tuple(
+            draw_rows(label, rows[start : start + half], limits=(0, 1), reference=reference, left=178)
+            for start in range(0, len(rows), half)
+        ),
         rows=tuple(shown),
         has_rows=file.rows is not None,
     )  # fmt: skip
@@ -180,7 +184,7 @@ class UsefulnessView:
     """All baselines: a panel for each task, and one table of arms across tasks."""
 
     tasks: tuple[TaskView, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[tuple[Markup, tuple[Cell | None, ...]], ...]
     keys: tuple[tuple[str, str, Markup], ...]
 
 
@@ -192,18 +196,19 @@ def show_usefulness(files: Sequence[ResultFile]) -> UsefulnessView | None:
     arms = list(dict.fromkeys(row.arm for table in tables for row in table.rows if not row.is_floor))
     markers = mark_arms(arms)
     cells: dict[tuple[str, str], dict[str, Cell]] = {}
+    labels: dict[tuple[str, str], Markup] = {}
     for file in files:
         traced = Traced(file)
         for row in list_compared(file):
             if row.difference is not None:
                 cell = Cell(row.verdict or "not tested", traced.value(row.difference), traced.interval(row.difference))
                 cells.setdefault((row.fraction, row.arm), {})[file.key] = cell
+                share = f"{100 * float(row.fraction):.4g} % of labels" if row.fraction else "no labels"
+                label = Markup("{}, {}").format(row.arm, traced.words(row.difference, share))
+                labels.setdefault((row.fraction, row.arm), label)
     ordered = sorted(cells, key=lambda key: (float(key[0] or 0), arms.index(key[1])))
     rows = tuple(
-        (
-            f"{arm}, {100 * float(fraction):.4g} % of labels" if fraction else arm,
-            tuple(cells[fraction, arm].get(file.key) for file in files),
-        )
+        (labels[fraction, arm], tuple(cells[fraction, arm].get(file.key) for file in files))
         for fraction, arm in ordered
     )
     tasks = tuple(_show_task(file, table, markers) for file, table in zip(files, tables, strict=True))
@@ -211,7 +216,7 @@ def show_usefulness(files: Sequence[ResultFile]) -> UsefulnessView | None:
     return UsefulnessView(tasks, rows, keys)
 
 
-def _show_task(file: ResultFile, table: ArmTable, markers: dict[str, Any]) -> TaskView:
+def _show_task(file: ResultFile, table: ArmTable, markers: Mapping[str, Marker]) -> TaskView:
     traced, curves = Traced(file), list_curves(table)
     floor = next((row.primary for row in table.rows if row.is_floor), None)
     margin = next((one for one in file.result.figures if one.name == "margin"), None)
@@ -227,11 +232,6 @@ def _show_task(file: ResultFile, table: ArmTable, markers: dict[str, Any]) -> Ta
         curves=draw_curves(curves, markers, floor=floor) if curves else None,
         num_test=Markup("") if first is None else traced.used(first, f"{first.n_used.get('test', 0):,}"),
     )  # fmt: skip
-
-
-def name_labels(table: ArmTable) -> dict[str, str]:
-    """Label fractions in words."""
-    return name_fractions(table)
 
 
 @dataclass(frozen=True)
@@ -288,11 +288,14 @@ def _draw_by(
             low, high = (None if end is None else PERCENT * end for end in _list_ends(figure))
             style = "real" if parts[1] == "real" else "synthetic"
             name = (names or {}).get(parts[1], figure.subgroup.get(kind, parts[1]))
-            lines.append(Line(name, PERCENT * figure.value, low, high, style))
+            # How often a synthetic source would be picked by chance depends on how many of its images were shown.
+            expected = PERCENT * chance if parts[1] == "real" else None
+            lines.append(Line(name, PERCENT * figure.value, low, high, style, expected=expected))
     if not lines:
         return None
     title = "right answers, %" if last == "accuracy" else "share of picks, %"
-    return draw_lines(f"{title} by {kind}", lines, title=title, references=[(PERCENT * chance, "reference")])
+    references = [(PERCENT * chance, "reference")] if last == "accuracy" else []
+    return draw_lines(f"{title} by {kind}", lines, title=title, references=references)
 
 
 def _draw_ratings(file: ResultFile, names: dict[str, str]) -> Markup | None:

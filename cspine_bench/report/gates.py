@@ -18,6 +18,7 @@ from cspine_bench.evaluate.page.fidelity import DISTRIBUTION
 from cspine_bench.measurement.figures import compare_with_floor
 from cspine_bench.page.wording import count_used, title_of
 from cspine_bench.report.files import ResultFile
+from cspine_bench.report.given import ROLES
 from cspine_bench.report.traced import Traced
 from cspine_bench.results import Figure
 
@@ -55,7 +56,11 @@ def list_gates(file: ResultFile) -> list[Gate]:
     if measure == "memorization":
         return list(_ask_memorization(traced))
     if measure == "reader-study":
-        return list(_ask_readers(traced))
+        gates = list(_ask_readers(traced))
+        if file.result.settings.get("simulated") is True:
+            # Made-up answers answer nothing, whatever they say.
+            return [Gate(gate.asked, "not asked", Markup("made up: {}").format(gate.found)) for gate in gates]
+        return gates
     if measure.startswith(MEASURE_PREFIX):
         return list(_ask_baseline(traced))
     return []
@@ -252,9 +257,15 @@ def count_states(gates: list[Gate]) -> dict[State, int]:
     return {state: count for state in STATES if (count := sum(gate.state == state for gate in gates))}
 
 
-def describe_samples(file: ResultFile) -> str:
-    """What the result rests on: its inputs, or what its first figure used."""
-    inputs = [f"{item.role} {item.num_samples:,}" for item in file.result.inputs
-              if item.role in ("real", "synthetic", "train", "holdout")]  # fmt: skip
+def describe_samples(file: ResultFile) -> Markup:
+    """What the result rests on: its inputs, or what its first figure used; each number with its way back."""
+    traced = Traced(file)
+    inputs = [
+        Markup("{} {}").format(item.role, traced.setting(f"inputs.{place}.num_samples", f"{item.num_samples:,}"))
+        for place, item in enumerate(file.result.inputs)
+        if item.role in ROLES
+    ]
+    if inputs:
+        return Markup(", ").join(inputs)
     first = find_figure(file, "acc.twoway.mean") or next(iter(file.result.figures), None)
-    return ", ".join(inputs) or ("not stated" if first is None else count_used(first))
+    return Markup("not stated") if first is None else traced.used(first, count_used(first))

@@ -1,24 +1,27 @@
 """Commands with which a reader checks a report: its release, its datasets, one image, each measurement, the page."""
 
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from cspine_bench.baselines.arm_rows import MEASURE_PREFIX
+from cspine_bench.baselines.recipe import BaselineRecipe
 from cspine_bench.baselines.registry import TASKS
+from cspine_bench.baselines.run import spell_command as spell_baseline
 from cspine_bench.evaluate.fidelity.recipe import FidelityRecipe
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.measurement.outputs import Question
 from cspine_bench.measurement.task import spell_command
+from cspine_bench.recipe import Recipe
 from cspine_bench.report.files import ResultFile
 from cspine_bench.report.given import GivenDataset, GivenRelease, GivenRun
 from cspine_bench.report.story import COMMANDS, title_measure
-from cspine_bench.results import Result
 
-_RECIPES: Final = {"fidelity": FidelityRecipe, "memorization": MemorizationRecipe}
+_RECIPES: Final[Mapping[str, type[Recipe]]] = {"fidelity": FidelityRecipe, "memorization": MemorizationRecipe}
 
 Command = tuple[str, str]
 
@@ -47,26 +50,29 @@ def _iter_checks(
             f"cspine-bench ddpm replay {shlex.quote(synthetic.name)} {first} --run {shlex.quote(run.name)}",
         )
     for file in files:
-        if command := _spell(file.result):
+        if command := _spell(file):
             yield f"{title_measure(file.result.measure)} ({file.name}), measured again", command
     hashes = "".join(f"\n{file.sha256}  {file.name}" for file in files)
     yield "The result files, by their hashes", f"sha256sum --check <<'END'{hashes}\nEND"
 
 
-def _spell(result: Result) -> str:
+def _spell(file: ResultFile) -> str:
     """The command that gives a result again; "" where the result alone does not tell it."""
-    kind, recipe = _RECIPES.get(result.measure), result.settings.get("recipe")
-    if kind is not None and isinstance(recipe, dict) and result.seed is not None:
-        question = Question(result.measure, result.measure_version, result.inputs, result.settings, result.seed)
-        try:
+    result, recipe = file.result, file.result.settings.get("recipe")
+    if not isinstance(recipe, dict) or result.seed is None:
+        return ""
+    question = Question(result.measure, result.measure_version, result.inputs, result.settings, result.seed)
+    try:
+        if (kind := _RECIPES.get(result.measure)) is not None:
             return spell_command(question, kind.model_validate(recipe))["command"]
-        except ValidationError:
-            return ""
-    if result.measure.startswith(MEASURE_PREFIX):
-        sides = " ".join(f"--{item.role} {shlex.quote(item.name.partition(' (')[0])}" for item in result.inputs)
-        task = result.measure.removeprefix(MEASURE_PREFIX)
-        seed = "" if result.seed is None else f" --seed {result.seed}"
-        return f"cspine-bench baseline run {task} {sides}{seed} --out results"
+        if result.measure.startswith(MEASURE_PREFIX):
+            program = f"import json; print(json.dumps(json.load(open('{file.name}'))['settings']['recipe']))"
+            again = spell_baseline(question, BaselineRecipe.model_validate(recipe))
+            plain = re.fullmatch(r"[\w.-]+", file.name)
+            quoted = '"' + program + '"' if plain else shlex.quote(program)
+            return f"python -c {quoted} > recipe.yaml\n{again}"
+    except (ValidationError, KeyError):
+        return ""
     return ""
 
 

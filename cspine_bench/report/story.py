@@ -12,8 +12,6 @@ from cspine_bench.report.gates import Gate, State, find_figure, list_compared
 from cspine_bench.report.given import GivenRelease
 from cspine_bench.report.traced import Traced
 
-Tone = State | str
-
 
 @dataclass(frozen=True)
 class Card:
@@ -45,7 +43,7 @@ class Verdict:
     more: str
     gates: tuple[Gate, ...]
     encoder: str
-    samples: str
+    samples: Markup
 
 
 TITLES: Final[Mapping[str, str]] = {
@@ -156,13 +154,14 @@ def _tell_readers(file: ResultFile, gates: list[Gate]) -> Card:
     traced = Traced(file)
     accuracy = find_figure(file, "acc.twoway.mean")
     simulated = file.result.settings.get("simulated") is True
-    words = {
+    words: dict[str, tuple[str, State]] = {
         "distinguishable": ("They can", "failed"),
         "equivalent": ("No better than the margin", "passed"),
         "detectable-but-small": ("They can, hardly", "underpowered"),
         "inconclusive": ("Inconclusive", "underpowered"),
     }
-    answer, tone = words.get(str(file.result.settings.get("verdict")), ("No verdict", "not asked"))
+    none: tuple[str, State] = ("No verdict", "not asked")
+    answer, tone = words.get(str(file.result.settings.get("verdict")), none)
     detail = Markup("") if accuracy is None else Markup("{} right ({}); chance {}").format(
         traced.value(accuracy), traced.interval(accuracy),
         traced.setting("settings.chance", f"{100 * float(file.result.settings.get('chance', 0)):g} %"))  # fmt: skip
@@ -170,7 +169,7 @@ def _tell_readers(file: ResultFile, gates: list[Gate]) -> Card:
         # Made-up answers answer nothing, whatever they say.
         return Card(_QUESTIONS["reader-study"], "Nobody read them", "not asked", Markup(
             "simulated readers, made up: {}").format(detail), "readers")  # fmt: skip
-    return Card(_QUESTIONS["reader-study"], answer, tone, detail, "readers")  # type: ignore[arg-type]
+    return Card(_QUESTIONS["reader-study"], answer, tone, detail, "readers")
 
 
 def _tell_release(release: GivenRelease | None) -> Card:
@@ -184,5 +183,6 @@ def _tell_release(release: GivenRelease | None) -> Card:
     )
     if release.verdict.valid:
         return Card(_QUESTIONS["release"], "Valid", "passed", detail, "provenance")
-    answer, tone = ("Not valid", "failed") if errors else ("Not all read", "underpowered")
-    return Card(_QUESTIONS["release"], answer, tone, detail, "provenance")  # type: ignore[arg-type]
+    if errors:
+        return Card(_QUESTIONS["release"], "Not valid", "failed", detail, "provenance")
+    return Card(_QUESTIONS["release"], "Not all read", "underpowered", detail, "provenance")

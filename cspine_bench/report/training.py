@@ -22,11 +22,13 @@ class Training:
 
     Attributes:
         plots: (title, sentence, plot).
+        bands: (style, name) of the dashed lines of the loss: noise levels of the validation.
         updates: the last that the log tells of.
         facts: (name, value) of the run.
     """
 
     plots: tuple[tuple[str, str, Markup], ...]
+    bands: tuple[tuple[str, str], ...]
     updates: int
     facts: tuple[tuple[str, str], ...]
 
@@ -38,7 +40,8 @@ def show_training(run: GivenRun) -> Training:
     monitor = _rows_of(run, "monitor")
     plots = []
     if train or validation:
-        plots.append(("Loss", "Training in gray, validation in blue; logarithmic.", _draw_loss(train, validation)))
+        text = "Training in gray, validation in blue; dashed: validation by level of noise; logarithmic."
+        plots.append(("Loss", text, _draw_loss(train, validation)))
     for name, title in (("frechet_distance", "Fréchet distance"), ("kernel_distance", "Kernel distance")):
         points = [row for row in monitor if name in row]
         if points:
@@ -49,7 +52,8 @@ def show_training(run: GivenRun) -> Training:
             )
             plots.append((f"{title} while it trained", text, _draw_distance(name, title, points)))
     updates = max((int(row.get("step", 0)) for row in run.log), default=0)
-    return Training(tuple(plots), updates, _list_facts(run))
+    bands = tuple((style, name) for name, style in zip(_list_bands(validation), _BAND_STYLES, strict=False))
+    return Training(tuple(plots), bands, updates, _list_facts(run))
 
 
 def _rows_of(run: GivenRun, kind: str) -> list[Row]:
@@ -85,11 +89,16 @@ def _thin(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
+def _list_bands(validation: Sequence[Row]) -> list[str]:
+    """Levels of noise that the validation tells apart."""
+    return list(validation[-1].get("bands") or {}) if validation else []
+
+
 def _draw_loss(train: Sequence[Row], validation: Sequence[Row]) -> Markup:
     panel = Panel("Training and validation loss over the updates", height=230, left=48, top=26)
     last = max(float(row["step"]) for row in (*train, *validation))
     late = [row for row in train if row["step"] >= _SKIPPED_SHARE * last] or list(train)
-    bands = list(validation[-1].get("bands") or {}) if validation else []
+    bands = _list_bands(validation)
     values = [float(row["loss"]) for row in (*_thin(late), *validation)]
     values += [float(row["bands"][band]) for row in validation for band in bands if band in (row.get("bands") or {})]
     x = Scale(0, last, *panel.x_range)
@@ -98,10 +107,10 @@ def _draw_loss(train: Sequence[Row], validation: Sequence[Row]) -> Markup:
     panel.draw_x(x, "updates", grid=False)
     panel.path([(x(row["step"]), y(row["loss"])) for row in _thin(late)], "curve real")
     for band, style in zip(bands, _BAND_STYLES, strict=False):
-        points = [(x(row["step"]), y(float(row["bands"][band]))) for row in validation if band in row["bands"]]
+        points = [
+            (x(row["step"]), y(float(row["bands"][band]))) for row in validation if band in (row.get("bands") or {})
+        ]
         panel.path(points, f"curve dashed {style}")
-        if points:
-            panel.text(points[-1][0], points[-1][1] - 4, f"t {band}", anchor="end")
     panel.path([(x(row["step"]), y(float(row["loss"]))) for row in validation], "curve synthetic")
     for row in validation:
         panel.dot(x(row["step"]), y(float(row["loss"])), "mark synthetic", size=3)

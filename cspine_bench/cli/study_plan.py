@@ -46,7 +46,7 @@ def plan(printing: Printing, **asked: Any) -> None:
     sides, recipe = _read(asked)
     out, truth = asked["out"], asked["truth"]
     chosen = {"seed": asked["seed"], "readers": asked["readers"]}
-    study = find_plan(out, sides, recipe, overwrite=asked["overwrite"], **chosen)
+    study = find_plan(out, sides, recipe, overwrite=asked["overwrite"], truth=truth, **chosen)
     if study is None:
         planned = build_plan(sides, recipe, allow_leaks=asked["allow_leaks"], **chosen)
         for note in planned.notes:
@@ -86,11 +86,16 @@ def _describe(protocol: "Protocol", study: "StudyFolder | None" = None, truth: P
     return {
         "study": str(study.paths.folder),
         "protocol_sha256": study.protocol_sha256,
-        "truth": str(truth or study.paths.truth),
+        "truth": _name_truth(study, truth),
         "page": str(study.paths.page),
         "next": _name_next(study),
         "protocol": document,
     }
+
+
+def _name_truth(study: "StudyFolder", truth: Path | None) -> str:
+    """Where it is; a study that was planned before may have it in a place that only who planned it knows."""
+    return str(truth or study.paths.truth) if truth or study.paths.truth.exists() else "not in the study's folder"
 
 
 def _name_next(study: "StudyFolder") -> str:
@@ -105,9 +110,9 @@ def _format(protocol: "Protocol", study: "StudyFolder | None" = None, truth: Pat
         for one in protocol.sources
     ]
     lines = [
-        f"{len(protocol.readers)} readers, {recipe.cases} cases ({recipe.design}), {recipe.training} to practise on, "
-        f"{recipe.repeats} repeats, {recipe.positive_controls} positive and {recipe.negative_controls} negative "
-        "controls.",
+        f"{len(protocol.readers)} reader{'s' * (len(protocol.readers) > 1)}, {recipe.cases} cases ({recipe.design}), "
+        f"{recipe.training} to practise on, {recipe.repeats} repeats, {recipe.positive_controls} positive and "
+        f"{recipe.negative_controls} negative controls.",
         f"Frames: {protocol.frames.count:,} of {protocol.frames.width} x {protocol.frames.height} px, "
         f"{protocol.frames.bit_depth} bits. Near copies parted: {near['left_out']:,} of {near['pairs_compared']:,} "
         "pairs.",
@@ -117,12 +122,14 @@ def _format(protocol: "Protocol", study: "StudyFolder | None" = None, truth: Pat
         format_table(rows),
         "",
     ]
+    if protocol.rehearsal:
+        lines += [f"REHEARSAL: {protocol.rehearsal}.", ""]
     if study is None:
         lines.append("Nothing was written. " + NOT_FOR_DIAGNOSIS.capitalize() + ".")
     else:
         lines += [
             f"Protocol: {study.paths.protocol}, SHA-256 {study.protocol_sha256}; page: {study.paths.page}.",
-            f"Truth, sealed: {truth or study.paths.truth}. {NOT_FOR_DIAGNOSIS.capitalize()}.",
+            f"Truth, sealed: {_name_truth(study, truth)}. {NOT_FOR_DIAGNOSIS.capitalize()}.",
             f"Next: {_name_next(study)}",
         ]
     return "\n".join(lines)

@@ -28,6 +28,7 @@ _OF_STUDY: Final = {"readers": "readers", "cases": "cases", "repeats": "repeats"
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
 @click.option("--reader", "names", multiple=True, help="Of STUDY: only this reader; may be given several times.")
 @click.option("--upto", type=click.IntRange(min=0), help="Of STUDY: leave each reader with so many answers.")
+@click.option("--truth", type=NEW_PATH, help="Of STUDY: the sealed file, where it is kept elsewhere.")
 @click.option("--design", type=click.Choice(DESIGNS), help="With --out: images of a case.  [quartet]")
 @click.option("--readers", type=int, help="With --out: how many.  [8]")
 @click.option("--cases", type=int, help="With --out: display sets.  [50]")
@@ -61,7 +62,7 @@ def _check_asked(study: Path | None, asked: dict[str, Any]) -> None:
     """Options of the one way are no options of the other."""
     if (study is None) == (asked["out"] is None):
         raise click.UsageError("name a STUDY to answer, or --out for the tables of a made-up one; one of them")
-    others = ("names", "upto") if study is None else ("design", *_OF_STUDY, "sources", "overwrite")
+    others = ("names", "upto", "truth") if study is None else ("design", *_OF_STUDY, "sources", "overwrite")
     given = [name for name in others if asked[name] not in (None, (), False)]
     if given:
         option = f"--{given[0].replace('names', 'reader')}"
@@ -104,7 +105,7 @@ def _answer_study(folder: Path, recipe: "ReadersRecipe", asked: dict[str, Any]) 
 
     study = open_study(folder)
     work = plan_answers if asked["dry_run"] else simulate_study
-    found = work(study, recipe, seed=asked["seed"], readers=asked["names"], upto=asked["upto"])
+    found = work(study, recipe, seed=asked["seed"], readers=asked["names"], upto=asked["upto"], truth=asked["truth"])
     rows = [["reader", "new answers", "all answers", "trials"]]
     rows += [[name, f"{found.answered[name]}", f"{found.done[name]}", f"{found.total[name]}"] for name in found.total]
     progress = {"answered": found.answered, "done": found.done, "total": found.total}

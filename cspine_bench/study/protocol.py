@@ -46,6 +46,7 @@ class FramesFile(_Frozen):
     sha256: Digest
     frame_sha256: tuple[Digest, ...] = Field(description="Of each frame's bytes.")
     window: tuple[float, float] = Field(description="Centre and width at which every image opens, gray levels.")
+    resampled: bool | None = Field(None, description="Whether all images were brought to this size, or none was.")
 
 
 class LeakAudit(_Frozen):
@@ -95,6 +96,12 @@ class Protocol(_Frozen):
     seed: Annotated[int, Field(ge=0)]
     package_version: str
     commit: str | None
+    rehearsal: str = Field("", description="Why this is no study of real images; empty: nothing says so.")
+
+
+def spell_rehearsal(protocol: Protocol | None) -> str:
+    """What the verdict of a study begins with if what passed for real is not; "" otherwise."""
+    return f"Rehearsal: {protocol.rehearsal}. " if protocol is not None and protocol.rehearsal else ""
 
 
 def render_protocol(protocol: Protocol) -> bytes:

@@ -26,6 +26,7 @@ class SmallImages:
         size: px.
         bits: 8 or 16.
         groups: images of one patient, one after the other.
+        kind: of source: what images are marked as, films or synthetic ones.
     """
 
     numbers: range
@@ -34,9 +35,10 @@ class SmallImages:
     size: int = SIDE
     bits: int = 8
     groups: int = 1
+    kind: str = "csxa"
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "csxa", "name": self.name, "first": self.numbers.start, "stop": self.numbers.stop}
+        return {"kind": self.kind, "name": self.name, "first": self.numbers.start, "stop": self.numbers.stop}
 
     def list_samples(self) -> list[SampleKey]:
         return [
@@ -52,7 +54,7 @@ class SmallImages:
             number = int(key.origin)
             fields = {"facing": "left", "sex": "male" if number % 2 else "female", "age": 25 + number % 2 * 30}
             points = np.full((23, 2), np.nan, np.float32)
-            yield Radiograph(key, self.draw(number), None, points, {"source_kind": "csxa", **fields})
+            yield Radiograph(key, self.draw(number), None, points, {"source_kind": self.kind, **fields})
 
     def draw(self, number: int) -> np.ndarray:
         random = np.random.default_rng(number)

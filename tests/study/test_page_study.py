@@ -32,6 +32,7 @@ from tests.study.result_example import (
 UNRATED = build_responses(ratings=False)
 BANNERS = {
     "Simulated readers.": {"responses": replace(build_responses(), simulated=True)},
+    "Rehearsal.": {"protocol": build_protocol().model_copy(update={"rehearsal": "9 of 9 are marked as synthetic"})},
     "Not pre-registered.": {"provenance": Provenance(), "protocol": None},
     "Answers without a ledger.": {"provenance": Provenance(protocol_sha256="1" * 64)},
     "Post hoc.": {"provenance": Provenance("1" * 64, "2" * 64, "3" * 64, 9, post_hoc=("alpha was changed",))},
@@ -75,6 +76,18 @@ def test_what_must_be_read_first_is_loud(words: str) -> None:
     shown = Elements(build_study_page(build_result(), build_records(**changed)))
     assert words in shown.text and shown.text.index(words) < shown.text.index("Inconclusive")
     assert sum(one.get("class") == "banner" for one in shown.of("aside")) == 1
+
+
+def test_papers_of_a_rehearsal_begin_with_it() -> None:
+    records = build_records(**BANNERS["Rehearsal."])
+    for write in (write_methods, write_grras):
+        assert "**A rehearsal: 9 of 9 are marked" in write(build_result(), records)
+        assert "rehearsal" not in write(build_result(), build_records())
+    for resampled, words in ((True, "brought there by one resampling"), (False, "none of them resampled")):
+        protocol = build_protocol()
+        frames = protocol.frames.model_copy(update={"resampled": resampled})
+        known = build_records(protocol=protocol.model_copy(update={"frames": frames}))
+        assert words in write_methods(build_result(), known) and words not in write_methods(build_result(), records)
 
 
 def test_nothing_hostile_comes_alive_and_nothing_is_asked_for() -> None:

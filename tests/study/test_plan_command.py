@@ -43,6 +43,10 @@ def test_a_study_is_planned_once_and_kept(run: Callable[..., Result], tmp_path: 
     assert study.protocol_sha256 in page and "Leak audit" in page and "<script" not in page.lower()
     again = run(*asked)
     assert again.exit_code == 0 and json.loads(again.stdout) == document and "planned already" in again.stderr
+    unnamed = run(*asked[:2], *asked[4:])
+    assert json.loads(unnamed.stdout)["truth"] == "not in the study's folder"
+    wrong = run("--out", str(out), "--truth", str(tmp_path / "t.json"), *asked[4:])
+    assert wrong.exit_code == 2 and "t.json: cannot be read" in wrong.stderr
     other = run("--out", str(out), "--seed", "7")
     assert other.exit_code == 2 and "holds another study" in other.stderr
     quiet = run("--out", str(out), "--seed", "7", "--overwrite", "--quiet")
@@ -58,8 +62,14 @@ def test_what_cannot_be_planned_ends_with_2_and_one_line(run: Callable[..., Resu
         (("--set", "anchors=[one]"), "anchors"),
         (("--set", "repeat_lag=30"), "repeat_lag 30 needs more cases"),
         (("--reader", "Dr. Who"), "use a pseudonym"),
+        (("--allow-leaks", "  "), "the reason is blank"),
+        (("--truth", str(tmp_path)), "is a folder"),
         (("--real-split", "validation"), "has no radiograph in its split validation"),
     ):
         ran = run("--out", out, *arguments)
         assert ran.exit_code == 2 and said in ran.stderr, ran.stderr
         assert "Traceback" not in ran.stderr and ran.stdout == "" and not Path(out).exists()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").touch()
+    ran = run("--out", str(tmp_path / "taken"), "--overwrite")
+    assert ran.exit_code == 2 and "is not empty, and holds no study" in ran.stderr

@@ -192,6 +192,10 @@ def test_a_study_that_has_begun_is_never_replaced(make_once: MakeOnce, tmp_path:
     ):
         with pytest.raises(DataError, match="has begun, and is never replaced"):
             replace()
+    inside = sides.real.folder.path / "study"
+    for place, truth in ((inside, None), (tmp_path / "new", inside / "truth.json")):
+        with pytest.raises(DataError, match="lies in the dataset"):
+            find_plan(place, sides, recipe, overwrite=False, truth=truth, **asked)
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is a file"):
         find_plan(tmp_path / "file", sides, recipe, overwrite=True, **asked)

@@ -16,6 +16,7 @@ from cspine_bench.study.plan.match import draw_sets
 from cspine_bench.study.plan.pools import build_pools
 from cspine_bench.study.plan.sides import Sides, open_sides
 from cspine_bench.study.plan.write import write_plan
+from cspine_bench.study.protocol import spell_rehearsal
 from cspine_bench.study.recipe import StudyRecipe
 from cspine_bench.study.shipped import list_recipes, open_recipe
 from tests.study.small_images import write_images
@@ -38,6 +39,7 @@ def odd(make_once: MakeOnce) -> Path:
         write_images(folder / "patients", range(500, 512), "few", groups=4)
         write_images(folder / "copies", range(10), "copy")
         write_images(folder / "twins", range(600, 624), "twin", change=mirror)
+        write_images(folder / "made", range(700, 714), "made", kind="phantom", test_share=1)
         write_images(folder / "women", range(800, 848, 2), "woman")
         write_images(folder / "twinfilms", range(600, 624), "model")
 
@@ -179,6 +181,16 @@ def test_training_films_and_their_patients_are_left_out(make_once: MakeOnce) -> 
     assert any("--train" in note for note in plan.notes)
 
 
+def test_a_study_without_films_is_a_rehearsal_by_what_images_say(make_once: MakeOnce, odd: Path) -> None:
+    sides = open_sides(odd / "made", [str(make_small_sources(make_once) / "s1")])
+    words = "14 of 14 images of made are marked as synthetic"
+    plan = build_plan(sides, recipe_of("negative_controls=0"), seed=0, secret=SECRET)
+    assert plan.protocol.rehearsal == words and any(words in note and "rehearsal" in note for note in plan.notes)
+    assert spell_rehearsal(plan.protocol) == f"Rehearsal: {words}. "
+    assert spell_rehearsal(build_small_plan(make_once).protocol) == spell_rehearsal(None) == ""
+    assert any("fewer than 20 images" in note for note in plan.notes)
+
+
 def test_sizes_and_depths_come_together_by_one_rule_or_not_at_all(make_once: MakeOnce, odd: Path) -> None:
     small, large, deep = (
         open_sides(make_small_sources(make_once) / "films", [str(folder)])
@@ -189,12 +201,14 @@ def test_sizes_and_depths_come_together_by_one_rule_or_not_at_all(make_once: Mak
         return choose_canvas(list(sides.list_all().values()), recipe_of(*settings))
 
     assert (choose(small).width, choose(small).resampled, choose(small, "size=40").resampled) == (40, False, False)
-    with pytest.raises(DataError, match=r"several sizes \(real 40 x 40; s1 80 x 80 px\).*--set size=20"):
+    with pytest.raises(DataError, match=r"several sizes \(real 40 x 40; s1 80 x 80 px\).*--set size=32"):
         choose(large)
     for size in (40, 64):
         with pytest.raises(DataError, match=f"size {size} px would shrink some images and not others"):
             choose(large, f"size={size}")
     assert choose(large, "size=36").resampled
+    with pytest.raises(DataError, match=r"size 96 px lies above that of all images .* set a size below 40"):
+        choose(large, "size=96")
     assert choose(deep).bit_depth == 8 and "24 images of 16 bits are rounded to 8" in choose(deep).notes[0]
     with pytest.raises(DataError, match="bit_depth 16 was asked for, and 15 of 39 images have 8 bits"):
         choose(deep, "bit_depth=16")

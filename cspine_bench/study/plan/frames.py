@@ -18,6 +18,9 @@ from cspine_bench.measurement.inputs import Images
 from cspine_bench.study.recipe import StudyRecipe
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+_LEAST_SIZE: Final = 32
+"""What a recipe allows."""
+
 _WINDOW_SHARES: Final = (0.5, 99.5)
 """Percentiles of all pixels together that the first window holds."""
 
@@ -92,7 +95,7 @@ def choose_canvas(sides: Sequence[Images], recipe: StudyRecipe) -> Canvas:
 
 def _choose_size(sizes: Counter[tuple[int, int]], size: int | None, told: str) -> tuple[int, int, bool]:
     if size is None and len(sizes) > 1:
-        half = min(min(one) for one in sizes) // 2
+        half = max(_LEAST_SIZE, min(min(one) for one in sizes) // 2)
         raise DataError(
             f"the images have several sizes ({told} px), and size must not tell what an image is; --set size={half} "
             "brings all to one by one kernel, or import them in one size"
@@ -101,6 +104,11 @@ def _choose_size(sizes: Counter[tuple[int, int]], size: int | None, told: str) -
         (width, height), *_ = sizes
         return width, height, False
     smallest = min(max(one) for one in sizes)
+    if size > max(max(one) for one in sizes):
+        raise DataError(
+            f"size {size} px lies above that of all images ({told} px), and enlarging adds nothing that they hold; set "
+            f"a size below {smallest}, or none: the page zooms"
+        )
     if size >= smallest:
         raise DataError(
             f"size {size} px would shrink some images and not others ({told} px), and what is resampled is smoother; "

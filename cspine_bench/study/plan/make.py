@@ -17,7 +17,7 @@ from cspine_bench.provenance import find_clean_commit, package_version
 from cspine_bench.recipe import apply_overrides
 from cspine_bench.study.plan.frames import Pixels, choose_canvas, choose_window
 from cspine_bench.study.plan.images import build_frames
-from cspine_bench.study.plan.leak_audit import ADVICE, Audit, audit_leaks
+from cspine_bench.study.plan.leak_audit import ADVICE, FEW, Audit, audit_leaks
 from cspine_bench.study.plan.match import describe_matching, draw_sets
 from cspine_bench.study.plan.pools import build_pools
 from cspine_bench.study.plan.secret import SecretDraws, make_secret
@@ -40,7 +40,6 @@ class Plan:
         truth: to be sealed.
         pixels: uint8 or uint16 (count, height, width), frames by number.
         audit: of leaks, with intervals.
-        resampled: whether all images were brought to another size; else none was.
         notes: what the study lead should know.
     """
 
@@ -49,7 +48,6 @@ class Plan:
     truth: Truth
     pixels: Pixels
     audit: Audit
-    resampled: bool
     notes: tuple[str, ...]
 
 
@@ -74,8 +72,10 @@ def build_plan(
 
     Raises:
         DataError: too few images, several sizes, or a leak that no reason allows.
-        RecipeError: a reader's name is impossible or given twice.
+        RecipeError: a reader's name is impossible or given twice; the reason to go on is blank.
     """
+    if allow_leaks and not allow_leaks.strip():
+        raise RecipeError("--allow-leaks: the reason is blank; say in words why the study is fit all the same")
     recipe, readers = name_readers(recipe, readers)
     everything = sides.list_all()
     canvas = choose_canvas(list(everything.values()), recipe)
@@ -95,7 +95,7 @@ def build_plan(
         exclusions=write_exclusions(recipe),
         readers=tuple(readers),
         sources=tuple(list_sources(sides, Counter(one.source for one in frames.truth))),
-        frames=_describe_frames(frames.pixels),
+        frames=_describe_frames(frames.pixels, resampled=canvas.resampled),
         matching=describe_matching(draw, pools, recipe),
         leak_audit=audit.describe(allow_leaks if audit.leaks else ""),
         schedule_sha256=hashlib.sha256(render_schedule(schedule)).hexdigest(),
@@ -103,9 +103,10 @@ def build_plan(
         seed=seed,
         package_version=package_version(),
         commit=find_clean_commit(),
+        rehearsal=sides.rehearsal,
     )
     notes = (*sides.notes, *canvas.notes, *_list_notes(sides, audit))
-    return Plan(protocol, schedule, truth, frames.pixels, audit, canvas.resampled, notes)
+    return Plan(protocol, schedule, truth, frames.pixels, audit, notes)
 
 
 def name_readers(recipe: StudyRecipe, readers: Sequence[str]) -> tuple[StudyRecipe, tuple[str, ...]]:
@@ -158,7 +159,7 @@ def list_sources(sides: Sides, drawn: Mapping[str, int]) -> list[Source]:
     return sources
 
 
-def _describe_frames(pixels: Pixels) -> FramesFile:
+def _describe_frames(pixels: Pixels, *, resampled: bool) -> FramesFile:
     stored = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     count, height, width = stored.shape
     return FramesFile(
@@ -169,6 +170,7 @@ def _describe_frames(pixels: Pixels) -> FramesFile:
         sha256=hashlib.sha256(stored.tobytes()).hexdigest(),
         frame_sha256=tuple(hashlib.sha256(frame.tobytes()).hexdigest() for frame in stored),
         window=choose_window(pixels),
+        resampled=resampled,
     )
 
 
@@ -178,6 +180,8 @@ def _list_notes(sides: Sides, audit: Audit) -> list[str]:
         notes.append(
             "the generator's training films were not named (--train): nothing says that real images are new to it"
         )
+    if min(audit.num_real, *audit.num_synthetic.values()) < FEW:
+        notes.append(f"leak audit: fewer than {FEW} images of a source, so intervals are wide and it may miss a leak")
     if audit.leaks:
         notes.append("the leak audit is above its limit; the protocol keeps the reason that was given")
     return notes

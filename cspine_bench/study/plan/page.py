@@ -41,7 +41,6 @@ def render_plan(plan: Plan, protocol_sha256: str) -> bytes:
         "audit_rows": _list_rows(plan.audit),
         "advice": ADVICE,
         "few": FEW,
-        "resampled": plan.resampled,
         "notes": plan.notes,
         "settings": describe_settings(recipe.model_dump(mode="json")),
     }

@@ -15,9 +15,6 @@ from cspine_bench.study.truth import REAL
 CONTROL: Final = "control"
 """Source name of the images that a reader who looks must know for synthetic."""
 
-_MADE: Final = ("phantom", "ddpm")
-"""Kinds of dataset whose images are computed."""
-
 
 @dataclass(frozen=True)
 class Sides:
@@ -29,6 +26,7 @@ class Sides:
         control: for positive controls, such as samples of an early checkpoint; None: the plan spoils synthetic ones.
         train: what the generator was trained on; None: not checked.
         notes: what the study lead should know of the choice.
+        rehearsal: why a study of them is none of real images; "": the real ones pass for films.
     """
 
     real: Images
@@ -36,6 +34,7 @@ class Sides:
     control: Images | None = None
     train: Images | None = None
     notes: tuple[str, ...] = ()
+    rehearsal: str = ""
 
     def list_all(self) -> dict[str, Images]:
         """Sides that images are drawn from, by name of the source."""
@@ -69,9 +68,9 @@ def open_sides(
         chosen = "its split test" if real_splits else f"all of it ({', '.join(there)}), as it has no split test"
         notes.append(f"real: {chosen} is used; the generator must not have been trained on it")
     images = open_images(REAL, real, splits=real_splits)
-    kind = str(images.folder.manifest.source.get("kind"))
-    if kind in _MADE:
-        notes.append(f"real: {images.name} is a dataset of kind {kind}, no films: a study of it is a rehearsal")
+    rehearsal = _explain_rehearsal(images)
+    if rehearsal:
+        notes.append(f"real: {rehearsal}: no films, so this is a rehearsal, and protocol and results say so")
     sources = _name_sources(synthetic)
     sides = Sides(
         real=images,
@@ -79,9 +78,16 @@ def open_sides(
         control=None if control is None else open_images(CONTROL, control),
         train=None if train is None else open_images("train", train),
         notes=tuple(notes),
+        rehearsal=rehearsal,
     )
     _refuse_doubles(sides)
     return replace(sides, notes=(*sides.notes, *_note_shared_noise(sides)))
+
+
+def _explain_rehearsal(real: Images) -> str:
+    """By what each radiograph says of itself, so that a release or a selection of a synthetic dataset is known too."""
+    marked = sum(sum(real.folder.read_table(("synthetic",), split)["synthetic"].to_pylist()) for split in real.splits)
+    return f"{marked:,} of {len(real):,} images of {real.name} are marked as synthetic" if marked else ""
 
 
 def _name_sources(texts: Sequence[str]) -> dict[str, str]:

@@ -20,7 +20,14 @@ _OWNER_FOLDER = 0o700
 
 
 def find_plan(
-    folder: Path, sides: Sides, recipe: StudyRecipe, *, seed: int, readers: tuple[str, ...], overwrite: bool
+    folder: Path,
+    sides: Sides,
+    recipe: StudyRecipe,
+    *,
+    seed: int,
+    readers: tuple[str, ...],
+    overwrite: bool,
+    truth: Path | None = None,
 ) -> StudyFolder | None:
     """The study that lies in a folder, if it is the one that is asked for; None if nothing does, or it may go.
 
@@ -31,14 +38,19 @@ def find_plan(
         seed: its seed.
         readers: its readers' names; none: numbered ones.
         overwrite: whether another study that has not begun may be replaced.
+        truth: where the sealed file is to go; None: into the folder.
 
     Raises:
-        DataError: something else lies there, or a study that has begun.
+        DataError: something else lies there, or a study that has begun, or one whose truth is not in that file; folder
+            or file lies in a dataset, and would be given on with it.
     """
+    _refuse_inside_datasets([folder, *([] if truth is None else [truth])], sides)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; name a folder for the study")
     if not folder.exists() or not any(folder.iterdir()):
         return None
+    if not StudyPaths(folder).protocol.exists():
+        raise DataError(f"{folder}: is not empty, and holds no study; give a new folder as --out")
     study = open_study(folder)
     recipe, names = name_readers(recipe, readers)
     protocol = study.protocol
@@ -47,11 +59,26 @@ def find_plan(
     }
     same = (protocol.recipe, protocol.readers, protocol.seed) == (recipe, names, seed) and same_sources
     if same and not overwrite:
+        if truth is not None:
+            load_truth(study, truth)  # the place is told again, so it must be the right one
         return study
     if not overwrite:
         raise DataError(f"{folder}: holds another study; give another --out, or --overwrite to replace it")
     _refuse_begun(study)
     return None
+
+
+def _refuse_inside_datasets(places: list[Path], sides: Sides) -> None:
+    named = [*sides.list_all().values(), *([] if sides.train is None else [sides.train])]
+    for place in places:
+        whole = place.resolve()
+        for images in named:
+            dataset = images.folder.path.resolve()
+            if dataset in whole.parents:
+                raise DataError(
+                    f"{place}: lies in the dataset {dataset}, and would be published or moved with it; name a place "
+                    "outside"
+                )
 
 
 def _refuse_begun(study: StudyFolder) -> None:
@@ -84,6 +111,8 @@ def write_plan(plan: Plan, folder: Path, *, truth: Path | None = None, overwrite
     """
     if truth is not None and folder.resolve() in truth.resolve().parents:
         raise DataError(f"{truth}: lies in the study's own folder; name a file elsewhere, or leave --truth out")
+    if truth is not None and truth.is_dir():
+        raise DataError(f"{truth}: is a folder; name a file in it, such as {truth / 'truth.json'}")
     if truth is not None and truth.exists() and not overwrite:
         raise DataError(f"{truth}: is there already, and may be the truth of another study; name another file")
     if folder.exists() and any(folder.iterdir()):

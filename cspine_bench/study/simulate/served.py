@@ -3,6 +3,7 @@
 import json
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 from cspine_bench.errors import DataError
 from cspine_bench.seeding import derive_key
@@ -35,7 +36,13 @@ class Simulated:
 
 
 def simulate_study(
-    study: StudyFolder, recipe: ReadersRecipe, *, seed: int, readers: tuple[str, ...] = (), upto: int | None = None
+    study: StudyFolder,
+    recipe: ReadersRecipe,
+    *,
+    seed: int,
+    readers: tuple[str, ...] = (),
+    upto: int | None = None,
+    truth: Path | None = None,
 ) -> Simulated:
     """Answer a planned study, or go on where an earlier call stopped.
 
@@ -48,13 +55,14 @@ def simulate_study(
         seed: of all draws.
         readers: who answer; (): all.
         upto: trials of each reader that are answered in the end; None: all.
+        truth: where the sealed file is kept; None: in the study's folder.
 
     Raises:
         DataError: there is no such reader, a person answered, or readers of another recipe or seed did.
         RecipeError: no skill gives the accuracy that is asked for.
     """
     with open_ledger(study) as ledger:
-        scene, answers = _prepare(ledger, recipe, seed, readers)
+        scene, answers = _prepare(ledger, recipe, seed, readers, truth)
         with ledger.transaction():
             if not _check_ledger(ledger, recipe, seed):
                 ledger.append("simulated", body=describe_readers(recipe, seed))
@@ -63,11 +71,17 @@ def simulate_study(
 
 
 def plan_answers(
-    study: StudyFolder, recipe: ReadersRecipe, *, seed: int, readers: tuple[str, ...] = (), upto: int | None = None
+    study: StudyFolder,
+    recipe: ReadersRecipe,
+    *,
+    seed: int,
+    readers: tuple[str, ...] = (),
+    upto: int | None = None,
+    truth: Path | None = None,
 ) -> Simulated:
     """What `simulate_study` would do; arguments and errors as there. Nothing is written."""
     with open_ledger(study, read_only=True) as ledger:
-        scene, answers = _prepare(ledger, recipe, seed, readers)
+        scene, answers = _prepare(ledger, recipe, seed, readers, truth)
         new = {}
         for reader, own in answers.items():
             first = current_trial(ledger, scene.schedule, reader)
@@ -77,7 +91,7 @@ def plan_answers(
 
 
 def _prepare(
-    ledger: Ledger, recipe: ReadersRecipe, seed: int, readers: tuple[str, ...]
+    ledger: Ledger, recipe: ReadersRecipe, seed: int, readers: tuple[str, ...], truth: Path | None
 ) -> tuple[Scene, dict[str, Answers]]:
     """All answers of the readers that are asked for. The truth stays shut where people read, or where it is over."""
     study = ledger.study
@@ -88,7 +102,7 @@ def _prepare(
             raise DataError(f"{study.paths.folder}: has no reader {reader!r}, only {known}")
     _check_ledger(ledger, recipe, seed)
     served = recipe.model_copy(update={"missing": 0.0})
-    scene = build_scene(study, load_truth(study))
+    scene = build_scene(study, load_truth(study, truth))
     return scene, {reader: simulate_reader(served, scene, reader, seed=seed) for reader in asked}
 
 

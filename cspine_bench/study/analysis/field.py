@@ -52,7 +52,7 @@ FIELD_RESULTS: Final = (
     ),
     FieldResult(
         "chest radiographs by RoentGen, a latent diffusion model", "16 radiologists",
-        "visual Turing test with eye tracking; chance not reported",
+        "visual Turing test with eye tracking",
         "96.6 % of the synthetic images identified as fake", "GazeVal 2025, arXiv 2503.20967",
     ),
 )  # fmt: skip

@@ -99,6 +99,18 @@ class Protocol(_Frozen):
     rehearsal: str = Field("", description="Why this is no study of real images; empty: nothing says so.")
 
 
+def spell_leaks(protocol: Protocol | None) -> str:
+    """What a verdict says of a leak audit that was overridden; "": none was."""
+    if protocol is None or not protocol.leak_audit.overridden:
+        return ""
+    audit = protocol.leak_audit
+    return (
+        f"Leaks were known and let through ({audit.overridden}): before the study a program told real from synthetic "
+        f"by traces that are no anatomy, AUC {audit.auc:.2f} (95 % interval {audit.low:.2f} to {audit.high:.2f}, limit "
+        f"{audit.limit:.2f}), and readers may have seen them too."
+    )
+
+
 def spell_rehearsal(protocol: Protocol | None) -> str:
     """What the verdict of a study begins with if what passed for real is not; "" otherwise."""
     return f"Rehearsal: {protocol.rehearsal}. " if protocol is not None and protocol.rehearsal else ""

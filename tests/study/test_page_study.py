@@ -30,9 +30,11 @@ from tests.study.result_example import (
 )
 
 UNRATED = build_responses(ratings=False)
+LEAKY = build_protocol().leak_audit.model_copy(update={"auc": 0.91, "overridden": "old films only"})
 BANNERS = {
     "Simulated readers.": {"responses": replace(build_responses(), simulated=True)},
     "Rehearsal.": {"protocol": build_protocol().model_copy(update={"rehearsal": "9 of 9 are marked as synthetic"})},
+    "Known leaks.": {"protocol": build_protocol().model_copy(update={"leak_audit": LEAKY})},
     "Not pre-registered.": {"provenance": Provenance(), "protocol": None},
     "Answers without a ledger.": {"provenance": Provenance(protocol_sha256="1" * 64)},
     "Post hoc.": {"provenance": Provenance("1" * 64, "2" * 64, "3" * 64, 9, post_hoc=("alpha was changed",))},

@@ -37,7 +37,7 @@ from cspine_bench.study.page.grras import write_grras
 from cspine_bench.study.page.methods import write_methods
 from cspine_bench.study.page.records import Provenance, StudyRecords
 from cspine_bench.study.page.study import build_study_page
-from cspine_bench.study.protocol import Protocol, spell_rehearsal
+from cspine_bench.study.protocol import Protocol, spell_leaks, spell_rehearsal
 from cspine_bench.study.recipe import AnalysisRecipe
 from cspine_bench.study.responses import Responses
 from cspine_bench.study.truth import REAL
@@ -193,7 +193,8 @@ class ReaderStudy:
 
     def _spell_verdict(self) -> str:
         made_up = "Simulated readers: nobody read these images. " if self.responses.simulated else ""
-        return made_up + spell_rehearsal(self.protocol) + self.analysis.verdict.text
+        words = made_up + spell_rehearsal(self.protocol) + self.analysis.verdict.text
+        return f"{words} {spell_leaks(self.protocol)}".rstrip()
 
     def _describe(self) -> dict[str, Any]:
         """JSON of all that the figures depend on, and of what they mean."""

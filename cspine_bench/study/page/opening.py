@@ -10,7 +10,7 @@ from cspine_bench.study.page.figure_names import show_p
 from cspine_bench.study.page.lookup import Lookup
 from cspine_bench.study.page.records import StudyRecords
 from cspine_bench.study.page.sections import POINTS, find_accuracy_tost, show_margin, show_span
-from cspine_bench.study.protocol import spell_rehearsal
+from cspine_bench.study.protocol import spell_leaks, spell_rehearsal
 from cspine_bench.study.recipe import CHANCE
 
 _SIMULATED: Final = "Simulated readers: nobody read these images. "
@@ -40,7 +40,8 @@ def split_verdict(result: Result, records: StudyRecords) -> tuple[str, str]:
         text = text.replace(step.text, "")
     if records.responses.simulated:
         text = text.replace(_SIMULATED, "")
-    text = text.replace(spell_rehearsal(records.protocol), "")
+    for told in (spell_rehearsal(records.protocol), spell_leaks(records.protocol)):
+        text = text.replace(told, "")
     sentences = " ".join(text.split()).split(". ")
     # "Inconclusive." alone says too little to stand in large letters.
     count = 2 if len(sentences[0]) < _SHORT else 1
@@ -69,6 +70,8 @@ def list_banners(records: StudyRecords) -> list[tuple[str, str]]:
     if records.protocol is not None and records.protocol.rehearsal:
         found.append(("Rehearsal.", f"What passed for real is not: {records.protocol.rehearsal}. This says nothing of "
                       "how synthetic images compare with real ones."))  # fmt: skip
+    if leaks := spell_leaks(records.protocol):
+        found.append(("Known leaks.", leaks))
     if not records.provenance.protocol_sha256:
         found.append(("Not pre-registered.", "No frozen protocol stands behind these answers: margins, tests and "
                       "exclusions may have been chosen after they were seen."))  # fmt: skip

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,7 @@ def test_a_lost_reply_and_a_killed_server_save_an_answer_once(browser: Any, quar
         assert page.evaluate(leaving), "the browser asks before an unsent answer is left"
         reader.press("1 Enter")  # Nothing can be changed meanwhile.
         quartet.start()
-        page.click("text=Try now")
+        page.evaluate("document.querySelector('#connection button')?.click()")  # Unless it was quicker by itself.
         reader.wait_for("3 of 3")
         assert not page.is_visible("#connection") and not page.evaluate(leaving)
         assert len({one["answer"] for one in reader.sent}) == 2
@@ -196,6 +197,10 @@ def test_a_lost_reply_and_a_killed_server_save_an_answer_once(browser: Any, quar
     saved = quartet.list_records("answer", "R2")
     assert [json.loads(record.body)["pick"] for record in saved] == [1, 3]
     assert not quartet.list_records("refused", "R2")
+
+
+def send_instead(reply: dict[str, Any], route: Any) -> None:
+    route.fulfill(**reply)
 
 
 def test_a_second_machine_and_links_that_are_none(browser: Any, quartet: Served) -> None:
@@ -217,6 +222,14 @@ def test_a_second_machine_and_links_that_are_none(browser: Any, quartet: Served)
             first.page.goto("about:blank")
             first.page.goto(link)
             first.page.wait_for_selector(f"text={said}")
+        over = {"error": "this study is over; what you have answered is saved"}
+        for reply, said in (
+            ({"status": 503, "json": {}}, "The server has a fault"),
+            ({"status": 403, "json": over}, "This study is over"),
+        ):
+            second.page.route("**/api/open", partial(send_instead, reply), times=1)
+            second.page.reload()
+            second.page.wait_for_selector(f"text={said}")
     assert [json.loads(record.body)["pick"] for record in quartet.list_records("answer", "R3")] == [1]
     assert len(quartet.list_records("refused", "R3")) == 1
 

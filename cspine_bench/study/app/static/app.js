@@ -8,6 +8,8 @@ import { Trial } from "/trial.js";
 
 const LOST = "Connection lost. The page tries again by itself.";
 const LOST_ANSWER = "Connection lost: your answer is kept on this page and is sent again.";
+const FAULT = "The server has a fault. The page tries again by itself.";
+const FAULT_ANSWER = "The server has a fault: your answer is kept on this page and is sent again. If this lasts, tell the study lead.";
 const BUSY = "The server is busy. The page waits a moment and tries again.";
 
 let sending = null; // the page whose answer waits for the server
@@ -31,7 +33,7 @@ function showConnection() {
     bar.replaceChildren();
     return;
   }
-  const words = waitingFor === "busy" ? BUSY : sending ? LOST_ANSWER : LOST;
+  const words = { busy: BUSY, lost: sending ? LOST_ANSWER : LOST, fault: sending ? FAULT_ANSWER : FAULT }[waitingFor];
   if (!bar.hidden && bar.firstChild?.textContent === words) return; // said already
   bar.replaceChildren(Object.assign(document.createElement("span"), { textContent: words }));
   bar.append(makeButton("Try now", { onclick: () => transport.wake() }));
@@ -125,6 +127,8 @@ async function send(page, answer) {
 function explain(error) {
   if (error instanceof Refused && error.status === 401) {
     showNote("This link is not valid (any more)", "Ask the study lead for a new one. What was saved stays saved.");
+  } else if (error instanceof Refused && error.status === 403 && error.message.startsWith("this study is over")) {
+    showNote("This study is over", "It takes no more answers. What was saved before stays saved. Thank you.");
   } else {
     const why = error instanceof Refused ? `The server said: ${error.message || error.status}` : String(error.message);
     showNote("The study cannot go on", why, "Load this page again; if that does not help, tell the study lead.");

@@ -27,7 +27,7 @@ export function askConsent(study) {
   );
   const stored = [
     make("h2", {}, "What is stored"),
-    make("p", {}, `Your pseudonym (${study.reader}), your answers with their times, how the viewer was used, what you write as a note, and the size of your screen. No name, no address of your computer, no cookies.`),
+    make("p", {}, `Your pseudonym (${study.reader}), your answers with their times, how the viewer was used, what you write as a note, the size of your screen, and whether you found the patches of the display check. No name, no address of your computer, no cookies.`),
     make("h2", {}, "Stopping"),
     make("p", {}, "You may stop at any time, without a reason. Every answer is saved as you give it; the same link brings you back to where you were, on any computer. Please pass the link to nobody."),
     make("h2", {}, "The images"),

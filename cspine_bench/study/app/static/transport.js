@@ -12,7 +12,7 @@ export class Refused extends Error {
 }
 
 export class Transport {
-  /** token: of the reader's link. waiting(why): told "lost", "busy" or "" whenever that changes. */
+  /** token: of the reader's link. waiting(why): told "lost", "busy", "fault" or "" whenever that changes. */
   constructor(token, waiting) {
     this.token = token;
     this.waiting = waiting;
@@ -47,7 +47,7 @@ export class Transport {
         if (response.ok) return response;
         throw new Refused(response.status, await readError(response));
       }
-      this.waiting(response?.status === 429 ? "busy" : "lost");
+      this.waiting(nameTrouble(response));
       await this.#pause(readPause(response) ?? PAUSES_S[Math.min(attempt, PAUSES_S.length - 1)]);
     }
   }
@@ -75,6 +75,11 @@ export class Transport {
       this.sleepers.add(sleeper);
     });
   }
+}
+
+function nameTrouble(response) {
+  if (response === null) return "lost";
+  return response.status === 429 ? "busy" : response.status === 408 ? "lost" : "fault";
 }
 
 function readPause(response) {

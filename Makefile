@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint type docs
+.PHONY: help demo test test-slow lint type docs release-check
 
 help:
 	@echo "make demo   the whole pipeline on made-up radiographs, into $(OUT)/"
@@ -19,7 +19,8 @@ help:
 	@echo "make test-slow   those that take more than ten seconds each: kills, clusters, the whole demo"
 	@echo "make lint   style and format"
 	@echo "make type   static types"
-	@echo "make docs   regenerate docs/reference/"
+	@echo "make docs   regenerate docs/reference/, and what else of docs/ is made from the code"
+	@echo "make release-check   build the wheel, install it in a clean environment, run it from outside this folder"
 
 # The stamp is written last, so that an interrupted set-up is done again.
 $(STAMP): pyproject.toml constraints.txt
@@ -50,3 +51,9 @@ type: $(STAMP)
 
 docs: $(STAMP)
 	@$(BIN)/python docs/build_reference.py
+	@$(BIN)/python docs/build_architecture.py
+	@$(BIN)/python docs/build_reproduce.py
+
+# `make release-check ARGS="--env FOLDER"` keeps the environment for the next time.
+release-check: $(STAMP)
+	@$(BIN)/python .ci/release_check.py $(ARGS)

@@ -89,13 +89,28 @@ def draw_samples(dataset: Path) -> None:
     draw_contact_sheet([*told, *plain], columns=6, footer=footer).save(FOLDER / "ddpm_samples.png")
 
 
+def draw_first_screen(dataset: Path) -> None:
+    """Phantoms, samples, and the same samples with what they were told: six of each, as they come."""
+    indices = range(6)
+    phantoms = render([], indices, [f"{text.split(chr(10))[0]}\nphantom" for text in describe(indices)])
+    plain, told = [], []
+    for record in itertools.islice(open_dataset(dataset).iter_records(), len(indices)):
+        image = decode_png(record.image, where=record.sample_id)
+        plain.append(Tile(image, None, None, f"{record.sample_id}\nsampled, {image.shape[0]} px"))
+        mask = None if record.mask is None else decode_png(record.mask, where=record.sample_id).astype(np.uint8)
+        told.append(Tile(image, mask, np.array(record.landmarks_xy), f"{record.sample_id}\nlabels it came with"))
+    footer = "synthetic - not for diagnosis"
+    draw_contact_sheet([*phantoms, *plain, *told], columns=6, footer=footer).save(FOLDER / "samples.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=Path, help="dataset of samples; only their picture is drawn then")
+    parser.add_argument("--samples", type=Path, help="dataset of samples; only their two pictures are drawn then")
     samples = parser.parse_args().samples
     FOLDER.mkdir(exist_ok=True)
     if samples is not None:
         draw_samples(samples)
+        draw_first_screen(samples)
         return
     for draw in (draw_sheet, draw_annotated, draw_variants, draw_artefacts):
         draw()

@@ -34,13 +34,18 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.fixture(scope="module")
-def builder() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_reference", ROOT / "docs" / "build_reference.py")
+def load_script(name: str) -> ModuleType:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def builder() -> ModuleType:
+    return load_script("build_reference")
 
 
 def test_reference_pages_are_up_to_date(builder: ModuleType) -> None:
@@ -86,11 +91,27 @@ def test_every_command_is_explained_outside_the_reference() -> None:
     assert [verb for verb in iter_verbs(cli, "cspine-bench") if verb not in text] == []
 
 
+def test_every_encoder_and_task_is_in_its_table() -> None:
+    from cspine_bench.baselines.registry import TASKS
+    from cspine_bench.features.registry import ENCODERS  # both load torch, which nothing else here needs
+
+    encoders = (ROOT / "docs" / "explanation" / "encoders.md").read_text(encoding="utf-8")
+    assert [name for name in ENCODERS if f"| `{name}`" not in encoders] == []
+    assert [name for name in TASKS if not (ROOT / "benchmarks" / name / "README.md").is_file()] == []
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_links_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
     local = [target.split("#")[0] for target in targets if not target.startswith(("http", "#"))]
     assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+def test_the_map_leads_to_every_page() -> None:
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    found = {name for name in pages if not name.startswith("decisions/")} - {"README.md"}
+    assert sorted(name for name in found if f"({name})" not in text) == []
 
 
 def find_commands(path: Path) -> list[str]:
@@ -101,8 +122,8 @@ def find_commands(path: Path) -> list[str]:
 COMMANDS_IN_PAGES = [(path, line) for path in PAGES for line in find_commands(path)]
 
 
-@pytest.mark.parametrize(("path", "line"), COMMANDS_IN_PAGES, ids=[line for _, line in COMMANDS_IN_PAGES])
-def test_commands_in_the_docs_parse(path: Path, line: str) -> None:
+def find_unknown_options(line: str) -> list[str]:
+    """Options of a `cspine-bench` command that it does not have."""
     arguments = shlex.split(line, comments=True)[1:]
     command: click.Command = cli
     context = click.Context(cli, info_name="cspine-bench")
@@ -111,8 +132,53 @@ def test_commands_in_the_docs_parse(path: Path, line: str) -> None:
         command = command.commands[name]
         context = click.Context(command, info_name=name, parent=context)
     options = {text for parameter in command.params for text in parameter.opts}
-    unknown = [word for word in arguments if word.startswith("--") and word.split("=")[0] not in options]
-    assert unknown == []
+    return [word for word in arguments if word.startswith("--") and word.split("=")[0] not in options]
+
+
+@pytest.mark.parametrize(("path", "line"), COMMANDS_IN_PAGES, ids=[line for _, line in COMMANDS_IN_PAGES])
+def test_commands_in_the_docs_parse(path: Path, line: str) -> None:
+    assert find_unknown_options(line) == []
+
+
+def find_unknown_words(line: str) -> list[str]:
+    """What a `python SCRIPT ...` line names and the repository has not: the script, or options of its parser."""
+    script, *arguments = shlex.split(line, comments=True)[1:]
+    if not (ROOT / script).is_file():
+        return [script]
+    known = set(re.findall(r"add_argument\(\s*\"(--[\w-]+)", (ROOT / script).read_text(encoding="utf-8")))
+    return [word for word in arguments if word.startswith("--") and word.split("=")[0] not in known]
+
+
+def test_scripts_in_the_docs_exist_with_these_options() -> None:
+    pages = [*PAGES, *(ROOT / "benchmarks").rglob("*.md"), *(ROOT / "generation").rglob("*.md")]
+    blocks = [block for path in pages for block in re.findall(r"```sh\n(.*?)```", path.read_text(), flags=re.S)]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    scripts = [line for line in lines if re.match(r"python [^-]", line)]
+    assert len(scripts) > 5, "nothing is tested otherwise"
+    assert {line: unknown for line in scripts if (unknown := find_unknown_words(line))} == {}
+    assert find_unknown_words("python docs/draw_figures.py --sample x") == ["--sample"]
+
+
+def test_every_result_and_picture_can_be_reproduced() -> None:
+    page = load_script("build_reproduce")
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.build_page() == text, "run `make docs`"
+    quoted = set(re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S)))
+    results = {path.name for path in (ROOT / "benchmarks" / "results").iterdir()}
+    pictures = {f"docs/images/{path.name}" for path in (ROOT / "docs" / "images").iterdir()}
+    assert results | pictures <= quoted
+    named = {name for name in quoted if re.fullmatch(r"docs/images/.*|[\w*-]+\.jsonl?", name)}
+    assert [name for name in named - pictures if not list((ROOT / "benchmarks" / "results").glob(name))] == []
+    commands = [re.sub(r"^OMP_NUM_THREADS=1 ", "", name) for name in quoted if re.search(r"^(\w+=1 )?\S+ ", name)]
+    faults = {}
+    for line in commands:
+        kind = line.split()[0]
+        if kind == "make":
+            known = re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), flags=re.M)
+            faults[line] = [] if known else [line]
+        elif kind in ("cspine-bench", "python"):
+            faults[line] = find_unknown_options(line) if kind == "cspine-bench" else find_unknown_words(line)
+    assert len(faults) > 20 and {line: found for line, found in faults.items() if found} == {}
 
 
 @pytest.mark.slow  # builds a release, and imports what users do in a new process: eleven seconds

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import struct
 import sys
 import warnings
@@ -148,3 +149,22 @@ def test_a_missing_runtime_is_one_clear_error(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'cspine-bench\[onnx\]'"):
         load_encoder(f"onnx:{path}", options=OPTIONS)
+
+
+def test_the_examples_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "add-an-encoder.md").read_text(encoding="utf-8")
+    save, module = re.findall(r"```py\n(.*?)```", page, flags=re.S)
+    [stated] = re.findall(r"```json\n(.*?)```", page, flags=re.S)
+    monkeypatch.chdir(tmp_path)
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(16), torch.nn.Flatten())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        exec(save, {"network": network})
+    Path("mine.torchscript.pt.json").write_text(stated)
+    made: dict[str, Any] = {}
+    exec(module, made)
+    images = np.random.default_rng(0).integers(0, 256, (3, 128, 128), dtype=np.uint8)
+    # The module's network is the one that was saved, so two ways give one answer.
+    one, other = made["load_grid"](), load_encoder("torchscript:mine.torchscript.pt")
+    assert one.dimension == other.dimension == 256
+    assert np.allclose(one.encode(images), other.encode(images), atol=1e-5)

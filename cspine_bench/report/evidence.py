@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from markupsafe import Markup
-from pydantic import ValidationError
 
 from cspine_bench.anatomy.alignment import PARAMETERS
 from cspine_bench.baselines.arm_rows import ArmTable, find_margin, read_arms
@@ -16,7 +15,6 @@ from cspine_bench.baselines.page.baseline import capitalise, describe_arm, list_
 from cspine_bench.baselines.page.curves import draw_curves
 from cspine_bench.baselines.page.markers import Marker, draw_key, mark_arms
 from cspine_bench.dataset.read import explain_unreadable
-from cspine_bench.errors import DataError
 from cspine_bench.evaluate.page.fidelity import DISTRIBUTION
 from cspine_bench.evaluate.page.fidelity_plots import draw_histogram, draw_ladders, draw_strip
 from cspine_bench.evaluate.page.memorization import describe_bound
@@ -25,12 +23,12 @@ from cspine_bench.page.svg import draw_rows
 from cspine_bench.page.wording import title_of
 from cspine_bench.report.files import ResultFile
 from cspine_bench.report.gates import find_attacks, find_figure, list_compared
+from cspine_bench.report.study_settings import read_study_settings
 from cspine_bench.report.traced import Traced
 from cspine_bench.results import Figure
 from cspine_bench.study.page.lookup import Lookup
 from cspine_bench.study.page.plots import PERCENT, draw_overall
 from cspine_bench.study.page.rows import Line, draw_lines
-from cspine_bench.study.recipe import AnalysisRecipe
 
 _LADDER_OF: Final = "frechet_distance"
 _HISTOGRAMS: Final = ("C2-7Cobb", "SVA", "CCI")
@@ -240,7 +238,6 @@ class ReaderView:
 
     traced: Traced
     simulated: bool
-    verdict: str
     overall: Markup | None
     readers: Markup | None
     picks: Markup | None
@@ -254,22 +251,12 @@ def show_readers(file: ResultFile) -> ReaderView:
     Raises:
         DataError: the settings are not those that `study analyze` writes.
     """
-    settings, traced = file.result.settings, Traced(file)
-    try:
-        analysis = AnalysisRecipe.model_validate(settings.get("analysis"))
-        chance = float(settings.get("chance", "?"))
-    except (ValidationError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{file.path}: settings.analysis or settings.chance is not as `study analyze` writes it; the file was "
-            "changed: analyze the study again"
-        ) from error
-    sources = settings.get("sources")
-    names = {key: str(name) for key, name in sources.items()} if isinstance(sources, dict) else {}
+    settings, traced = read_study_settings(file), Traced(file)
+    names, chance = settings.sources, settings.chance
     return ReaderView(
         traced=traced,
-        simulated=settings.get("simulated") is True,
-        verdict=str(settings.get("verdict", "")),
-        overall=draw_overall(Lookup(file.result.figures), analysis, chance),
+        simulated=settings.simulated,
+        overall=draw_overall(Lookup(file.result.figures), settings.analysis, chance),
         readers=_draw_by(file, "reader", "accuracy", chance),
         picks=_draw_by(file, "source", "share", chance, names),
         ratings=_draw_ratings(file, names),

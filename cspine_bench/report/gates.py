@@ -19,8 +19,10 @@ from cspine_bench.measurement.figures import compare_with_floor
 from cspine_bench.page.wording import count_used, title_of
 from cspine_bench.report.files import ResultFile
 from cspine_bench.report.given import ROLES
+from cspine_bench.report.study_settings import read_study_settings
 from cspine_bench.report.traced import Traced
 from cspine_bench.results import Figure
+from cspine_bench.study.recipe import AnalysisRecipe
 
 State = Literal["passed", "failed", "underpowered", "not asked"]
 STATES: Final[tuple[State, ...]] = ("passed", "failed", "underpowered", "not asked")
@@ -57,7 +59,7 @@ def list_gates(file: ResultFile) -> list[Gate]:
         return list(_ask_memorization(traced))
     if measure == "reader-study":
         gates = list(_ask_readers(traced))
-        if file.result.settings.get("simulated") is True:
+        if read_study_settings(file).simulated:
             # Made-up answers answer nothing, whatever they say.
             return [Gate(gate.asked, "not asked", Markup("made up: {}").format(gate.found)) for gate in gates]
         return gates
@@ -171,7 +173,7 @@ def _setting(file: ResultFile, name: str) -> float | None:
 
 
 def _ask_readers(traced: Traced) -> Iterator[Gate]:
-    settings = traced.file.result.settings
+    settings, found = traced.file.result.settings, read_study_settings(traced.file)
     control = find_figure(traced.file, "control.accuracy")
     states: dict[Any, State] = {"passed": "passed", "failed": "failed"}
     yield Gate(
@@ -179,27 +181,22 @@ def _ask_readers(traced: Traced) -> Iterator[Gate]:
         states.get(settings.get("control"), "not asked"),
         Markup("no positive control") if control is None else Markup("{} right").format(traced.value(control)),
     )
-    primary, analysis = settings.get("primary"), settings.get("analysis")
-    if not isinstance(primary, dict) or not isinstance(analysis, dict) or "alpha" not in analysis:
-        raise DataError(
-            f"{traced.file.path}: settings.primary or settings.analysis is not as `study analyze` writes it; the file "
-            "was changed: analyze the study again"
-        )
-    alpha = float(analysis["alpha"])
+    primary, analysis = found.primary, found.analysis
+    alpha = analysis.alpha
     test, accuracy = (find_figure(traced.file, str(primary.get(name))) for name in ("test", "interval"))
     asked = "Readers cannot tell real from synthetic"
     if test is None or accuracy is None:
         yield Gate(asked, "not asked", Markup("the test is not defined"))
     else:
-        found = Markup("{} right ({}); p {}").format(
+        words = Markup("{} right ({}); p {}").format(
             traced.value(accuracy), traced.interval(accuracy), traced.p_value(test)
         )
-        yield Gate(asked, "failed" if test.value < alpha else "underpowered", found)
-    yield _ask_equivalence(traced, str(primary.get("equivalence")), analysis, alpha)
+        yield Gate(asked, "failed" if test.value < alpha else "underpowered", words)
+    yield _ask_equivalence(traced, str(primary.get("equivalence")), analysis)
 
 
-def _ask_equivalence(traced: Traced, name: str, analysis: Mapping[str, Any], alpha: float) -> Gate:
-    margin = float(analysis.get("accuracy_margin", 0))
+def _ask_equivalence(traced: Traced, name: str, analysis: AnalysisRecipe) -> Gate:
+    margin, alpha = analysis.accuracy_margin, analysis.alpha
     stem = name.removesuffix(".p")
     both = [find_figure(traced.file, f"{stem}.{rule}p") for rule in ("", "nn_")]
     known = [figure for figure in both if figure is not None]

@@ -10,6 +10,7 @@ from cspine_bench.baselines.arm_rows import MEASURE_PREFIX
 from cspine_bench.report.files import ResultFile
 from cspine_bench.report.gates import Gate, State, find_figure, list_compared
 from cspine_bench.report.given import GivenRelease
+from cspine_bench.report.study_settings import read_study_settings
 from cspine_bench.report.traced import Traced
 
 
@@ -153,7 +154,7 @@ def _tell_usefulness(files: Sequence[ResultFile]) -> Card:
 def _tell_readers(file: ResultFile, gates: list[Gate]) -> Card:
     traced = Traced(file)
     accuracy = find_figure(file, "acc.twoway.mean")
-    simulated = file.result.settings.get("simulated") is True
+    settings = read_study_settings(file)
     words: dict[str, tuple[str, State]] = {
         "distinguishable": ("They can", "failed"),
         "equivalent": ("No better than the margin", "passed"),
@@ -164,8 +165,8 @@ def _tell_readers(file: ResultFile, gates: list[Gate]) -> Card:
     answer, tone = words.get(str(file.result.settings.get("verdict")), none)
     detail = Markup("") if accuracy is None else Markup("{} right ({}); chance {}").format(
         traced.value(accuracy), traced.interval(accuracy),
-        traced.setting("settings.chance", f"{100 * float(file.result.settings.get('chance', 0)):g} %"))  # fmt: skip
-    if simulated:
+        traced.setting("settings.chance", f"{100 * settings.chance:g} %"))  # fmt: skip
+    if settings.simulated:
         # Made-up answers answer nothing, whatever they say.
         return Card(_QUESTIONS["reader-study"], "Nobody read them", "not asked", Markup(
             "simulated readers, made up: {}").format(detail), "readers")  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cspine_bench.cli import cli
+from tests.report.report_example import copy_published
 
 from .small_baseline import prepare_baseline
 from .small_films import write_films
@@ -110,6 +111,8 @@ def test_the_example_runs(
         if path[-1] == "build":
             for name in ("rel", "rel-wds"):
                 shutil.rmtree(tmp_path / name)
+    elif path[-2] == "report":
+        copy_published(tmp_path / "results", "demo_memorization")
     elif path[-2] == "evaluate" and path[-1] != "doctor":
         for number, name in enumerate(("films", "others", "ds")):
             write_small(tmp_path / name, first=100 * number)

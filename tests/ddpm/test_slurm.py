@@ -1,6 +1,7 @@
 """The job scripts are sound, and an array's tasks, each with its number from Slurm, make one dataset."""
 
 import os
+import re
 import runpy
 import shlex
 import shutil
@@ -12,10 +13,11 @@ import pytest
 from accelerate.commands.launch import launch_command_parser
 from small_run import write_small_run
 
+from cspine_bench.cli.baseline import baseline
 from cspine_bench.dataset.verify import verify_dataset
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted((ROOT / "generation/slurm").glob("*.sbatch"))
+SCRIPTS = sorted([*(ROOT / "generation/slurm").glob("*.sbatch"), *(ROOT / "benchmarks/slurm").glob("*.sbatch")])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -25,12 +27,13 @@ def test_the_shell_reads_it(script: Path) -> None:
         subprocess.run(["shellcheck", script], check=True)
 
 
-def run_task(number: int, count: int, *arguments: str, **environment: str) -> list[str]:
-    """What a task of the sampling array would start, `echo` being its interpreter."""
+def run_task(
+    number: int, count: int, *arguments: str, script: str = "generation/slurm/sample.sbatch", **environment: str
+) -> list[str]:
+    """What a task of an array would start, `echo` being its interpreter."""
     slurm = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_ARRAY_TASK_COUNT": str(count), "PYTHON": "echo"}
-    script = ROOT / "generation/slurm/sample.sbatch"
     answer = subprocess.run(
-        ["bash", script, *arguments],
+        ["bash", ROOT / script, *arguments],
         env=os.environ | slurm | environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -61,6 +64,17 @@ def test_two_tasks_of_an_array_make_one_dataset(
 
 def test_single_tasks_are_run_again_by_their_number() -> None:
     assert run_task(5, 2, "run", PARTS="8")[-2:] == ["--shard", "5/8"]
+
+
+@pytest.mark.parametrize("verb", ["annotate", "run"])
+def test_arrays_of_the_benchmarks_are_commands_that_there_are(verb: str) -> None:
+    script = f"benchmarks/slurm/{'baseline' if verb == 'run' else verb}.sbatch"
+    words = run_task(1, 4, "what", "--out", "a folder", script=script)
+    assert words[:4] == ["-m", "cspine_bench", "baseline", verb] and words[-2:] == ["--shard", "1/4"]
+    options = {text for parameter in baseline.commands[verb].params for text in parameter.opts}
+    told = (ROOT / script).read_text() + (ROOT / "benchmarks/slurm/README.md").read_text()
+    lines = [line for line in told.splitlines() if f"{Path(script).name} " in line]
+    assert set(re.findall(r"--[a-z-]+", " ".join(lines))) - {"--array"} <= options
 
 
 def run_training(tmp_path: Path, hosts: int, gpus: int) -> list[str]:

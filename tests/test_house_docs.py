@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -206,6 +207,14 @@ def test_make_targets_of_the_readme_exist() -> None:
     assert {"demo", "test"} <= targets
     makefile = (ROOT / "Makefile").read_text()
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, flags=re.M)] == []
+
+
+def test_results_in_the_readme_name_their_commit() -> None:
+    rows = re.findall(r"\| `([\w-]+\.json)` \| ([0-9a-f]{10}) \|", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(rows) > 3
+    folder = ROOT / "benchmarks" / "results"
+    commits = {name: json.loads((folder / name).read_text())["commit"] for name, _ in rows}
+    assert {name: commit for name, commit in rows if not commits[name].startswith(commit)} == {}
 
 
 def test_citation_is_valid_and_of_this_version() -> None:

@@ -1,380 +1,162 @@
 """`cspine-bench demo`: the whole pipeline, one public command after another."""
 
+import importlib.util
 import json
 import os
 import shlex
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from cspine_bench.cli.options import NEW_PATH, SEED, Printing, printing_options
-from cspine_bench.cli.output import format_count, print_note, print_result
-from cspine_bench.errors import CspineBenchError
-
-_RECORD: Final = "demo.json"
-
-_FEWEST_FILMS: Final = 160
-"""Of which four in five are trained on."""
-
-_ENVIRONMENT: Final = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-"""The demo needs no network, and `datasets` shall not draw bars between our lines."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the stages are built from."""
-
-    out: Path
-    count: int
-    size: int
-    seed: int
-    films: int
-    updates: int | None
-    samples: int
-
-    @property
-    def phantom(self) -> Path:
-        """The dataset of phantom radiographs."""
-        return self.out / "datasets" / "phantom"
-
-    @property
-    def small(self) -> Path:
-        """Small phantoms, which the generator is trained on."""
-        return self.out / "datasets" / "phantom-64"
-
-    @property
-    def run(self) -> Path:
-        """The generator's run folder."""
-        return self.out / "runs" / "phantom-64"
-
-    @property
-    def sampled(self) -> Path:
-        """What it makes."""
-        return self.out / "datasets" / "samples"
-
-    @property
-    def store(self) -> Path:
-        """Features of all radiographs."""
-        return self.out / "features"
-
-    @property
-    def evidence(self) -> Path:
-        """What was measured of the samples."""
-        return self.out / "evaluation"
-
-    @property
-    def release(self) -> Path:
-        """The samples as they would be published."""
-        return self.out / "release"
-
-    @property
-    def pictures(self) -> list[Path]:
-        """What to look at when the demo is over."""
-        pages = [self.evidence / "fidelity.html", self.evidence / "memorization.html"]
-        return [self.picture, self.run / "progress.png", self.sampled_picture, *pages]
-
-    @property
-    def picture(self) -> Path:
-        """Sheet of phantoms."""
-        return self.out / "contact_sheet.png"
-
-    @property
-    def sampled_picture(self) -> Path:
-        """Sheet of samples."""
-        return self.out / "samples.png"
-
-    def result(self, stage: str) -> Path:
-        """Where a stage's JSON goes."""
-        return self.out / "results" / f"{stage}.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A step of the demo: a command that a user would type, and the files that it leaves.
-
-    Args:
-        name: of its result, `results/NAME.json`: the JSON document that the command prints.
-        command: its arguments; the first is `cspine-bench` or `python`.
-        leaves: files whose absence means that it must run again.
-        sentence: one line for people, from the result.
-        decides: whether a negative verdict of it is one of the demo.
-    """
-
-    name: str
-    command: Callable[[Settings], list[str]]
-    leaves: Callable[[Settings], list[Path]]
-    sentence: Callable[[dict[str, Any]], str]
-    decides: bool = True
-
-
-def _phantom_command(settings: Settings) -> list[str]:
-    numbers = {"--count": settings.count, "--size": settings.size, "--seed": settings.seed}
-    options = [text for name, value in numbers.items() for text in (name, str(value))]
-    return ["cspine-bench", "dataset", "phantom", str(settings.phantom), *options, "--json"]
-
-
-def _inspect_command(settings: Settings) -> list[str]:
-    files = ["--sheet", str(settings.picture), "--parameters", str(settings.out / "results" / "parameters.csv")]
-    return ["cspine-bench", "dataset", "inspect", str(settings.phantom), *files, "--json"]
-
-
-def _load_command(settings: Settings) -> list[str]:
-    load = f"datasets.load_dataset({str(settings.phantom)!r})"
-    return ["python", "-c", f"import datasets, json; print(json.dumps({load}.num_rows))"]
-
-
-def _small_command(settings: Settings) -> list[str]:
-    options = ["--count", str(settings.films), "--size", "64", "--seed", str(settings.seed), "--json"]
-    return ["cspine-bench", "dataset", "phantom", str(settings.small), *options]
-
-
-def _train_command(settings: Settings) -> list[str]:
-    changes = []
-    if settings.updates is not None:
-        # Kept and measured at its end alone: the recipe's own steps may lie beyond.
-        steps = {"num_steps": settings.updates, "checkpoint_steps": "[]", "monitor": "null"}
-        changes = [word for name, value in steps.items() for word in ("--set", f"training.{name}={value}")]
-    folders = ["--data", str(settings.small), "--out", str(settings.run), "--seed", str(settings.seed)]
-    return ["cspine-bench", "ddpm", "train", "phantom-64-cpu", *folders, *changes, "--json"]
-
-
-def _sample_command(settings: Settings) -> list[str]:
-    # A network this young leaves grain in what it denoises slowly; guidance makes small bones plain.
-    look = ["--steps", "6", "--guidance", "2"]
-    options = ["--count", str(settings.samples), "--seed", str(settings.seed), "--out", str(settings.sampled)]
-    return ["cspine-bench", "ddpm", "sample", str(settings.run), *look, *options, "--json"]
-
-
-def _show_command(settings: Settings) -> list[str]:
-    # Small bones would hide behind their outlines.
-    sheet = ["--sheet", str(settings.sampled_picture), "--no-labels", "--json"]
-    return ["cspine-bench", "dataset", "inspect", str(settings.sampled), *sheet]
-
-
-def _fidelity_command(settings: Settings) -> list[str]:
-    sides = ["--real", str(settings.small), "--real-split", "validation", "--real-split", "test"]
-    # So that the demo takes minutes.
-    fewer = ["--set", "transmission_count=24", "--set", "map_count=8", "--seed", str(settings.seed)]
-    where = ["--synthetic", str(settings.sampled), "--store", str(settings.store), "--out", str(settings.evidence)]
-    return ["cspine-bench", "evaluate", "fidelity", *sides, *where, *fewer, "--json"]
-
-
-def _memorization_command(settings: Settings) -> list[str]:
-    small = str(settings.small)
-    held_out = ["--holdout", small, "--holdout-split", "validation", "--holdout-split", "test"]
-    sides = ["--train", small, "--train-split", "train", *held_out, "--synthetic", str(settings.sampled)]
-    where = ["--run", str(settings.run), "--store", str(settings.store), "--out", str(settings.evidence)]
-    fewer = ["--set", f"planted={min(6, settings.samples)}", "--seed", str(settings.seed)]
-    return ["cspine-bench", "evaluate", "memorization", *sides, *where, *fewer, "--json"]
-
-
-def _build_command(settings: Settings) -> list[str]:
-    named = ["--set", "name=cspine-demo", "--out", str(settings.release)]
-    for measure in ("fidelity", "memorization"):
-        named += ["--evaluation", str(settings.evidence / f"{measure}.json")]
-    return ["cspine-bench", "release", "build", str(settings.sampled), *named, "--webdataset", "--json"]
-
-
-def _validate_command(settings: Settings) -> list[str]:
-    return ["cspine-bench", "release", "validate", str(settings.release), "--level", "full", "--json"]
-
-
-def _say_verdict(result: dict[str, Any]) -> str:
-    found = dict.fromkeys(("error", "warning"), 0)
-    for finding in result["findings"]:
-        found[finding["severity"]] += 1
-    return ", ".join(format_count(number, severity) for severity, number in found.items())
-
-
-def _replay_command(settings: Settings) -> list[str]:
-    last = f"dd{settings.samples - 1:08d}"
-    return ["cspine-bench", "ddpm", "replay", str(settings.sampled), last, "--run", str(settings.run), "--json"]
-
-
-STAGES: Final = (
-    Stage(
-        "phantom",
-        _phantom_command,
-        lambda settings: [settings.phantom / "dataset.json"],
-        lambda result: f"{format_count(sum(result['num_samples'].values()), 'annotated radiograph')}",
-    ),
-    Stage(
-        "verify",
-        lambda settings: ["cspine-bench", "dataset", "verify", str(settings.phantom), "--json"],
-        lambda settings: [],
-        lambda result: "no fault found" if result["valid"] else format_count(len(result["issues"]), "issue"),
-    ),
-    Stage(
-        "inspect",
-        _inspect_command,
-        lambda settings: [settings.picture, settings.out / "results" / "parameters.csv"],
-        lambda result: f"contact sheet {result['sheet']}, alignment parameters {result['parameters']}",
-    ),
-    Stage(
-        "load_dataset",
-        _load_command,
-        lambda settings: [],
-        lambda result: "datasets loads " + ", ".join(f"{split} {rows:,}" for split, rows in result.items()),
-    ),
-    Stage(
-        "phantom_64",
-        _small_command,
-        lambda settings: [settings.small / "dataset.json"],
-        lambda result: f"{format_count(sum(result['num_samples'].values()), 'annotated radiograph')}",
-    ),
-    Stage(
-        "train",
-        _train_command,
-        lambda settings: [settings.run / "progress.png", settings.run / "checkpoints"],
-        lambda result: f"{result['step']:,} updates, validation loss {result['validation_loss']:.4f}",
-    ),
-    Stage(
-        "sample",
-        _sample_command,
-        lambda settings: [settings.sampled / "dataset.json"],
-        lambda result: f"{format_count(sum(result['num_samples'].values()), 'synthetic radiograph')}",
-    ),
-    Stage(
-        "replay",
-        _replay_command,
-        lambda settings: [],
-        lambda result: f"{result['sample_id']} made again: {'the same' if result['same'] else 'NOT the same'}",
-    ),
-    Stage(
-        "samples_sheet",
-        _show_command,
-        lambda settings: [settings.sampled_picture],
-        lambda result: f"contact sheet {result['sheet']}",
-    ),
-    Stage(
-        "fidelity",
-        _fidelity_command,
-        lambda settings: [settings.evidence / "fidelity.json", settings.evidence / "fidelity.html"],
-        lambda result: str(result["verdict"]),
-    ),
-    Stage(
-        "memorization",
-        _memorization_command,
-        lambda settings: [settings.evidence / "memorization.json", settings.evidence / "memorization.html"],
-        lambda result: str(result["verdict"]),
-        decides=False,  # Few films are held out here, and what that means is what the page shows.
-    ),
-    Stage(
-        "release",
-        _build_command,
-        lambda settings: [settings.release / "SHA256SUMS"],
-        lambda result: f"{result['path']}, the card is its README.md; WebDataset: {result['mirror']}",
-    ),
-    Stage("validate", _validate_command, lambda settings: [], _say_verdict),
+from cspine_bench.cli.demo_films import detect_films
+from cspine_bench.cli.demo_run import DemoRun, open_run
+from cspine_bench.cli.demo_settings import (
+    PHANTOM,
+    Settings,
+    choose_sizes,
+    guess_facts,
+    list_left_out,
+    read_facts,
+    refuse_too_few,
 )
-"""In order. A later stage may use the files of the earlier ones: when a stage runs, all after it run too."""
+from cspine_bench.cli.demo_stages import build_film_rounds, build_rounds
+from cspine_bench.cli.options import NEW_PATH, SEED, Printing, printing_options
+from cspine_bench.cli.output import print_note, print_result
+
+_SIZE_STEP: Final = 32
+"""The networks of generator and baseline halve the image so often."""
+_MOST_WORKERS: Final = 4
+"""More processes than tracks would only share what they wait for."""
 
 
 @click.command()
 @click.option("--out", type=NEW_PATH, default="demo", show_default=True, help="Folder for everything that is made.")
-@click.option("--count", type=click.IntRange(min=3), default=48, show_default=True, help="Phantom radiographs.")
-@click.option("--size", type=click.IntRange(min=64), default=256, show_default=True, help="Side of each, px.")
+@click.option(
+    "--real", type=click.Path(exists=True, path_type=Path), metavar="FOLDER",
+    help="Films of your own instead of phantoms: CSXA, DICOM, images, a zip of them, or a dataset folder.",
+)  # fmt: skip
+@click.option("--quick", is_flag=True, help="Everything, but little of it: minutes less, and verdicts without power.")
+@click.option("--size", type=click.IntRange(32, 512), default=64, show_default=True, help="Side, px; a multiple of 32.")
+@click.option("--films", type=click.IntRange(min=45), help="Phantoms to make.  [700; 160 with --quick]")
+@click.option("--updates", type=click.IntRange(min=3), help="Of the generator, in training.  [700; 100]")
+@click.option("--samples", type=click.IntRange(min=10), help="Radiographs of the release.  [1000; 96]")
+@click.option("--cases", type=click.IntRange(min=10), help="Of the reader study, at most.  [50; 16]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
-@click.option("--films", type=click.IntRange(min=40), default=600, show_default=True, help="Phantoms to train on.")
-@click.option("--updates", type=click.IntRange(min=1), help="Updates in training.  [those of the recipe]")
-@click.option("--samples", type=click.IntRange(min=1), default=96, show_default=True, help="Radiographs to sample.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes at a time.  [as many as cores, up to 4]")
 @printing_options
 @click.pass_context
-def demo(context: click.Context, /, out: Path, printing: Printing, **numbers: Any) -> None:
-    """Run the whole pipeline on made-up radiographs, on a CPU; run again, it goes on where it stopped.
+def demo(context: click.Context, /, printing: Printing, **asked: Any) -> None:
+    """From films to a released, validated, measured synthetic dataset and one report, on a CPU.
+
+    Run again, it goes on where it stopped; with an option changed, it makes anew what depends on it. What the
+    generator is worth is told, and decides nothing. Exit 1: films with faults, a sample that is not made again as it
+    was, an invalid release, or a copy of a training film among the samples.
 
     \b
     Example:
       cspine-bench demo --out demo
     """
-    settings = Settings(out, **numbers)
-    if settings.updates is None and settings.films < _FEWEST_FILMS:
-        raise click.UsageError(
-            f"--films {settings.films}: the recipe measures 128 samples beside as many training films; give at least "
-            f"{_FEWEST_FILMS}, or set --updates, which leaves the measurement out"
-        )
-    stages, verdict = run_stages(settings, printing)
-    pictures = [str(path) for path in settings.pictures]
-    document = {"out": str(out), "pictures": pictures, "positive": verdict, "stages": stages}
-    text = f"Synthetic, not for diagnosis. Open {', '.join(pictures)}"
-    print_result(document, text, as_json=printing.as_json)
-    context.exit(0 if verdict else 1)
+    settings = _read(asked)
+    run = run_demo(settings, printing)
+    print_result(_describe(run), _close(run), as_json=printing.as_json)
+    context.exit(0 if run.positive else 1)
 
 
-def run_stages(settings: Settings, printing: Printing) -> tuple[list[dict[str, Any]], bool]:
-    """Run the stages that are not done yet, each as a process of its own.
-
-    Returns:
-        A row for each stage (name, command, seconds, whether it ran now), and whether every verdict was positive.
-
-    Raises:
-        CspineBenchError: a stage could not run.
-    """
-    settings.result("").parent.mkdir(parents=True, exist_ok=True)
-    record = settings.out / "results" / _RECORD
-    done = _load_record(record)
-    rows: list[dict[str, Any]] = []
-    positive = True
-    for number, stage in enumerate(STAGES, start=1):
-        command = stage.command(settings)
-        print_note(f"[{number}/{len(STAGES)}] {_join(command)}", quiet=printing.quiet)
-        files = [settings.result(stage.name), *stage.leaves(settings)]
-        row = done.get(stage.name)
-        ran = row is None or row["command"] != command or not all(path.exists() for path in files)
-        if row is None or ran:
-            done = {}
-            started = time.monotonic()
-            exit_code = _run(command, settings.result(stage.name), printing)
-            row = {"stage": stage.name, "command": command, "exit_code": exit_code}
-            row["seconds"] = round(time.monotonic() - started, 2)
-        rows.append({**row, "ran": ran})
-        _save_json(record, rows)
-        positive = positive and (row["exit_code"] == 0 or not stage.decides)
-        sentence = stage.sentence(json.loads(settings.result(stage.name).read_text()))
-        print_note(f"      {sentence} ({row['seconds']:.1f} s{'' if ran else ', done before'})", quiet=printing.quiet)
-    return rows, positive
-
-
-def _run(command: list[str], result: Path, printing: Printing) -> int:
-    if command[0] == "python":
-        arguments = [sys.executable, *command[1:]]
-    else:
-        arguments = [sys.executable, "-m", "cspine_bench", *command[1:], *(["--quiet"] if printing.quiet else [])]
-    # Progress goes straight to the terminal.
-    environment = {**os.environ, **_ENVIRONMENT}
-    finished = subprocess.run(arguments, stdout=subprocess.PIPE, env=environment, check=False)
-    if finished.returncode not in (0, 1):
-        raise CspineBenchError(f"the stage stopped with exit code {finished.returncode}: {_join(command)}")
-    try:
-        document = json.loads(finished.stdout)
-    except ValueError as error:
-        raise CspineBenchError(f"the stage printed no JSON document: {_join(command)}") from error
-    _save_json(result, document)
-    return finished.returncode
-
-
-def _join(command: list[str]) -> str:
-    # As a person would type it: shlex breaks quotes inside quotes into five pieces.
-    return " ".join(
-        f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word) for word in command
+def _read(asked: dict[str, Any]) -> Settings:
+    if asked["size"] % _SIZE_STEP:
+        raise click.BadParameter(f"{asked['size']} is not a multiple of {_SIZE_STEP}", param_hint="--size")
+    if asked["real"] is not None and asked["films"] is not None:
+        raise click.UsageError("--films is for phantoms; of --real all films are used")
+    origin = PHANTOM if asked["real"] is None else detect_films(asked["real"])
+    sizes = choose_sizes(
+        quick=asked["quick"], asked={name: asked[name] for name in ("films", "updates", "samples", "cases")}
+    )
+    return Settings(
+        out=asked["out"],
+        origin=origin,
+        facts=guess_facts(origin, sizes),
+        sizes=sizes,
+        size=asked["size"],
+        seed=asked["seed"],
+        workers=asked["workers"] or min(_MOST_WORKERS, os.cpu_count() or 1),
+        signed=importlib.util.find_spec("cryptography") is not None,
+        quick=asked["quick"],
     )
 
 
-def _load_record(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        return {row["stage"]: row for row in json.loads(path.read_text())}
-    except (OSError, ValueError, TypeError, KeyError):
-        # No record, or a torn one: the stages themselves know what they have done.
-        return {}
+def run_demo(settings: Settings, printing: Printing) -> DemoRun:
+    """Run the stages that are not done yet, each as a process of its own.
+
+    Returns:
+        The run, with a row for each stage.
+
+    Raises:
+        CspineBenchError: a stage could not run, or there are too few films.
+    """
+    total = sum(len(track) for tracks in build_rounds(settings) for track in tracks)
+    run = open_run(settings, printing, total)
+    if settings.origin.path is not None:
+        print_note(f"{settings.origin.path}: {settings.origin.words}.", quiet=printing.quiet)
+    for tracks in build_film_rounds(settings):
+        run.run_round(tracks)
+    inspected = json.loads(settings.log("inspect-films").read_text())
+    run.settings = settings = replace(settings, facts=read_facts(inspected))
+    refuse_too_few(settings)
+    for sentence in list_left_out(settings):
+        print_note(f"        {sentence}", quiet=printing.quiet)
+    rounds = build_rounds(settings)
+    run.total = sum(len(track) for tracks in rounds for track in tracks)
+    for tracks in rounds[len(build_film_rounds(settings)) :]:
+        run.run_round(tracks)
+    return run
 
 
-def _save_json(path: Path, document: Any) -> None:
-    draft = path.with_name(f".{path.name}.unfinished")
-    draft.write_text(json.dumps(document, indent=2) + "\n")
-    draft.replace(path)
+def _describe(run: DemoRun) -> dict[str, Any]:
+    return {
+        "out": str(run.settings.out),
+        "report": str(run.settings.report),
+        "origin": run.settings.origin.kind,
+        "positive": run.positive,
+        "left_out": list_left_out(run.settings),
+        "stages": run.shown,
+    }
+
+
+def _close(run: DemoRun) -> str:
+    """Where everything lies, what did not pass, and what to try next."""
+    settings, out = run.settings, run.settings.out
+    seconds = sum(row["seconds"] for row in run.shown)
+    where = [
+        ["the report: open it first", str(settings.report)],
+        ["the release, its card first", str(settings.release / "README.md")],
+        ["its WebDataset mirror", f"{settings.release}-wds"],
+        ["datasets, runs, pictures", ", ".join(str(out / name) for name in ("datasets", "runs", "pictures"))],
+        ["every result with its page", str(settings.results)],
+    ]
+    width = max(len(row[0]) for row in where)
+    lines = [f"Done: {len(run.shown)} stages, {seconds / 60:.1f} minutes of work.", ""]
+    lines += [f"{name.ljust(width)}  {path}" for name, path in where]
+    failed = [f"NOT PASSED: {row['stage']}: {row['says']}" for row in run.shown if not row["passes"]]
+    lines += ["", *failed] if failed else []
+    return "\n".join([*lines, "", *_name_next(settings), "", "Synthetic, not for diagnosis."])
+
+
+def _name_next(settings: Settings) -> list[str]:
+    out = shlex.quote(str(settings.out))
+    if settings.origin.path is None:
+        return [
+            "Next, with films of your own (CSXA, DICOM or images):",
+            "  cspine-bench demo --real FOLDER --out mine",
+            "Or see what readers see, and read a few cases:",
+            f"  cspine-bench study plan --real {out}/datasets/films --synthetic {out}/datasets/late --set cases=10 "
+            "--set repeats=0 --allow-leaks rehearsal --out study",
+            "  cspine-bench study links study && cspine-bench study serve study",
+        ]
+    films = shlex.quote(str(settings.origin.path))
+    return [
+        "Next, with more time: twice the side, longer learning (an update costs four times as much):",
+        f"  cspine-bench demo --real {films} --size 128 --updates 4000 --out {out}-128",
+        "A release to publish names its licence, its creators and the films' terms: docs/how-to/build-a-release.md",
+    ]

@@ -9,6 +9,7 @@ from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, Printing, printing
 from cspine_bench.cli.output import format_count, format_size, print_note, print_result, show_progress
 from cspine_bench.cli.release_diff import diff
 from cspine_bench.cli.release_export import export
+from cspine_bench.cli.release_key import key
 from cspine_bench.cli.release_push import push
 from cspine_bench.cli.release_validate import validate
 
@@ -89,6 +90,7 @@ def sign(folder: Path, key: Path, printing: Printing) -> None:
     )
 
 
+release.add_command(key)
 release.add_command(validate)
 release.add_command(diff)
 release.add_command(push)

@@ -74,8 +74,8 @@ def load_private_key(path: Path) -> "Ed25519PrivateKey":
         ReleaseError: the file cannot be read or holds another kind of key; says how to make one.
         MissingExtraError: cryptography is not installed.
     """
-    serialization, ed25519 = _import_cryptography()
-    how = "make one with: openssl genpkey -algorithm ed25519 -out release.key"
+    serialization, ed25519 = import_cryptography()
+    how = "make one with: cspine-bench release key release.key"
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
@@ -114,7 +114,7 @@ def sign_sums(sums: bytes, key: "Ed25519PrivateKey", *, predicate: Mapping[str, 
         predicate: SLSA provenance: how the release was built.
     """
     payload = canonical_json(_build_statement(sums, predicate)).encode()
-    public = _render_public_key(key.public_key())
+    public = render_public_key(key.public_key())
     envelope = {
         "payload": base64.b64encode(payload).decode(),
         "payloadType": _PAYLOAD_TYPE,
@@ -142,10 +142,10 @@ def check_signature(signature: Signature, sums: bytes, *, trusted_key: bytes | N
         trusted = _load_public_key(trusted_key)
         if isinstance(trusted, str):
             return f"the trusted key cannot be used: {trusted}"
-        if _render_public_key(trusted) != signature.public_key:
+        if render_public_key(trusted) != signature.public_key:
             return (
                 f"it was made with key {fingerprint(signature.public_key)}, "
-                f"the trusted one is {fingerprint(_render_public_key(trusted))}"
+                f"the trusted one is {fingerprint(render_public_key(trusted))}"
             )
     return _check_envelope(signature, sums, from_pem)
 
@@ -157,7 +157,7 @@ def fingerprint(public_key: bytes) -> str:
 
 def name_key(key: "Ed25519PrivateKey") -> str:
     """Fingerprint of the public key that belongs to a private one."""
-    return fingerprint(_render_public_key(key.public_key()))
+    return fingerprint(render_public_key(key.public_key()))
 
 
 def read_predicate(attestation: bytes) -> dict[str, Any]:
@@ -214,14 +214,14 @@ def _frame(payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(_PAYLOAD_TYPE), _PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
-def _render_public_key(key: "Ed25519PublicKey") -> bytes:
-    serialization, _ = _import_cryptography()
+def render_public_key(key: "Ed25519PublicKey") -> bytes:
+    serialization, _ = import_cryptography()
     pem: bytes = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pem
 
 
 def _load_public_key(pem: bytes) -> "Ed25519PublicKey | str":
-    serialization, ed25519 = _import_cryptography()
+    serialization, ed25519 = import_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
@@ -230,10 +230,10 @@ def _load_public_key(pem: bytes) -> "Ed25519PublicKey | str":
         return f"it is no public key in PEM ({str(error)[:100]})"
     if not isinstance(key, ed25519.Ed25519PublicKey):
         return f"it is a key of another kind ({type(key).__name__}), Ed25519 is needed"
-    return key if _render_public_key(key) == pem else "the PEM file is not in its one spelling"
+    return key if render_public_key(key) == pem else "the PEM file is not in its one spelling"
 
 
-def _import_cryptography() -> tuple[Any, Any]:
+def import_cryptography() -> tuple[Any, Any]:
     try:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519

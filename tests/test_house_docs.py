@@ -32,7 +32,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 
 
 def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+    return str(path.resolve().relative_to(ROOT))
 
 
 def load_script(name: str) -> ModuleType:
@@ -101,11 +101,19 @@ def test_every_encoder_and_task_is_in_its_table() -> None:
     assert [name for name in TASKS if not (ROOT / "benchmarks" / name / "README.md").is_file()] == []
 
 
+def list_anchors(path: Path) -> set[str]:
+    """What `#` may lead to in a page: its headings, spelled as GitHub does."""
+    heads = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S), flags=re.M)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_links_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
-    local = [target.split("#")[0] for target in targets if not target.startswith(("http", "#"))]
-    assert [target for target in local if not (path.parent / target).exists()] == []
+    local = [target.partition("#")[::2] for target in targets if not target.startswith("http")]
+    assert [name for name, _ in local if not (path.parent / name).exists()] == []
+    places = [(path.parent / name if name else path, anchor) for name, anchor in local if anchor]
+    assert [f"{name_of(page)}#{anchor}" for page, anchor in places if anchor not in list_anchors(page)] == []
 
 
 def test_the_map_leads_to_every_page() -> None:
@@ -115,12 +123,24 @@ def test_the_map_leads_to_every_page() -> None:
     assert sorted(name for name in found if f"({name})" not in text) == []
 
 
-def find_commands(path: Path) -> list[str]:
+GUIDES = sorted(
+    path for folder in ("benchmarks", "generation", "dataset_card") for path in (ROOT / folder).rglob("*.md")
+)
+"""Pages beside what they explain; their commands are checked too."""
+
+
+def find_lines(path: Path) -> list[str]:
+    """Lines of the shell blocks of a page, continued ones joined."""
     blocks = re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.S)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("cspine-bench ")]
+    return [line.strip() for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
 
 
-COMMANDS_IN_PAGES = [(path, line) for path in PAGES for line in find_commands(path)]
+def find_commands(path: Path) -> list[str]:
+    lines = [line.replace("python -m cspine_bench ", "cspine-bench ", 1) for line in find_lines(path)]
+    return [line for line in lines if line.startswith("cspine-bench ")]
+
+
+COMMANDS_IN_PAGES = [(path, line) for path in (*PAGES, *GUIDES) for line in find_commands(path)]
 
 
 def find_unknown_options(line: str) -> list[str]:
@@ -151,10 +171,7 @@ def find_unknown_words(line: str) -> list[str]:
 
 
 def test_scripts_in_the_docs_exist_with_these_options() -> None:
-    pages = [*PAGES, *(ROOT / "benchmarks").rglob("*.md"), *(ROOT / "generation").rglob("*.md")]
-    blocks = [block for path in pages for block in re.findall(r"```sh\n(.*?)```", path.read_text(), flags=re.S)]
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    scripts = [line for line in lines if re.match(r"python [^-]", line)]
+    scripts = [line for path in (*PAGES, *GUIDES) for line in find_lines(path) if re.match(r"python [^-]", line)]
     assert len(scripts) > 5, "nothing is tested otherwise"
     assert {line: unknown for line in scripts if (unknown := find_unknown_words(line))} == {}
     assert find_unknown_words("python docs/draw_figures.py --sample x") == ["--sample"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cspine_bench.dataset.lock import tie_worker_to_writer
-from cspine_bench.dataset.ray_tasks import NUM_RETRIES, RayCluster, check_resources, connect, end_tasks
+from cspine_bench.dataset.ray_tasks import NUM_RETRIES, RayCluster, check_resources, connect, end_tasks, stand_in
 from cspine_bench.dataset.workers import set_environment
 from cspine_bench.errors import CspineBenchError, DataError
 
@@ -126,7 +126,7 @@ def _in_tasks(
         try:
             while waiting or pending:
                 while waiting and (cluster.max_tasks is None or len(pending) < cluster.max_tasks):
-                    pending.append(task.remote(function, shared, waiting.pop(), folder))
+                    pending.append(task.remote(function, shared, waiting.pop(), folder, Path.cwd()))
                 ready, pending = ray.wait(pending)
                 for reference in ready:
                     try:
@@ -141,9 +141,10 @@ def _in_tasks(
 
 
 def _call_on_node(
-    function: Callable[[JobT, ItemT], AnswerT], job: JobT, item: ItemT, folder: Path
+    function: Callable[[JobT, ItemT], AnswerT], job: JobT, item: ItemT, folder: Path, cwd: Path
 ) -> AnswerT | CspineBenchError:
     """A task. What is wrong with the data is given back as a value, so that it arrives as it is."""
+    stand_in(cwd)
     if not folder.is_dir():
         return DataError(
             f"{folder}: a node of the cluster does not see this folder; name one on a file system that they all share"

@@ -5,12 +5,14 @@ that is lost costs its shards: Ray runs these tasks again elsewhere.
 """
 
 import logging
+import os
 import socket
 import sys
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from cspine_bench.dataset.begun import SCRATCH_NAME
@@ -95,7 +97,7 @@ def make_shards_on_ray(
         task = ray.remote(_make_on_node).options(
             num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus, max_retries=NUM_RETRIES, retry_exceptions=False
         )
-        shared = ray.put((source, job, turn))
+        shared = ray.put((source, job, turn, Path.cwd()))
         waiting = list(reversed(shards))
         pending: dict[Any, ShardPlan] = {}
         try:
@@ -148,9 +150,10 @@ def _fetch(reference: Any, shard: ShardPlan, job: ShardJob) -> ShardEntry:
     return entry
 
 
-def _make_on_node(shared: tuple[Source, ShardJob, str], shard: ShardPlan) -> ShardEntry | Exception:
+def _make_on_node(shared: tuple[Source, ShardJob, str, Path], shard: ShardPlan) -> ShardEntry | Exception:
     """A task. What went wrong with the data is given back as a value, so that it arrives as it is."""
-    source, job, turn = shared
+    source, job, turn, cwd = shared
+    stand_in(cwd)
     try:
         locks = hold_worker_locks([job.folder / SCRATCH_NAME])
     except FileNotFoundError:
@@ -167,6 +170,12 @@ def _make_on_node(shared: tuple[Source, ShardJob, str], shard: ShardPlan) -> Sha
     finally:
         for lock in locks:
             lock.close()
+
+
+def stand_in(folder: Path) -> None:
+    """Called in a task: relative paths mean what they mean to whoever handed it out, where the node has that folder."""
+    if folder.is_dir():
+        os.chdir(folder)
 
 
 def _ignore(num_rows: int) -> None:

@@ -8,6 +8,7 @@ bit of an answer may depend on what was asked with it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from cspine_bench.measurement.inputs import Images
 from cspine_bench.measurement.task import ShowStage
 from cspine_bench.measurement.work import Work
 
-WINDOW: int = 256
+WINDOW: Final = 256
 """Rows of a file that are in memory, and whose answers are kept together."""
 
 
@@ -92,7 +93,7 @@ def ask_all(
     Raises:
         DataError: an image is not square, or no whole multiple of a teacher's size; or as `fan_out`.
     """
-    folder, done, total = asking.work.folder, 0, sum(map(len, files))
+    folder, total = asking.work.folder, sum(map(len, files))
     if folder is None:
         raise ValueError("what teachers say must be kept somewhere; give the work a folder")
     folder.mkdir(parents=True, exist_ok=True)

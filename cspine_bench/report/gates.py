@@ -86,7 +86,7 @@ def _ask_fidelity(traced: Traced) -> Iterator[Gate]:
         if standing == "none":
             yield Gate(asked, "not asked", Markup("no floor of real against real"))
             continue
-        state: State = "failed" if standing == "beyond" else "passed"
+        state: State = "passed" if standing == "within" else "failed"
         found = Markup("{}, real against real {}").format(traced.matched(figure), traced.floor(figure))
         if standing == "better":
             found += Markup("; nearer than real films are, as copies would be")
@@ -152,6 +152,12 @@ def find_attacks(file: ResultFile) -> list[Figure]:
         if one.name == "membership_auroc" and one.interval is not None and one.condition.get("attack") != "control"
     ]
     return sorted(found, key=lambda one: -one.value)
+
+
+def find_told_attack(file: ResultFile) -> Figure | None:
+    """The attack that most surely tells training films from others; None: none does."""
+    sure = [one for one in find_attacks(file) if one.interval is not None and one.interval.low > _CHANCE]
+    return max(sure, key=lambda one: 0.0 if one.interval is None else one.interval.low, default=None)
 
 
 def _ask_membership(traced: Traced) -> Gate:

@@ -7,11 +7,14 @@ from typing import Final
 from markupsafe import Markup
 
 from cspine_bench.baselines.arm_rows import MEASURE_PREFIX
+from cspine_bench.evaluate.page.fidelity import DISTRIBUTION
+from cspine_bench.measurement.figures import compare_with_floor
 from cspine_bench.report.files import ResultFile
-from cspine_bench.report.gates import Gate, State, find_figure, list_compared
+from cspine_bench.report.gates import Gate, State, find_figure, find_told_attack, list_compared
 from cspine_bench.report.given import GivenRelease
 from cspine_bench.report.study_settings import read_study_settings
 from cspine_bench.report.traced import Traced
+from cspine_bench.results import Figure
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,18 @@ def _tell_fidelity(file: ResultFile, gates: list[Gate]) -> Card:
     detail = Markup("") if apart is None else Markup("a classifier tells them apart with AUROC {} ({})").format(
         traced.value(apart), traced.interval(apart))  # fmt: skip
     if failed:
-        return Card(_QUESTIONS["fidelity"], "No: they differ", "failed", detail, "fidelity")
+        told_apart = apart is not None and gates[-1].state == "failed"
+        beyond = any(compare_with_floor(one) == "beyond" for one in _list_main(file))
+        answer = "No: they differ" if told_apart or beyond else "Nearer than films are"
+        return Card(_QUESTIONS["fidelity"], answer, "failed", detail, "fidelity")
     if not asked:
         return Card(_QUESTIONS["fidelity"], "Not told", "not asked", Markup("no figure has a floor"), "fidelity")
     return Card(_QUESTIONS["fidelity"], "No difference seen", "underpowered", detail + Markup(
         " – which is not “the same”"), "fidelity")  # fmt: skip
+
+
+def _list_main(file: ResultFile) -> list[Figure]:
+    return [one for name in DISTRIBUTION if (one := find_figure(file, name)) is not None]
 
 
 def _tell_memorization(file: ResultFile, gates: list[Gate]) -> Card:
@@ -130,6 +140,10 @@ def _tell_memorization(file: ResultFile, gates: list[Gate]) -> Card:
     detail = Markup("")
     if rate is not None and copies is not None:
         detail = Markup("{} confirmed; share of copies {}").format(traced.value(copies), traced.interval(rate))
+    if told := find_told_attack(file):
+        detail += Markup("; yet an attack by {} tells training films: AUROC {}").format(
+            told.condition.get("attack", "one score"), traced.value(told)
+        )
     return Card(_QUESTIONS["memorization"], answer, state, detail, "memorization")
 
 

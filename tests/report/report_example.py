@@ -1,6 +1,7 @@
 """Results for tests of the report: those that the repository publishes, a made-up reader study, and tiny datasets."""
 
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cspine_bench.results import Input, Result, load_result, render_result
 from cspine_bench.study.recipe import AnalysisRecipe
 from tests.cli.small_source import write_small
 
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 PUBLISHED = Path(__file__).parent.parent.parent / "benchmarks" / "results"
 NAMES = {
     "demo_fidelity": "fidelity", "demo_memorization": "memorization",

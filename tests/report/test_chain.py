@@ -1,14 +1,18 @@
 """The chain from images to source, the release beside it, and the run's curves: checked, stated, or told to differ."""
 
 import hashlib
+import html
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from cspine_bench.cli import cli
 from cspine_bench.dataset.read import DatasetFolder
 from cspine_bench.ddpm.run_folder import RunFacts
 from cspine_bench.release.rules import Finding
@@ -18,16 +22,16 @@ from cspine_bench.report.files import collect_results
 from cspine_bench.report.given import GivenDataset, GivenRelease, GivenRun, open_given_datasets
 from cspine_bench.results import load_result
 
-from .report_example import Traces, write_example
+from .report_example import MakeOnce, Traces, write_example
 
 WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Given, Path]:
+def given(tmp_path_factory: pytest.TempPathFactory, make_once: MakeOnce) -> tuple[Given, Path]:
     """Results, datasets and the run that the synthetic one says it is of."""
     folder = tmp_path_factory.mktemp("chain")
-    write_example(folder)
+    shutil.copytree(make_once("report-example", write_example), folder, dirs_exist_ok=True)
     collected = collect_results([folder / "results"])
     named = [("real", str(folder / "films")), ("synthetic", str(folder / "samples"))]
     films, samples = open_given_datasets(named, collected.files)
@@ -111,6 +115,23 @@ def test_the_release_is_held_against_the_results(given: tuple[Given, Path]) -> N
     assert [text.split(" ")[0] for text in told.contradictions] == ["The", "No", "memorization.json", "They"]
     assert "SUM-01 data/x.parquet: its hash differs" in told.contradictions[0]
     assert "Not valid" in Traces(told.page).bare["verdict"]
+
+
+def test_the_commands_on_the_page_are_commands(given: tuple[Given, Path]) -> None:
+    whole, folder = given
+    pages = [build_report(one, folder / "report.html").page for one in (whole, Given(whole.collected))]
+    text = b"".join(pages).decode()
+    blocks = [html.unescape(block) for block in re.findall(r"<pre[^>]*><code>(.*?)</code>", text, re.S)]
+    lines = [line.strip() for block in blocks for line in re.split(r"[;\n]", block)]
+    found = {line for line in lines if line.startswith("cspine-bench ")}
+    assert len(found) > 15
+    for line in found:
+        command: click.Command = cli
+        words = shlex.split(line)[1:]
+        while isinstance(command, click.Group):
+            command, words = command.commands[words[0]], words[1:]
+        options = {text for parameter in command.params for text in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_the_page_in_a_browser(given: tuple[Given, Path]) -> None:

@@ -20,15 +20,14 @@ from cspine_bench.report.gates import list_gates
 from cspine_bench.report.given import open_given_datasets
 from cspine_bench.results import load_result
 
-from .report_example import Traces, build_readers, change_inputs, copy_published, write_example, write_result
+from .report_example import MakeOnce, Traces, build_readers, change_inputs, copy_published, write_example, write_result
 
 
 @pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def example(tmp_path_factory: pytest.TempPathFactory, make_once: MakeOnce) -> Path:
     """Datasets `films` and `samples`, and `results` about them."""
     folder = tmp_path_factory.mktemp("example")
-    write_example(folder)
-    return folder
+    return shutil.copytree(make_once("report-example", write_example), folder, dirs_exist_ok=True)
 
 
 def make(folder: Path, *, real_pixels: bool = True, datasets: bool = True) -> tuple[bytes, Any]:
@@ -139,14 +138,14 @@ def test_gates_keep_what_cannot_be_told_apart_from_what_is_shown(tmp_path: Path)
 
 
 def test_bad_input_has_one_clear_error(example: Path, tmp_path: Path) -> None:
-    results = copy_published(tmp_path / "results", "demo_fidelity")
-    good = (results / "fidelity.json").read_text()
+    results = write_result(tmp_path / "results" / "reader-study.json", build_readers()).parent
+    good = (results / "reader-study.json").read_text()
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.json").write_text('{"a": 1}')
-    (tmp_path / "torn.json").write_text(good[:500])
+    (tmp_path / "torn.json").write_text(good[:300])
     (tmp_path / "older.json").write_text(good.replace('"schema_version": "1.0"', '"schema_version": "0.9"'))
-    (tmp_path / "edited.json").write_text(good.replace('"direction": "lower"', '"direction": "down"', 1))
-    twin = tmp_path / "twin" / "fidelity.json"
+    (tmp_path / "edited.json").write_text(good.replace('"direction": "none"', '"direction": "down"', 1))
+    twin = tmp_path / "twin" / "reader-study.json"
     twin.parent.mkdir()
     twin.write_text(good.replace('"seed": 0', '"seed": 1'))
     folder = tmp_path / "broken"
@@ -161,11 +160,11 @@ def test_bad_input_has_one_clear_error(example: Path, tmp_path: Path) -> None:
         ([tmp_path / "older.json"], "schema_version"),
         ([tmp_path / "edited.json"], "figures.0.direction"),
         ([folder], "figures.0.direction"),
-        ([results, twin], "both hold the measure fidelity of the same datasets"),
+        ([results, twin], "both hold the measure reader-study of the same datasets"),
     ):
         with pytest.raises(DataError, match=words):
             collect_results(paths)
-    assert len(collect_results([results, results / "fidelity.json"]).files) == 1
+    assert len(collect_results([results, results / "reader-study.json"]).files) == 1
     files = collect_results([example / "results"]).files
     for named, kind, words in (
         ([("real", str(example / "samples"))], DataError, "no result was measured on it as real"),

@@ -14,7 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-slow lint type docs release-check
 
 help:
-	@echo "make demo   the whole pipeline on made-up radiographs, into $(OUT)/"
+	@echo "make demo   the whole pipeline on made-up radiographs, into $(OUT)/; QUICK=1: little of everything"
+	@echo "            ARGS='--real FOLDER': on films of your own"
 	@echo "make test   the tests (CPU, offline)"
 	@echo "make test-slow   those that take more than ten seconds each: kills, clusters, the whole demo"
 	@echo "make lint   style and format"
@@ -31,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	@$(BIN)/cspine-bench demo --out $(OUT)
+	@$(BIN)/cspine-bench demo --out $(OUT) $(if $(QUICK),--quick) $(ARGS)
 
 PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
 

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/images/ from the code: `python docs/draw_figures.py` (half a minute on one core).
+"""Draw the pictures of docs/images/ from the code: `python docs/draw_figures.py`.
 
 The samples are those of a dataset that was sampled: `python docs/draw_figures.py --samples demo/datasets/samples`.
 """
@@ -35,13 +35,6 @@ def describe(indices: range) -> list[str]:
     """Class, sex and age of each sample."""
     keys = PhantomSource(PhantomRecipe(), indices.stop, SEED).list_samples()[indices.start :]
     return [f"{key.sample_id}\n{key.strata['curvature']} · {key.strata['sex']}" for key in keys]
-
-
-def draw_sheet() -> None:
-    """Films as they come."""
-    indices = range(24)
-    tiles = render([], indices, describe(indices))
-    draw_contact_sheet(tiles, columns=6, footer=FOOTER).save(FOLDER / "phantom_contact_sheet.png")
 
 
 def draw_annotated() -> None:
@@ -112,7 +105,7 @@ def main() -> None:
         draw_samples(samples)
         draw_first_screen(samples)
         return
-    for draw in (draw_sheet, draw_annotated, draw_variants, draw_artefacts):
+    for draw in (draw_annotated, draw_variants, draw_artefacts):
         draw()
 
 

@@ -185,6 +185,8 @@ def test_every_result_and_picture_can_be_reproduced() -> None:
     results = {path.name for path in (ROOT / "benchmarks" / "results").iterdir()}
     pictures = {f"docs/images/{path.name}" for path in (ROOT / "docs" / "images").iterdir()}
     assert results | pictures <= quoted
+    shown = set(re.findall(r"images/[\w.]+(?=\))", "".join(path.read_text(encoding="utf-8") for path in PAGES)))
+    assert {f"docs/{name}" for name in shown} == pictures, "a picture that no page shows"
     named = {name for name in quoted if re.fullmatch(r"docs/images/.*|[\w*-]+\.jsonl?", name)}
     assert [name for name in named - pictures if not list((ROOT / "benchmarks" / "results").glob(name))] == []
     commands = [re.sub(r"^OMP_NUM_THREADS=1 ", "", name) for name in quoted if re.search(r"^(\w+=1 )?\S+ ", name)]
@@ -212,7 +214,7 @@ def test_the_python_in_the_pages_runs(tmp_path: Path) -> None:
     for path in PAGES:
         snippets = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.S)
         if snippets:
-            script = "\n".join(snippets).replace("demo/datasets/phantom", "ds")
+            script = "\n".join(snippets).replace("demo/datasets/films", "ds")
             lines.append(f"exec(compile({script!r}, {name_of(path)!r}, 'exec'), {{'__name__': '__main__'}})")
     assert len(lines) > 2
     run = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, capture_output=True, text=True)

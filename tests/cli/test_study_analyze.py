@@ -218,7 +218,8 @@ def test_a_study_that_was_planned_here(make_once: MakeOnce, tmp_path: Path) -> N
     assert settings["registration"] == "pre-registered" and settings["simulated"]
     assert (settings["protocol_sha256"], settings["chain_head"]) == (study.protocol_sha256, head)
     assert document["verdict"].startswith("Simulated readers: nobody read these images.")
-    assert [one["role"] for one in document["inputs"]] == ["protocol", "schedule", "ledger"]
+    roles = [one["role"] for one in document["inputs"]]
+    assert roles == ["protocol", "schedule", "ledger", "real", "synthetic", "synthetic"]
     assert found["acc.n"] == 12 and found["control.n"] == 3 and "intra.same_pick" in found
     assert "negative.pos.chisq.p" in found and "pick.s1.label_test.p_greater" in found
     later = open_planned(study.paths.folder, truth=kept, overrides=["accuracy_margin=0.2"])

@@ -98,6 +98,11 @@ def open_planned(folder: Path, *, truth: Path | None = None, overrides: Sequence
         Input(role="schedule", name=study.paths.schedule.name, digest=schedule_sha256,
               num_samples=len(protocol.readers)),
         Input(role="ledger", name=study.paths.ledger.name, digest=head.sha256, num_samples=head.seq),
+        *(
+            source.dataset.model_copy(update={"role": source.role})
+            for source in protocol.sources
+            if source.dataset is not None
+        ),
     )  # fmt: skip
     command = _spell_command([shlex.quote(folder.resolve().name)], overrides)
     return ReaderStudy(

@@ -57,7 +57,7 @@ def reach_verdict(
     shut = control.control == "failed"
     steps = (
         gate,
-        _ask_chance(figures, table, recipe, different, shut=shut),
+        _ask_chance(figures, recipe, different, shut=shut),
         _ask_equivalence(figures, table, recipe, tost, equivalent, shut=shut),
     )
     kind: VerdictKind = "no-verdict"
@@ -69,7 +69,7 @@ def reach_verdict(
     below = find_below_chance(figures, recipe)
     words = [_spell_kind(kind, figures, recipe, control, tost, below=below), _spell_finding(figures, table)]
     words += [step.text for step in steps[1:]] if kind != "no-verdict" else []
-    words += _spell_limits(figures, recipe, control, provenance)
+    words += _spell_limits(control, provenance)
     sources = tuple(judge_source(figures, table, recipe, source, keys[source], shut=shut) for source in table.sources)
     return Verdict(kind, " ".join(word for word in words if word), steps, sources, below is not None)
 
@@ -120,7 +120,7 @@ def _ask_control(control: PositiveControl, recipe: AnalysisRecipe, table: StudyT
     )
 
 
-def _ask_chance(figures: FigureList, table: StudyTable, recipe: AnalysisRecipe, p: float | None, *, shut: bool) -> Step:
+def _ask_chance(figures: FigureList, recipe: AnalysisRecipe, p: float | None, *, shut: bool) -> Step:
     name = "Test against chance"
     if p is None:
         why = figures.not_defined.get("pick.label_test.p_greater") or figures.not_defined.get("pick.label_test.*", "")
@@ -232,9 +232,7 @@ def _spell_chance(figures: FigureList, table: StudyTable) -> str:
     return f"chance {_percent(table.chance)}"
 
 
-def _spell_limits(
-    figures: FigureList, recipe: AnalysisRecipe, control: PositiveControl, provenance: Provenance
-) -> list[str]:
+def _spell_limits(control: PositiveControl, provenance: Provenance) -> list[str]:
     limits = []
     if control.control == "missing":
         limits.append("No positive control was answered, so that assay sensitivity is not shown.")

@@ -22,6 +22,9 @@ from tests.study.bare_study import DATASETS, SOURCES, make_bare_study
 from tests.study.reader_browser import Reader, open_link
 from tests.study.served import serve
 
+# One reader goes through a whole study in the quick tests; each of the others takes two to four seconds of processor
+# time more, and what the server does when it is killed or answered twice is tested without a browser as well.
+FURTHER = pytest.mark.slow
 FEW = {"cases": 2, "training": 1, "repeats": 0, "positive_controls": 0}
 
 
@@ -70,7 +73,42 @@ def check_clean(reader: Reader, served: Served) -> None:
     assert [name for name in named if name in text] == []
 
 
-def test_a_quartet_study_by_keys_alone(browser: Any, quartet: Served) -> None:
+def build_table(centre: float, width: float, depth: int, inverted: bool = False) -> NDArray[np.uint8]:
+    """Gray of each stored level. Source: DICOM PS3.3 C.11.2.1.2.1, the linear function; rounded half up."""
+    level = np.arange(2**depth, dtype=float)
+    low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sloped = ((level - (centre - 0.5)) / (width - 1) + 0.5) * 255
+    gray = np.select([level <= low, level > high], [0, 255], np.floor(sloped + 0.5)).astype(np.uint8)
+    return 255 - gray if inverted else gray
+
+
+def check_tables(reader: Reader) -> None:
+    """The page's window and level are those of DICOM."""
+    assert build_table(128, 256, 8).tolist() == [*range(256)], "the window of all levels changes none"
+    assert build_table(100, 1, 8).tolist() == [0] * 100 + [255] * 156
+    # By hand: centre 2, width 3 slope over 0.5 < x <= 2.5, and 1 and 2 lie at 0.25 and 0.75 of it.
+    assert build_table(2, 3, 8)[:4].tolist() == [0, 64, 191, 255]
+    draw = np.random.default_rng(3)
+    cases = [(128, 256, 8, False), (100, 1, 8, True), (32768, 65536, 16, False), (0.5, 2, 8, False)]
+    for _ in range(8):
+        depth = int(draw.choice([8, 16]))
+        centre, width = draw.uniform(0, 2**depth), draw.uniform(1, 2 ** (depth + 1))
+        cases.append((float(centre), float(width), depth, bool(draw.integers(2))))
+    found = reader.page.evaluate(
+        """async (cases) => {
+          const { buildTable } = await import("/window_level.js");
+          const spell = (table) => Array.from(table, (one) => String.fromCharCode(one)).join("");
+          return cases.map(([centre, width, bitDepth, inverted]) =>
+            spell(buildTable({ centre, width, bitDepth, inverted })));
+        }""",
+        cases,
+    )
+    for case, text in zip(cases, found, strict=True):
+        assert np.array_equal(np.frombuffer(text.encode("latin-1"), np.uint8), build_table(*case)), case
+
+
+def test_a_quartet_study_by_keys_alone_in_windows_of_dicom(browser: Any, quartet: Served) -> None:
     with open_link(browser, quartet.link("R1")) as reader:
         page = reader.page
         reader.prepare(by_keys=True)
@@ -113,6 +151,7 @@ def test_a_quartet_study_by_keys_alone(browser: Any, quartet: Served) -> None:
         page.wait_for_selector("text=Thank you")
         assert "All 3 sets" in reader.get_text("main")
         check_clean(reader, quartet)
+        check_tables(reader)
     saved = [json.loads(record.body) for record in quartet.list_records("answer", "R1")]
     names = ("pick", "said", "ratings", "comment")
     assert [[one[name] for name in names] for one in saved] == [[one[name] for name in names] for one in reader.sent]
@@ -127,6 +166,7 @@ def test_a_quartet_study_by_keys_alone(browser: Any, quartet: Served) -> None:
     assert found["dark_patch"] and found["light_patch"] and found["viewport"] == [1280, 800]
 
 
+@FURTHER
 def test_a_study_of_single_images_by_mouse(browser: Any, tmp_path: Path) -> None:
     served = Served(tmp_path / "study", size=64, design="single", ratings=False, readers=1)
     served.start()
@@ -163,6 +203,7 @@ def test_a_study_of_single_images_by_mouse(browser: Any, tmp_path: Path) -> None
         served.kill()
 
 
+@FURTHER
 def test_a_lost_reply_and_a_killed_server_save_an_answer_once(browser: Any, quartet: Served) -> None:
     with open_link(browser, quartet.link("R2")) as reader:
         page = reader.page
@@ -203,6 +244,7 @@ def send_instead(reply: dict[str, Any], route: Any) -> None:
     route.fulfill(**reply)
 
 
+@FURTHER
 def test_a_second_machine_and_links_that_are_none(browser: Any, quartet: Served) -> None:
     with open_link(browser, quartet.link("R3")) as first, open_link(browser, quartet.link("R3")) as second:
         first.prepare()
@@ -240,41 +282,6 @@ def find_edge(pane: NDArray[np.uint8]) -> int:
     smooth = np.convolve(rows, np.ones(9) / 9, mode="same")
     middle = pane.shape[1] // 2
     return middle + int(np.argmax(smooth[middle:] < 0.45 * 255))
-
-
-def build_table(centre: float, width: float, depth: int, inverted: bool = False) -> NDArray[np.uint8]:
-    """Gray of each stored level. Source: DICOM PS3.3 C.11.2.1.2.1, the linear function; rounded half up."""
-    level = np.arange(2**depth, dtype=float)
-    low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sloped = ((level - (centre - 0.5)) / (width - 1) + 0.5) * 255
-    gray = np.select([level <= low, level > high], [0, 255], np.floor(sloped + 0.5)).astype(np.uint8)
-    return 255 - gray if inverted else gray
-
-
-def test_window_and_level_are_those_of_dicom(browser: Any, quartet: Served) -> None:
-    assert build_table(128, 256, 8).tolist() == [*range(256)], "the window of all levels changes none"
-    assert build_table(100, 1, 8).tolist() == [0] * 100 + [255] * 156
-    # By hand: centre 2, width 3 slope over 0.5 < x <= 2.5, and 1 and 2 lie at 0.25 and 0.75 of it.
-    assert build_table(2, 3, 8)[:4].tolist() == [0, 64, 191, 255]
-    draw = np.random.default_rng(3)
-    cases = [(128, 256, 8, False), (100, 1, 8, True), (32768, 65536, 16, False), (0.5, 2, 8, False)]
-    for _ in range(8):
-        depth = int(draw.choice([8, 16]))
-        centre, width = draw.uniform(0, 2**depth), draw.uniform(1, 2 ** (depth + 1))
-        cases.append((float(centre), float(width), depth, bool(draw.integers(2))))
-    with open_link(browser, quartet.address) as reader:
-        found = reader.page.evaluate(
-            """async (cases) => {
-              const { buildTable } = await import("/window_level.js");
-              const spell = (table) => Array.from(table, (one) => String.fromCharCode(one)).join("");
-              return cases.map(([centre, width, bitDepth, inverted]) =>
-                spell(buildTable({ centre, width, bitDepth, inverted })));
-            }""",
-            cases,
-        )
-    for case, text in zip(cases, found, strict=True):
-        assert np.array_equal(np.frombuffer(text.encode("latin-1"), np.uint8), build_table(*case)), case
 
 
 def try_windows(reader: Reader, frames: list[NDArray[np.uint16]]) -> None:
@@ -349,6 +356,7 @@ def list_tab_stops(reader: Reader, count: int) -> list[str]:
     return stops
 
 
+@FURTHER
 def test_the_viewer(browser: Any, quartet: Served) -> None:
     frames = [map_frames(quartet.study)[number] for number in quartet.schedule.find("R4").trials[0].frames]
     with open_link(browser, quartet.link("R4")) as reader:

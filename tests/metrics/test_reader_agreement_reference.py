@@ -32,7 +32,11 @@ ELSEWHERE = ("pick.label_test.", "pos.chisq.", "rate.mean.")
 Floats = NDArray[np.float64]
 Figures = Iterator[tuple[str, float | None]]
 
-pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"no reference values at {REFERENCE}")
+pytestmark = [
+    pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"no reference values at {REFERENCE}"),
+    # Every fit again; the quick tests hold the same quantities of the same studies, as `study analyze` writes them.
+    pytest.mark.slow,
+]
 
 
 def read(name: str) -> dict[str, NDArray[np.str_]]:

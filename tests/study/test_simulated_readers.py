@@ -36,7 +36,7 @@ def share_correct(responses: Responses, kind: str = "main") -> float:
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_skill_is_that_asked_for(design: str) -> None:
-    many = {"design": design, "readers": 30, "cases": 120, "positive_controls": 40, "repeats": 0, "ratings": False}
+    many = {"design": design, "readers": 20, "cases": 90, "positive_controls": 30, "repeats": 0, "ratings": False}
     steady = ReadersRecipe(reader_sd=0.1, case_sd=0.2, accuracy=0.65, lapses=0.1, pane_habit=0.5, detectability=(1.0,))
     found = answer(steady, **many)
     assert share_correct(found) == pytest.approx(0.65, abs=0.035)
@@ -48,7 +48,7 @@ def test_skill_is_that_asked_for(design: str) -> None:
 
 
 def test_a_poor_checkpoint_is_picked_and_rated_less() -> None:
-    found = answer(PRESETS["one-poor-checkpoint"], readers=25, cases=100, repeats=0)
+    found = answer(PRESETS["one-poor-checkpoint"], readers=20, cases=60, repeats=0)
     picked = Counter(trial.picked_source for trial in found.trials if trial.kind == "main")
     assert picked["s1"] < 0.6 * min(picked["s2"], picked["s3"])
     assert share_correct(found) > 0.27, "above chance by one poor source alone"
@@ -64,7 +64,7 @@ def test_a_poor_checkpoint_is_picked_and_rated_less() -> None:
 def test_ratings_lie_where_they_were_asked_to() -> None:
     for steps, mean in ((4, 0.77), (7, 0.3)):
         anchors = tuple(f"step {number}" for number in range(steps))
-        found = answer(ReadersRecipe(ratings=RatingRecipe(mean=mean)), readers=30, cases=60, repeats=0, anchors=anchors)
+        found = answer(ReadersRecipe(ratings=RatingRecipe(mean=mean)), readers=16, cases=40, repeats=0, anchors=anchors)
         real = [rating.rating for rating in found.ratings if rating.source == "real" and rating.kind == "main"]
         assert np.mean(real) == pytest.approx(1 + mean * (steps - 1), abs=0.08 * (steps - 1))
         assert set(real) == set(range(1, steps + 1))

@@ -75,13 +75,15 @@ class DemoRun:
                 pool.submit(self._run_track, first, track, upstream, first == numbered[0][0])
                 for first, track in numbered
             ]
+            whole = False
             try:
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
-            except BaseException:
-                self._stop_all()
-                raise
+                whole = True
+            finally:
+                if not whole:
+                    self._stop_all()
 
     def _run_track(self, number: int, track: Track, upstream: tuple[bool, bool], loud: bool) -> None:
         changed, ran = upstream

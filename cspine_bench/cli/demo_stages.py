@@ -20,8 +20,8 @@ _SHEETS: Final = {
     "unconditional": "what the other generator makes",
 }
 _REHEARSAL: Final = (
-    "A rehearsal with made-up readers: samples of a generator that learnt for minutes are told from films by their "
-    "grain, and nobody is asked whether they see it."
+    "A rehearsal with made-up readers: a generator that learnt for minutes leaves grain, "
+    "and nobody is asked who sees it."
 )
 _NOT_TO_PUBLISH: Final = ("license=LicenseRef-not-for-publication", "license_text=A rehearsal: not for publication.")
 _RECIPE: Final = "phantom-64-cpu"

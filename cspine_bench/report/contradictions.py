@@ -110,7 +110,7 @@ def _tell_bytes(files: Sequence[ResultFile]) -> Iterator[str]:
     if changed:
         yield (
             f"{', '.join(changed)}: the bytes are not those that this version writes for this content; the file was "
-            "edited, or written by another version."
+            "edited, printed by --json, or written by another version."
         )
 
 

@@ -18,7 +18,7 @@ from cspine_bench.seeding import numpy_generator
 
 _SHEET: Final = 12
 _OPENING: Final = 6
-_PAIRS: Final = 4
+_PAIRS: Final = 6
 _SIDE_PX: Final = 160
 _ROW_COLUMNS: Final = (
     "sample_id", "nearest_train_id", "similarity", "nearest_holdout_id", "holdout_similarity", "p_value",

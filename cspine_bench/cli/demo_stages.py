@@ -24,6 +24,8 @@ _REHEARSAL: Final = (
     "and nobody is asked who sees it."
 )
 _NOT_TO_PUBLISH: Final = ("license=LicenseRef-not-for-publication", "license_text=A rehearsal: not for publication.")
+_SEARCHED_WHOLE: Final = 250
+"""Of more samples, the validation and test splits alone are searched for copies, a fifth: all ways of looking take time."""
 _RECIPE: Final = "phantom-64-cpu"
 _RECIPE_SIZE: Final = 64
 # A network this young leaves grain in what it denoises slowly; guidance makes small bones plain.
@@ -251,7 +253,9 @@ def _no_copies(exit_code: int, document: Document) -> bool:
 def _fidelity(settings: Settings) -> Stage:
     sides = ("--real", settings.films, "--real-split", "test", "--synthetic", settings.dataset("samples"))
     # So that the demo takes minutes.
-    fewer = _sets(transmission_count=24, map_count=8, **({"num_floors": 4} if settings.quick else {}))
+    fewer = _sets(
+        detectability_count=200, transmission_count=24, map_count=8, **({"num_floors": 4} if settings.quick else {})
+    )
     where = ("--store", settings.store, "--out", settings.results)
     command = _words("evaluate", "fidelity", *sides, *fewer, *_seed(settings), *where)
     files = _measured(settings, "fidelity")
@@ -264,7 +268,10 @@ def _fidelity(settings: Settings) -> Stage:
 def _memorization(settings: Settings) -> Stage:
     films = settings.films
     sides = ("--train", films, "--train-split", "train", "--holdout", films, "--holdout-split", "test")
-    made = ("--synthetic", settings.dataset("samples"), "--run", settings.run(settings.main))
+    made: tuple[object, ...] = ("--synthetic", settings.dataset("samples"))
+    if settings.sizes.samples > _SEARCHED_WHOLE:
+        made = (*made, "--synthetic-split", "validation", "--synthetic-split", "test")
+    made = (*made, "--run", settings.run(settings.main))
     changes: dict[str, object] = {"planted": min(settings.sizes.planted, settings.sizes.samples)}
     if settings.facts.train <= 51:
         changes["num_neighbours"] = settings.facts.train - 1
@@ -330,7 +337,9 @@ def _baseline(settings: Settings) -> Stage:
     changes: dict[str, object] = {} if settings.size == _RECIPE_SIZE else {"size": settings.size}
     changes["protocol__num_seeds"] = settings.sizes.seeds
     if settings.quick:
-        changes |= {"protocol__fractions": "[1.0]", "learning__updates": 60}
+        changes |= {"protocol__arms": "[real,mixed]", "protocol__fractions": "[1.0]", "learning__updates": 60}
+    else:
+        changes |= {"protocol__arms": "[real,mixed]", "learning__updates": 150}
     where = ("--out", settings.results)
     command = _words("baseline", "run", "landmarking", *made, *_sets(**changes), *_seed(settings), *where)
     files = _measured(settings, "baseline-landmarking")

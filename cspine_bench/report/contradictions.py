@@ -61,26 +61,42 @@ def _same_question(first: Result, second: Result) -> bool:
 
 def _tell_datasets(files: Sequence[ResultFile]) -> Iterator[str]:
     """Results that speak of different images are no evidence for each other."""
-    for role in ("synthetic",):
-        groups: dict[str, list[ResultFile]] = {}
-        names: dict[str, str] = {}
-        for file in files:
-            for item in file.result.inputs:
-                if item.role == role:
-                    groups.setdefault(item.digest, []).append(file)
-                    names.setdefault(item.digest, f"{item.name}, {item.num_samples:,} images, {item.digest[:12]}")
-        if len(groups) > 1:
-            told = "; ".join(
-                f"{', '.join(dict.fromkeys(file.name for file in found))}: {names[digest]}"
-                for digest, found in groups.items()
-            )
-            yield f"The results are about {len(groups)} different sets of synthetic images. {told}."
+    groups = _group_by_images(files)
+    if len(groups) > 1:
+        told = "; ".join(
+            f"{', '.join(dict.fromkeys(file.name for file in group))}: {_name_images(group)}" for group in groups
+        )
+        yield f"The results are about {len(groups)} different sets of synthetic images. {told}."
     readers = [file.name for file in files if file.result.measure == "reader-study" and not file.digests("synthetic")]
     if readers and len(files) > len(readers):
         yield (
             f"{', '.join(readers)} names no dataset by its digest, so nothing shows that readers saw the images that "
-            "the other results are about; the study’s protocol names them."
+            "the other results are about; a study that was planned here names them."
         )
+
+
+def _group_by_images(files: Sequence[ResultFile]) -> list[list[ResultFile]]:
+    """Results that share a synthetic dataset, directly or through another one: a reader study may have several."""
+    groups: list[tuple[set[str], list[ResultFile]]] = []
+    for file in files:
+        digests, members = set(file.digests("synthetic")), [file]
+        if not digests:
+            continue
+        for group in [group for group in groups if group[0] & digests]:
+            groups.remove(group)
+            digests, members = digests | group[0], [*group[1], *members]
+        groups.append((digests, members))
+    return [members for _, members in groups]
+
+
+def _name_images(files: Sequence[ResultFile]) -> str:
+    named = {
+        item.digest: f"{item.name}, {item.num_samples:,} images, {item.digest[:12]}"
+        for file in files
+        for item in file.result.inputs
+        if item.role == "synthetic"
+    }
+    return " and ".join(named.values())
 
 
 def _tell_chains(chains: Sequence[Chain]) -> Iterator[str]:

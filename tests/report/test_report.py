@@ -18,7 +18,7 @@ from cspine_bench.report.build import Given, build_report, write_report
 from cspine_bench.report.files import collect_results
 from cspine_bench.report.gates import list_gates
 from cspine_bench.report.given import open_given_datasets
-from cspine_bench.results import load_result
+from cspine_bench.results import Input, load_result
 
 from .report_example import MakeOnce, Traces, build_readers, change_inputs, copy_published, write_example, write_result
 
@@ -108,6 +108,18 @@ def test_contradictions_are_told(example: Path, tmp_path: Path) -> None:
         assert words in told, words
         assert words in page.decode(), words
     assert "Simulated readers." in Traces(page).bare["verdict"]
+
+
+def test_a_reader_study_of_several_datasets_goes_with_results_of_one_of_them(example: Path, tmp_path: Path) -> None:
+    results = shutil.copytree(example / "results", tmp_path / "results")
+    fidelity = load_result(results / "fidelity.json")
+    [judged] = [item for item in fidelity.inputs if item.role == "synthetic"]
+    readers = build_readers()
+    early = Input(role="synthetic", name="early", digest="e" * 64, num_samples=9)
+    for inputs, told in (((early, judged), False), ((early,), True)):
+        write_result(results / "reader-study.json", readers.model_copy(update={"inputs": (*readers.inputs, *inputs)}))
+        found = make(tmp_path, datasets=False)[1].contradictions
+        assert any("2 different sets of synthetic images" in sentence for sentence in found) is told
 
 
 def test_gates_keep_what_cannot_be_told_apart_from_what_is_shown(tmp_path: Path) -> None:

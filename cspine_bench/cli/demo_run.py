@@ -19,7 +19,7 @@ from typing import Any, Final
 import click
 
 from cspine_bench.cli.demo_settings import Settings
-from cspine_bench.cli.demo_stages import Round, Stage, Track
+from cspine_bench.cli.demo_stage import Round, Stage, Track
 from cspine_bench.cli.options import Printing
 from cspine_bench.errors import CspineBenchError
 

@@ -14,6 +14,9 @@ FRACTIONS: Final = (0.7, 0.1, 0.2)
 PARTS_OF_TRAINING: Final = (0.4, 0.7, 1.0)
 """Updates, as shares of all, after which a checkpoint is kept: the three sources of the reader study."""
 
+RECIPE_SIZE: Final = 64
+"""Side of the recipes that the demo begins with, px."""
+
 FEWEST_TRAIN: Final = 24
 FEWEST_HELD_OUT: Final = 8
 FEWEST_FILMS: Final = 45

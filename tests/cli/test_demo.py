@@ -30,7 +30,8 @@ from cspine_bench.cli.demo_settings import (
     read_facts,
     refuse_too_few,
 )
-from cspine_bench.cli.demo_stages import Round, Stage, build_film_rounds, build_rounds, list_steps
+from cspine_bench.cli.demo_stage import Round, Stage
+from cspine_bench.cli.demo_stages import build_film_rounds, build_rounds, list_steps
 from cspine_bench.cli.options import Printing
 from cspine_bench.dataset.verify import verify_dataset
 from cspine_bench.errors import CspineBenchError, DataError

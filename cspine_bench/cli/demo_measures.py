@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from cspine_bench.cli.demo_settings import RECIPE_SIZE, Settings
-from cspine_bench.cli.demo_stage import Document, Stage, seed_words, sets, words
+from cspine_bench.cli.demo_stage import Document, Stage, seed_words, sets, tell_verdict, words
 
 CHECKPOINTS: Final = ("early", "middle", "late")
 """Names of the three checkpoints as sources of the reader study."""
@@ -21,19 +21,13 @@ def _measured(settings: Settings, name: str) -> tuple[Path, ...]:
     return tuple(settings.results / f"{name}.{suffix}" for suffix in ("json", "html", "samples.parquet"))
 
 
-def _first_sentence(document: Document) -> str:
-    verdict = str(document["verdict"])
-    end = verdict.find(". ")
-    return verdict if end < 0 else verdict[: end + 1]
-
-
 def _always(exit_code: int, document: Document) -> bool:
     """What a generator of minutes is worth is a finding, and none about the demo."""
     return True
 
 
 def _no_copies(exit_code: int, document: Document) -> bool:
-    return not _first_sentence(document).lower().startswith("copies found")
+    return not str(document["verdict"]).startswith("Copies found")
 
 
 def measure_fidelity(settings: Settings) -> Stage:
@@ -45,8 +39,8 @@ def measure_fidelity(settings: Settings) -> Stage:
     command = words("evaluate", "fidelity", *sides, *fewer, *seed_words(settings), *where)
     files = _measured(settings, "fidelity")
     return Stage(
-        "fidelity", "Measure how close the samples are to held-out films", command, files, files, _first_sentence,
-        _always,
+        "fidelity", "Measure how close the samples are to held-out films", command, files, files, tell_verdict,
+        passes=_always,
     )  # fmt: skip
 
 
@@ -68,7 +62,7 @@ def search_copies(settings: Settings) -> Stage:
     files = _measured(settings, "memorization")
     return Stage(
         "memorization", "Search for copies of training films, and for planted ones", command, files, files,
-        _first_sentence, _no_copies,
+        tell_verdict, passes=_no_copies,
     )  # fmt: skip
 
 
@@ -84,7 +78,7 @@ def plan_study(settings: Settings) -> Stage:
     return Stage(
         "study-plan", "Plan a reader study: films among samples of three checkpoints", command,
         (settings.study / "protocol.yaml",), (settings.study,),
-        _say_plan,
+        _say_plan, afresh=True,
     )  # fmt: skip
 
 
@@ -120,7 +114,13 @@ def analyze_study(settings: Settings) -> Stage:
     command = words("study", "analyze", settings.study, "--out", settings.results)
     files = _measured(settings, "reader-study")
     return Stage(
-        "study-analyze", "Analyse the answers as the protocol says", command, files[:2], files, _first_sentence, _always
+        "study-analyze",
+        "Analyse the answers as the protocol says",
+        command,
+        files[:2],
+        files,
+        tell_verdict,
+        passes=_always,
     )
 
 
@@ -142,6 +142,6 @@ def run_baseline(settings: Settings) -> Stage:
         command,
         files[:2],
         files,
-        _first_sentence,
-        _always,
+        tell_verdict,
+        passes=_always,
     )

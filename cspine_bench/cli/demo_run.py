@@ -91,15 +91,17 @@ class DemoRun:
             if self._stopping:
                 return
             before = self.rows.get(stage.name)
-            changed = changed or (before is not None and _identity(before["command"]) != _identity(stage.command))
-            ran = ran or changed or not self._is_done(stage, before)
-            if before is None or ran:
-                if changed and before is not None:
+            other = changed or (before is not None and _identity(before["command"]) != _identity(stage.command))
+            runs = ran or other or not self._is_done(stage, before)
+            if before is None or runs:
+                if before is not None and (other or (stage.afresh and before.get("done"))):
                     _remove(stage.owns)
                 row = self._run_stage(place, stage, loud)
             else:
                 row = before
-            self._finish(place, stage, row, ran)
+            if stage.feeds:
+                changed, ran = other, runs
+            self._finish(place, stage, row, runs)
         with self._lock:
             self._changed, self._ran = self._changed or changed, self._ran or ran
 

@@ -23,6 +23,8 @@ class Stage:
         leaves: files whose absence means that it must run again.
         owns: what is removed before it runs with other settings, or on other data.
         sentence: one line for people, from what it printed.
+        feeds: whether later stages use what it leaves, and so run again after it.
+        afresh: whether what it owns is removed too before it runs again as it was: a study is opened once.
         passes: whether the demo is positive about an exit code, 0 or 1, and what was printed.
     """
 
@@ -32,6 +34,8 @@ class Stage:
     leaves: tuple[Path, ...]
     owns: tuple[Path, ...]
     sentence: Callable[[Document], str]
+    feeds: bool = True
+    afresh: bool = False
     passes: Callable[[int, Document], bool] = lambda exit_code, document: exit_code == 0
 
 
@@ -60,6 +64,14 @@ def worker_words(settings: Settings) -> tuple[str, ...]:
 def sets(**values: object) -> list[str]:
     """`--set` for each setting; `__` in a name stands for a dot."""
     return [word for name, value in values.items() for word in ("--set", f"{name.replace('__', '.')}={value}")]
+
+
+def tell_verdict(document: Document) -> str:
+    """The first sentence of a verdict that says something of what was measured."""
+    sentences = str(document["verdict"]).split(". ")
+    first = next((text for text in sentences if not text.startswith(("Simulated readers", "Rehearsal"))), sentences[0])
+    made_up = "with made-up readers: " if sentences[0].startswith("Simulated readers") else ""
+    return f"{made_up}{first.removesuffix('.')}."
 
 
 def count_of(noun: str) -> Callable[[Document], str]:

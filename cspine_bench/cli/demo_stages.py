@@ -123,7 +123,7 @@ def _inspect(settings: Settings, name: str, dataset: Path, *, parameters: bool =
     leaves = (sheet, table) if parameters else (sheet,)
     return Stage(
         f"inspect-{name}", f"Draw a contact sheet of {_SHEETS[name]}", command, leaves, leaves,
-        lambda document: f"{document['sheet']}: look at it",
+        lambda document: f"{document['sheet']}: look at it", feeds=False,
     )  # fmt: skip
 
 
@@ -131,6 +131,7 @@ def _verify(settings: Settings) -> Stage:
     return Stage(
         "verify", "Check every byte, row and label of the films", words("dataset", "verify", settings.films), (), (),
         lambda document: "no fault found" if document["valid"] else format_count(len(document["issues"]), "fault"),
+        feeds=False,
     )  # fmt: skip
 
 
@@ -139,7 +140,7 @@ def _load(settings: Settings) -> Stage:
     command = ["python", "-c", f"import datasets, json; print(json.dumps({load}.num_rows))"]
     return Stage(
         "load", "Load them as any user of Hugging Face datasets would", command, (), (),
-        lambda document: ", ".join(f"{split} {rows:,}" for split, rows in document.items()),
+        lambda document: ", ".join(f"{split} {rows:,}" for split, rows in document.items()), feeds=False,
     )  # fmt: skip
 
 
@@ -184,6 +185,7 @@ def _replay(settings: Settings) -> Stage:
     return Stage(
         "replay", "Make one sample again from its record", command, (), (),
         lambda document: f"{document['sample_id']} again: {'the same' if document['same'] else 'NOT the same'}",
+        feeds=False,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from cspine_bench.cli.demo_settings import (
     read_facts,
     refuse_too_few,
 )
-from cspine_bench.cli.demo_stage import Round, Stage
+from cspine_bench.cli.demo_stage import Round, Stage, tell_verdict
 from cspine_bench.cli.demo_stages import build_film_rounds, build_rounds, list_steps
 from cspine_bench.cli.options import Printing
 from cspine_bench.dataset.verify import verify_dataset
@@ -211,6 +211,28 @@ def test_the_number_of_processes_is_no_other_setting(tmp_path: Path) -> None:
     assert run_all(settings, ((stage("--workers", "2"),),)).shown[0]["ran"] is True
     assert run_all(settings, ((stage(),),)).shown[0]["ran"] is False
     assert run_all(settings, ((stage("--seed", "1"),),)).shown[0]["ran"] is True
+
+
+def test_a_look_runs_alone_and_a_study_begins_afresh(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path / "demo")
+    look = replace(write_stage(tmp_path, "look"), feeds=False)
+    study = replace(write_stage(tmp_path, "study"), afresh=True)
+
+    def run() -> list[bool]:
+        return [row["ran"] for row in run_all(settings, ((look,),), ((study,),)).shown]
+
+    assert run() == [True, True]
+    (tmp_path / "look").unlink()
+    assert run() == [True, False]
+    settings.log("study").unlink()
+    assert run() == [False, True]
+    assert (tmp_path / "study").read_text() == "x"
+
+
+def test_what_a_verdict_says_in_a_line() -> None:
+    simulated = "Simulated readers: nobody read these images. Rehearsal: 2 of 2 are phantoms. Inconclusive. More."
+    assert tell_verdict({"verdict": simulated}) == "with made-up readers: Inconclusive."
+    assert tell_verdict({"verdict": "None found: nothing at all."}) == "None found: nothing at all."
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:

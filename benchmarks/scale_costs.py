@@ -214,9 +214,8 @@ def find_bottlenecks(count: int) -> list[str]:
     if not found:
         slowest = max(list_costs(), key=lambda cost: cost.cpu_s)
         hours = slowest.cpu_s * count / 3600
-        found.append(
-            f"time: *{slowest.step}* takes {say_hours(hours)}, {say_hours(hours / CORES, '')} of {CORES} cores (calculated)"
-        )
+        spread = f"{say_hours(hours / CORES, '')} of {CORES} cores"
+        found.append(f"time: *{slowest.step}* takes {say_hours(hours)}, {spread} (calculated)")
     return found
 
 

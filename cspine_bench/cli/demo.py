@@ -40,7 +40,7 @@ _MOST_WORKERS: Final = 4
 @click.option("--quick", is_flag=True, help="Everything, but little of it: minutes less, and verdicts without power.")
 @click.option("--size", type=click.IntRange(32, 512), default=64, show_default=True, help="Side, px; a multiple of 32.")
 @click.option("--films", type=click.IntRange(min=45), help="Phantoms to make.  [700; 160 with --quick]")
-@click.option("--updates", type=click.IntRange(min=3), help="Of the generator, in training.  [640; 100]")
+@click.option("--updates", type=click.IntRange(min=3), help="Of the generator, in training.  [600; 100]")
 @click.option("--samples", type=click.IntRange(min=10), help="Radiographs of the release.  [1000; 96]")
 @click.option("--cases", type=click.IntRange(min=10), help="Of the reader study, at most.  [50; 16]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")

@@ -94,7 +94,7 @@ class Sizes:
 
 
 FULL: Final = Sizes(
-    films=700, updates=640, plain_updates=560, samples=1000, plain_samples=96, cases=50, planted=6, seeds=2
+    films=700, updates=600, plain_updates=520, samples=1000, plain_samples=96, cases=50, planted=6, seeds=2
 )
 QUICK: Final = Sizes(
     films=160, updates=100, plain_updates=60, samples=96, plain_samples=24, cases=16, planted=2, seeds=1

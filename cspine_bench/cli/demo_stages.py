@@ -32,7 +32,7 @@ _SHEETS: Final = {
     "samples": "the samples",
     "unconditional": "what the other generator makes",
 }
-_NOT_TO_PUBLISH: Final = ("license=LicenseRef-not-for-publication", "license_text=A rehearsal: not for publication.")
+_NOT_TO_PUBLISH: Final = ("license=LicenseRef-not-for-publication", "license_text=A rehearsal; not for publication.")
 _RECIPE: Final = "phantom-64-cpu"
 # A network this young leaves grain in what it denoises slowly; guidance makes small bones plain.
 _LOOK: Final = ("--steps", "6")
@@ -69,7 +69,8 @@ def _build_measures(settings: Settings) -> tuple[Round, ...]:
         plain = _sample(settings, "unconditional", "unconditional", count, seed=4)
         look = (*look, plain, _inspect(settings, "unconditional", settings.dataset("unconditional")))
     study = _build_study(settings)
-    tracks: Round = ((measure_fidelity(settings), search_copies(settings)), (*look, *study))
+    # The longest first, so that none is left alone at the end.
+    tracks: Round = ((search_copies(settings),), (measure_fidelity(settings),), (*look, *study))
     return ((*tracks, (run_baseline(settings),)),) if settings.facts.labelled else (tracks,)
 
 

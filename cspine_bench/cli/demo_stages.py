@@ -35,7 +35,7 @@ _SHEETS: Final = {
 _NOT_TO_PUBLISH: Final = (
     "license=LicenseRef-not-for-publication",
     "license_text=A rehearsal; not for publication.",
-    "training_data=[{name: films given to the demo, patients: true}]",
+    "training_data=[{name: films given to the demo, patients: true, terms: not stated; not for publication}]",
 )
 _RECIPE: Final = "phantom-64-cpu"
 # A network this young leaves grain in what it denoises slowly; guidance makes small bones plain.

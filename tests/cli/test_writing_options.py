@@ -45,7 +45,7 @@ def test_a_dry_run_tells_the_number_of_files() -> None:
         (["--shard", "4/4"], "no part 4 of 4; parts are counted from 0"),
         (["--shard", "1"], "'1' is not a part K/N"),
         (["--ray-address", "auto"], "--ray-address needs --executor ray"),
-        (["--executor", "ray", "--shard", "0/2"], "Ray hands out the shards itself"),
+        (["--executor", "ray", "--shard", "0/2"], "Ray hands out the files itself"),
         (["--executor", "slurm"], "'slurm' is not one of 'processes', 'ray'"),
         (["--shard-rows", "0"], "0 is not in the range"),
     ],

@@ -91,7 +91,7 @@ def test_another_key_and_other_files_are_told_apart(signed: Path, tmp_path: Path
 @pytest.mark.parametrize("content", ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
 def test_what_is_no_key_says_how_to_make_one(release: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "bad.key").write_text(content)
-    with pytest.raises(ReleaseError, match="cspine-bench release key release.key"):
+    with pytest.raises(ReleaseError, match=r"cspine-bench release key release\.key"):
         sign_release(release, tmp_path / "bad.key")
 
 

@@ -124,6 +124,7 @@ def collect_imports() -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow  # parses every module anew
 def test_the_drawing_of_the_architecture_is_the_code() -> None:
     spec = importlib.util.spec_from_file_location("build_architecture", ROOT / "docs" / "build_architecture.py")
     assert spec is not None and spec.loader is not None

@@ -83,6 +83,7 @@ def test_the_small_example_learns_and_its_average_is_another_network() -> None:
     assert (example.sample(2, sampler="ddim", num_steps=3, batch_size=2) == made[0]).all()
 
 
+@pytest.mark.slow  # runs a benchmark
 def test_train_benchmark_states_what_each_costs(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,6 +98,7 @@ def test_train_benchmark_states_what_each_costs(
     assert f"{example['parameters']:,}" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # runs a benchmark
 def test_sampler_rows_are_made_once_and_not_mixed_with_other_weights(dataset: Path, tmp_path: Path) -> None:
     network = {"widths": (16, 16), "attention_levels": (1,)}
     recipe = DdpmRecipe(size=16, condition="skeleton", network=network, training={"num_steps": 1, "batch_size": 4})

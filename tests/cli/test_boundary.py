@@ -1,6 +1,5 @@
 """Exit codes and messages: what a user or a script meets when something is wrong."""
 
-import inspect
 import json
 import os
 import pty
@@ -59,8 +58,8 @@ def test_an_error_is_one_message_and_exit_2(
 
 def test_every_error_of_the_tree_exits_2(failing: Callable[..., tuple[int, str, str]]) -> None:
     for kind in CspineBenchError.__subclasses__():
-        needed = [one for one in inspect.signature(kind).parameters.values() if one.default is one.empty]
-        assert failing(kind(*("x" for _ in needed)))[0] == 2
+        error = kind("x", "y") if "__init__" in vars(kind) else kind("x")
+        assert failing(error)[0] == 2
 
 
 def test_a_fault_of_ours_says_so(failing: Callable[..., tuple[int, str, str]]) -> None:

@@ -45,6 +45,7 @@ def overtrained(films: DatasetFolder, make_once: Callable[[str, Callable[[Path],
     return make_once("overtrained", lambda out: train(OVERTRAINED, films.path, out, seed=1))
 
 
+@pytest.mark.slow  # trains until films are learnt by heart
 def test_films_that_were_trained_on_stand_out(films: DatasetFolder, overtrained: Path) -> None:
     told = []
     members = compute_losses(overtrained, films, ("train",), on_progress=lambda done, total: told.append((done, total)))

@@ -34,6 +34,7 @@ def others() -> Films:
     return render(1, 24)
 
 
+@pytest.mark.slow  # draws many films
 def test_films_of_other_people_pass(limits: dict[str, float], others: Films) -> None:
     assert set(limits) == set(QUALITY_RULES)
     assert [find_broken_rule(image, points, limits) for image, points in zip(*others, strict=True)] == [None] * 24

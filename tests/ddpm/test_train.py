@@ -116,6 +116,7 @@ def check_equal_to_rounding(run: Path, other: Path) -> None:
     assert compare_weights(run, other) < 0.1
 
 
+@pytest.mark.slow  # starts processes that import torch
 def test_two_processes_train_as_one(short: Path, outcomes: Path) -> None:
     assert read_log(outcomes / "pair")[0]["processes"] == 2
     assert len([row for row in read_log(outcomes / "pair") if row["kind"] == "start"]) == 1
@@ -136,6 +137,7 @@ def test_a_batch_that_cannot_be_shared_is_named(outcomes: Path) -> None:
     assert not (outcomes / "uneven").exists()
 
 
+@pytest.mark.slow  # trains several times
 def test_a_full_disk_leaves_what_can_be_gone_on_from(phantoms: Path, finished: Path, outcomes: Path) -> None:
     text = (outcomes / "full.txt").read_text()
     assert "step-000002.tmp" in text and "cannot be written, file too large" in text
@@ -233,6 +235,7 @@ def test_checkpoints_of_another_run_are_not_taken_over(phantoms: Path, run: Path
         train(SMALL, phantoms, run, seed=8)
 
 
+@pytest.mark.slow  # trains several times
 def test_divergence_names_the_last_good_checkpoint(phantoms: Path, tmp_path: Path) -> None:
     recipe = change(SMALL, learning_rate=300.0, warmup_steps=10_000, validate_every=2, monitor=None)
     with pytest.raises(RecipeError, match=r"diverged at update \d+ .*loss .*lower training.learning_rate") as caught:

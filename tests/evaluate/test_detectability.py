@@ -132,6 +132,7 @@ def test_two_halves_of_one_source_are_not_told_apart(tmp_path: Path) -> None:
     assert contributions == pytest.approx(np.mean(gaps), abs=1e-6)
 
 
+@pytest.mark.slow  # learns to tell many images apart
 def test_a_planted_mark_is_seen_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A brighter corner, lower right. The next run of the same reads nothing twice, and says the same."""
     rungs = TRANSMISSION[::4]  # each costs as much as the rest of this test

@@ -47,6 +47,7 @@ def prepare_as_clean_fid(image: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(resized, axis=2).astype(np.float32).transpose(2, 0, 1).copy())
 
 
+@pytest.mark.slow  # compares whole networks
 def test_features_are_those_of_clean_fid(
     fid_encoder: Encoder, archive: Path, images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -234,6 +234,7 @@ def test_a_killed_run_is_gone_on_with_and_two_at_once_share_the_rest(many: Path,
     assert set(tmp_path.glob("*/claims/*")) <= left
 
 
+@pytest.mark.slow  # starts processes that import torch
 def test_workers_give_what_one_process_gives(many: Path, tmp_path: Path) -> None:
     encoder, counter = make_encoder()
     found = encode_dataset(many, encoder, tmp_path, num_workers=2)

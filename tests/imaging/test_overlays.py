@@ -25,6 +25,7 @@ def covers(found, truth):
     )
 
 
+@pytest.mark.slow  # draws many films
 def test_precision_and_recall_on_drawn_films():
     """Sizes as in CSXA; each overlay on half of the films. With and without landmarks to lean on."""
     hits, misses, false = Counter(), Counter(), Counter()

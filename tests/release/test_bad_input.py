@@ -149,6 +149,7 @@ def test_a_release_that_was_fetched_in_part_is_not_loaded(release: Path, tmp_pat
         cspine_bench.load(release, fields="image", streaming=streaming)
 
 
+@pytest.mark.slow  # builds and validates a release
 def test_a_split_whose_radiographs_were_all_rejected_makes_a_valid_release(tmp_path: Path) -> None:
     source = Unlabelled(20, rejected=frozenset(range(12)))
     write_dataset(source, tmp_path / "ds", shard_rows=6, skip_bad=True)

@@ -43,6 +43,7 @@ def list_chunks(data: bytes) -> list[bytes]:
     return chunks
 
 
+@pytest.mark.slow  # draws every figure in several processes
 def test_figures_are_the_same_each_time_and_say_nothing_of_their_maker(editions: dict[str, Edition]) -> None:
     first, second = draw_figures(editions["phantom"]), draw_figures(editions["phantom"])
     assert list(first) == ["class_balance", "landmark_spread", "alignment", "age_and_sex"]

@@ -221,6 +221,7 @@ def test_who_may_not_merge_leaves_a_verified_pull_request(
     assert_sent_once(hub)
 
 
+@pytest.mark.slow  # a process that imports datasets
 def test_a_stranger_loads_what_the_command_pushed(hub: HubServer, release: Path, mirror: Path, tmp_path: Path) -> None:
     env = build_environment(hub, tmp_path / "home")
     command = [sys.executable, "-m", "cspine_bench", "release", "push", str(release), REPO, "--level", "quick"]

@@ -134,6 +134,7 @@ def test_the_commands_on_the_page_are_commands(given: tuple[Given, Path]) -> Non
         assert {word for word in words if word.startswith("--")} <= options, line
 
 
+@pytest.mark.slow  # starts a browser
 def test_the_page_in_a_browser(given: tuple[Given, Path]) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")
     path = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)

@@ -380,6 +380,7 @@ def test_the_viewer(browser: Any, quartet: Served) -> None:
     assert actions["changed_pick"] == 1 and actions["window"] >= 3 and actions["pan"] >= 3
 
 
+@pytest.mark.slow  # builds a wheel
 def test_the_page_travels_with_the_package() -> None:
     static = resources.files("cspine_bench.study.app") / "static"
     names = {file.name for file in static.iterdir()}

@@ -1,6 +1,5 @@
 """`cspine-bench study power`: what so many readers and cases can show."""
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,14 +62,14 @@ def power(printing: Printing, **asked: Any) -> None:
 
 
 def _read_recipe(asked: dict[str, Any]) -> "PowerRecipe":
-    from cspine_bench.recipe import apply_overrides, load_recipe
+    from cspine_bench.recipe import apply_overrides, build_recipe, load_recipe
     from cspine_bench.study.simulate.power_recipe import PowerRecipe
 
     recipe = PowerRecipe() if asked["recipe_file"] is None else load_recipe(asked["recipe_file"], PowerRecipe)
     named = {name: list(dict.fromkeys(asked[name])) for name in _SEVERAL if asked[name]}
     named |= {name: asked[name] for name in _SINGLE if asked[name] is not None}
-    told = [f"{name}={json.dumps(value)}" for name, value in named.items()]
-    return apply_overrides(recipe, [*told, *asked["overrides"]])
+    chosen = build_recipe(recipe.model_dump(mode="json") | named, PowerRecipe, where="the options")
+    return apply_overrides(chosen, asked["overrides"])
 
 
 def _format(result: "Result", outputs: "Outputs") -> str:

@@ -70,7 +70,10 @@ def serve_study(
         try:
             config.load()
         except (OSError, ssl.SSLError) as error:
-            raise DataError(f"cannot use the certificate ({error}); give --tls-cert and --tls-key in PEM") from error
+            files = " and ".join(map(str, tls or ()))
+            raise DataError(
+                f"{files}: cannot use the certificate ({error}); give --tls-cert and --tls-key in PEM"
+            ) from error
         with _listen(host, port) as listener:
             ledger.append("serve", body={"package_version": package_version()})
             on_listen(_spell_address(listener, host, tls is not None))

@@ -34,14 +34,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/cspine-bench demo --out $(OUT) $(if $(QUICK),--quick) $(ARGS)
 
-PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
+PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4
 
 # `make test ARGS="-k phantom"` runs a part.
 test: $(STAMP)
-	@$(PYTEST) -m "not slow and not gpu and not network" $(ARGS)
+	@$(PYTEST) --dist worksteal -m "not slow and not gpu and not network" $(ARGS)
 
 test-slow: $(STAMP)
-	@$(PYTEST) -m "slow and not gpu and not network" $(ARGS)
+	@$(PYTEST) --dist loadgroup -m "slow and not gpu and not network" $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .

@@ -20,6 +20,8 @@ os.environ["XDG_CACHE_HOME"] = _CACHE.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A Ray cluster that starts while every core is busy may take longer than the half minute that Ray grants it.
+os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "240")
 # A job that a shell put into the background ignores Ctrl-C, and so would every process that is started from here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -77,6 +77,7 @@ def test_parts_make_the_whole(folder: Path, undisturbed: Path, tmp_path: Path) -
     assert read_figures(tmp_path) == read_figures(undisturbed)
 
 
+@pytest.mark.xdist_group("ray")
 def test_ray_tasks_make_the_same(folder: Path, undisturbed: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra cspine-bench[ray] is not installed")
     run = CliRunner().invoke(cli, spell(folder, tmp_path, "--executor", "ray"))

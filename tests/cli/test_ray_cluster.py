@@ -24,7 +24,8 @@ from small_run import write_small_run
 from small_sides import write_sides
 
 # A cluster, and for each command two runs and some workers that load torch: 20 to 60 CPU-seconds each.
-pytestmark = pytest.mark.slow
+# One group: two clusters that start side by side on two cores starve each other.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 TINY = (
     "--set", "size=32", "--set", "network.unshuffle=4", "--set", "network.widths=[8,16]",
@@ -45,6 +46,11 @@ def environment(home: Path) -> dict[str, str]:
     return os.environ | {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
 
 
+def read_cluster_log() -> str:
+    """What the newest cluster's head wrote before it failed to start."""
+    return "".join(path.read_text() for path in sorted(Path("/tmp/ray/session_latest/logs").glob("gcs_server*")))
+
+
 @pytest.fixture(scope="module")
 def address(home: Path, environment: dict[str, str]) -> Iterator[str]:
     reading, writing = os.pipe()
@@ -56,7 +62,7 @@ def address(home: Path, environment: dict[str, str]) -> Iterator[str]:
     os.close(writing)
     with os.fdopen(reading) as told:
         said = told.readline().strip()
-    assert said, (home / "nodes.log").read_text()
+    assert said, (home / "nodes.log").read_text() + read_cluster_log()
     yield said
     nodes.communicate(timeout=60)
 

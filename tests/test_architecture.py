@@ -259,3 +259,49 @@ def test_help_does_not_load_the_heavy_libraries() -> None:
 
 def test_reading_a_dataset_does_not_load_torch() -> None:
     assert "torch" not in modules_after("import cspine_bench.dataset.read, cspine_bench.dataset.verify")
+
+
+def iter_loaded(body: list[ast.stmt]) -> Iterator[str]:
+    """Names that are imported when a module is, functions and type checking left out."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.If | ast.Try | ast.With) and "TYPE_CHECKING" not in ast.unparse(node).split("\n")[0]:
+            yield from iter_loaded([*node.body, *getattr(node, "orelse", ()), *getattr(node, "finalbody", ())])
+
+
+def find_way(start: str, goal: str) -> list[str]:
+    """Modules from one of ours to a library that it loads, each imported by the one before; empty: there is none."""
+    ways, waiting = {start: [start]}, [start]
+    while waiting:
+        name = waiting.pop()
+        if name.split(".")[0] == goal:
+            return ways[name]
+        place = ROOT / name.replace(".", "/")
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if name.startswith("cspine_bench") and path.is_file():
+            found = [*iter_loaded(parse(path).body), *([name.rpartition(".")[0]] if "." in name else [])]
+            waiting += [other for other in found if other not in ways]
+            ways |= {other: [*ways[name], other] for other in found if other not in ways}
+    return []
+
+
+COMMANDS_WITH_TORCH = {
+    "baseline", "baseline_annotate", "baseline_leaderboard", "baseline_screen", "baseline_submit", "baseline_train",
+    "dataset", "ddpm", "evaluate", "report",
+}  # fmt: skip
+
+
+def test_commands_without_a_network_start_without_torch() -> None:
+    # It takes two of the four seconds until a command begins. Read, not run: to import them all would cost as much.
+    found = set()
+    for path in (PACKAGE / "cli").glob("*.py"):
+        modules = {name for name, _, _ in list_own_imports(parse(path)) if not name.startswith("cspine_bench.cli")}
+        if any(find_way(name, "torch") for name in modules):
+            found.add(path.stem)
+    assert found == COMMANDS_WITH_TORCH
+    assert find_way("cspine_bench.features.encoder", "torch")
+    loaded_by_dataset = {name for name, _, _ in list_own_imports(parse(PACKAGE / "cli" / "dataset.py"))}
+    assert [name for name in sorted(loaded_by_dataset) if find_way(name, "torch")] == ["cspine_bench.sources.phantom"]

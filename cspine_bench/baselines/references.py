@@ -16,7 +16,7 @@ from cspine_bench.baselines.subsets import draw_subset, number_of
 from cspine_bench.baselines.task import Task
 from cspine_bench.errors import DataError
 from cspine_bench.features.image_text import load_image_text
-from cspine_bench.measurement.task import open_encoder
+from cspine_bench.measurement.encode import open_encoder
 
 
 def require_references(recipe: BaselineRecipe, sides: Sides, *, device: str = "cpu") -> None:

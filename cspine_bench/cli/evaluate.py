@@ -162,7 +162,8 @@ def ranking(encoder: str | None, count: int, device: str, store: Path | None, pr
     """
     from cspine_bench.evaluate.memorization.measure import rank_sides
     from cspine_bench.features.registry import DEFAULT_ENCODER
-    from cspine_bench.measurement.task import Setup, open_encoder
+    from cspine_bench.measurement.encode import open_encoder
+    from cspine_bench.measurement.task import Setup
 
     train, holdout, synthetic = (_open(role, asked, printing) for role in ("train", "holdout", "synthetic"))
     network = open_encoder(encoder or DEFAULT_ENCODER, device=device)

@@ -21,8 +21,8 @@ from cspine_bench.evaluate.memorization.transforms import TRANSFORMS
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.registry import DEFAULT_ENCODER
 from cspine_bench.features.store import FeatureStore
+from cspine_bench.measurement.encode import open_encoder
 from cspine_bench.measurement.inputs import OnProgress
-from cspine_bench.measurement.task import open_encoder
 from cspine_bench.metrics.frechet import frechet_distance
 from cspine_bench.metrics.kernel import kernel_distance
 from cspine_bench.metrics.manifold import measure_manifold

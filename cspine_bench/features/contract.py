@@ -24,9 +24,12 @@ from typing import Final, Literal
 
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
 from cspine_bench.errors import DataError
-from cspine_bench.features.encoder import DEPTH_RULE
 from cspine_bench.imaging.png import compute_pixel_sha256, decode_png
 from cspine_bench.schema import Split
+
+DEPTH_RULE: Final = (
+    "16 bits are divided by 257, so that the full scale of either depth is 0..255; nothing is cut or stretched"
+)
 
 NARROW_SHARE: Final = 1 / 8
 """16 bits that hold 12 use a sixteenth of the scale, 13 an eighth; films that were spread use nearly all of it."""

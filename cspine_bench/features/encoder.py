@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from cspine_bench.errors import DataError
+from cspine_bench.features.contract import DEPTH_RULE
 from cspine_bench.provenance import sha256_json
 
 RESIZE_RULE = "bicubic with antialiasing in floats, cut to 0..255, one channel"
 _BILINEAR_RULE = "bilinear with antialiasing in floats, one channel"
 """As clean-fid does it (Parmar et al. 2022, 2104.11222), whose images of 8 bits are not rounded after it either."""
-
-DEPTH_RULE = "16 bits are divided by 257, so that the full scale of either depth is 0..255; nothing is cut or stretched"
 
 
 @dataclass(frozen=True)

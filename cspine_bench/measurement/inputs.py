@@ -2,7 +2,6 @@
 
 real = open_images("real", Path("films"), splits=("test",))
 real.labels["sex"]                             one value for each radiograph, in the order in which images come
-features = real.encode(encoder, store)
 """
 
 from collections import Counter
@@ -15,14 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.anatomy.classes import CURVATURE_CLASSES, DISEASES, FACINGS, SEXES
-from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
 from cspine_bench.dataset.splits import age_band
 from cspine_bench.errors import DataError
 from cspine_bench.features.contract import Preflight, compare_images, inspect_images
-from cspine_bench.features.encoder import Encoder
-from cspine_bench.features.extract import encode_dataset
-from cspine_bench.features.store import FeatureStore
 from cspine_bench.imaging.png import decode_png
 from cspine_bench.provenance import sha256_json
 from cspine_bench.results import Input
@@ -139,41 +134,6 @@ class Images:
                     labels={name: values[rows] for name, values in self.labels.items()},
                     pixel_sha256=self.pixel_sha256[rows],
                 )
-
-    def encode(
-        self,
-        encoder: Encoder,
-        store: FeatureStore | Path | None = None,
-        *,
-        num_workers: int = 1,
-        ray: RayCluster | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> NDArray[np.float32]:
-        """Features, float32 (n, dimension); what the store holds is not computed again.
-
-        Raises:
-            DataError: as `encode_dataset`.
-        """
-        parts, done = [], 0
-
-        def tell(made: int, total: int, before: int) -> None:
-            if on_progress is not None:
-                on_progress(before + made, len(self))
-
-        for split in self.splits:
-            before = done
-            features = encode_dataset(
-                self.folder,
-                encoder,
-                store,
-                split=split,
-                num_workers=num_workers,
-                ray=ray,
-                on_progress=lambda made, total, before=before: tell(made, total, before),  # type: ignore[misc]
-            )
-            parts.append(features.values)
-            done += len(features)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def open_images(role: str, dataset: Path | str, *, splits: Sequence[Split] = ()) -> Images:

@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.dataset.ray_tasks import RayCluster
-from cspine_bench.errors import RecipeError
-from cspine_bench.features.encoder import Encoder
-from cspine_bench.features.registry import load_encoder
-from cspine_bench.features.store import FeatureStore
-from cspine_bench.measurement.inputs import Images, OnProgress
+from cspine_bench.measurement.inputs import OnProgress
 from cspine_bench.measurement.outputs import Evidence, Outputs, Question
 from cspine_bench.measurement.work import Work
 from cspine_bench.provenance import find_clean_commit, package_version
@@ -54,14 +47,6 @@ class Setup:
     real_pixels: bool = True
 
 
-def encode_side(
-    side: Images, encoder: Encoder, store: FeatureStore, setup: Setup, show: ShowStage
-) -> NDArray[np.float32]:
-    """Features of one side, float32 (n, dimension), by what the setup has."""
-    with show(f"{encoder.name}, {side.role} images") as tell:
-        return side.encode(encoder, store, num_workers=setup.num_workers, ray=setup.ray, on_progress=tell)
-
-
 class Task(Protocol):
     """A measure of given images: what it asks, and how it answers."""
 
@@ -73,30 +58,6 @@ class Task(Protocol):
     def answer(self, work: Work, show: ShowStage) -> Evidence:
         """Measure."""
         ...
-
-
-def open_encoder(name: str, *, device: str) -> Encoder:
-    """An encoder by the name that a recipe or a command gives.
-
-    Raises:
-        RecipeError: there is none of this name.
-        MissingExtraError: a package that it needs is not installed.
-        CheckpointError: its weights are missing, or not what they should be.
-    """
-    try:
-        return load_encoder(name, device=device)
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-
-
-def describe_encoder(encoder: Encoder, *, bit_depth: int) -> EncoderUsed:
-    """As a result names its encoder."""
-    return EncoderUsed(
-        name=encoder.name,
-        weights_sha256=encoder.weights_sha256,
-        resize=f"{encoder.resize.rule}; {encoder.input_size_px or 'own'} px",
-        bit_depth=16 if bit_depth == 16 else 8,
-    )
 
 
 def build_result(

@@ -16,6 +16,7 @@ from toy_source import ToySource
 from cspine_bench.dataset.write import write_dataset
 from cspine_bench.errors import DataError
 from cspine_bench.evaluate.fidelity.pictures import Parts, collect_pictures
+from cspine_bench.measurement.encode import encode_images
 from cspine_bench.measurement.inputs import SUBGROUPS, UNKNOWN, compare_sides, open_images
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.source import PhantomSource
@@ -38,7 +39,7 @@ def test_labels_images_and_features_are_in_one_order(folder: Path, tmp_path: Pat
     assert images.labels["sex"] == tuple(by_id[sample].sex for sample in images.sample_ids)
     assert set(images.labels["checkpoint"]) == {UNKNOWN}
     encoder, _ = make_encoder()
-    features = images.encode(encoder, tmp_path)
+    features = encode_images(images, encoder, tmp_path)
     alone = encoder.encode(streamed[images.sample_ids[17]][None])
     np.testing.assert_array_equal(features[17], alone[0])
 
@@ -53,8 +54,8 @@ def test_splits_are_parts_of_the_whole(folder: Path, tmp_path: Path) -> None:
     assert held_out.describe().num_samples == len(held_out) < 30
     encoder, _ = make_encoder()
     told: list[tuple[int, int]] = []
-    features = held_out.encode(encoder, tmp_path, on_progress=lambda done, total: told.append((done, total)))
-    np.testing.assert_array_equal(features, whole.encode(encoder, tmp_path)[len(train) :])
+    features = encode_images(held_out, encoder, tmp_path, on_progress=lambda done, total: told.append((done, total)))
+    np.testing.assert_array_equal(features, encode_images(whole, encoder, tmp_path)[len(train) :])
     assert told[-1] == (len(held_out), len(held_out))
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 

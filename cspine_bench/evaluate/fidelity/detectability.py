@@ -36,6 +36,7 @@ from cspine_bench.evaluate.fidelity.transmission import Rung, choose_rung_images
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.store import FeatureStore
 from cspine_bench.imaging.degrade import TRANSMISSION
+from cspine_bench.measurement.encode import encode_images
 from cspine_bench.measurement.figures import build_figure
 from cspine_bench.measurement.inputs import Images, OnProgress
 from cspine_bench.measurement.work import Arrays, Work
@@ -243,7 +244,7 @@ class _Measurement:
         )  # fmt: skip
 
     def _build_side(self, side: str, rows: Rows, looked: Arrays, units: Rows) -> Side:
-        features = self.sides[side].encode(self.encoder, self.store)[rows].astype(np.float64)
+        features = encode_images(self.sides[side], self.encoder, self.store)[rows].astype(np.float64)
         return Side({FEATURES: features, SPECTRUM: looked["statistics"]}, units[rows])
 
     def _transmit(self, fit: CrossFit, made: NDArray[np.bool_], units: Rows, rows: dict[str, Rows]) -> tuple[Rung, ...]:

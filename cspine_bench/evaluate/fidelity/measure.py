@@ -22,15 +22,13 @@ from cspine_bench.evaluate.fidelity.verdict import state_verdict
 from cspine_bench.evaluate.page.fidelity import build_fidelity_page
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.store import FeatureStore
+from cspine_bench.measurement.encode import describe_encoder, encode_side, open_encoder
 from cspine_bench.measurement.inputs import Images, compare_sides
 from cspine_bench.measurement.outputs import Evidence, Question
 from cspine_bench.measurement.task import (
     Setup,
     ShowStage,
     build_result,
-    describe_encoder,
-    encode_side,
-    open_encoder,
     spell_command,
 )
 from cspine_bench.measurement.work import Work

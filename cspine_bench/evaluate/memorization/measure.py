@@ -26,15 +26,13 @@ from cspine_bench.evaluate.page.memorization import build_memorization_page
 from cspine_bench.features.encoder import Encoder
 from cspine_bench.features.pixels import PIXELS
 from cspine_bench.features.store import FeatureStore
+from cspine_bench.measurement.encode import describe_encoder, encode_side, open_encoder
 from cspine_bench.measurement.inputs import Images, OnProgress
 from cspine_bench.measurement.outputs import Evidence, Question
 from cspine_bench.measurement.task import (
     Setup,
     ShowStage,
     build_result,
-    describe_encoder,
-    encode_side,
-    open_encoder,
     show_nothing,
     spell_command,
 )

@@ -157,7 +157,7 @@ def parse_result(data: bytes, *, where: str) -> Result:
             found = str(error) or type(error).__name__
         raise DataError(
             f"{where}: not a result file of version {RESULT_VERSION} ({found}); "
-            "give one that `cspine-bench evaluate` wrote"
+            "give one that `cspine-bench evaluate`, `baseline run` or `study analyze` wrote"
         ) from error
 
 

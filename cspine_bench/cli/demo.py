@@ -150,7 +150,7 @@ def _name_next(settings: Settings) -> list[str]:
             "Next, with films of your own (CSXA, DICOM or images):",
             "  cspine-bench demo --real FOLDER --out mine",
             "Or see what readers see, and read a few cases:",
-            f"  cspine-bench study plan --real {out}/datasets/films --synthetic {out}/datasets/late --set cases=10 "
+            f"  cspine-bench study plan --real {out}/datasets/films --synthetic {out}/datasets/samples --set cases=10 "
             "--set repeats=0 --allow-leaks rehearsal --out study",
             "  cspine-bench study links study && cspine-bench study serve study",
         ]

@@ -6,8 +6,8 @@ from typing import Final
 from cspine_bench.cli.demo_settings import RECIPE_SIZE, Settings
 from cspine_bench.cli.demo_stage import Document, Stage, seed_words, sets, tell_verdict, words
 
-CHECKPOINTS: Final = ("early", "middle", "late")
-"""Names of the three checkpoints as sources of the reader study."""
+EARLIER: Final = ("early", "middle")
+"""Earlier checkpoints, as sources of the reader study beside the samples of the last one: the release itself."""
 
 _REHEARSAL: Final = (
     "A rehearsal with made-up readers: a generator that learnt for minutes leaves grain, "
@@ -67,8 +67,9 @@ def search_copies(settings: Settings) -> Stage:
 
 
 def plan_study(settings: Settings) -> Stage:
-    """Films among samples of three checkpoints, sealed."""
-    sources = [word for name in CHECKPOINTS for word in ("--synthetic", f"{name}={settings.dataset(name)}")]
+    """Films among samples of three checkpoints, the last of them those of the release; sealed."""
+    named = [f"{name}={settings.dataset(name)}" for name in EARLIER] + [f"late={settings.dataset('samples')}"]
+    sources = [word for name in named for word in ("--synthetic", name)]
     changes = {} if settings.cases == 50 else {"cases": settings.cases, "repeats": min(8, settings.cases)}
     if settings.cases + 6 <= 15:
         changes["repeats"] = 0

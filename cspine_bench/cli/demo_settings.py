@@ -23,8 +23,10 @@ FEWEST_FILMS: Final = 45
 """Of which these shares leave about so many."""
 
 FEWEST_STUDY: Final = 24
-"""Held-out films: 12 cases, and 12 for practice, controls and what chance leaves over."""
-_STUDY_SPARE: Final = 12
+"""Held-out films, and samples: 10 cases or more, and what is not for cases."""
+_SPARE_FILMS: Final = 12
+SPARE_SAMPLES: Final = 14
+"""Of each source: for practice, controls, and those that fall out as near copies."""
 POWERED_HELD_OUT: Final = 100
 """Fewer leave the search for copies underpowered, by its own rule."""
 _MONITORED: Final = 64
@@ -79,7 +81,8 @@ class Sizes:
         samples: synthetic radiographs of the release.
         plain_samples: of the generator that is told nothing.
         cases: display sets of the reader study, at most.
-        planted: copies by each transform that the search for copies is tested with.
+        planted: copies by each transform that the search for copies is tested with: so many that, where it finds nine
+            in ten, the lower end of their recall's interval reaches the four in five that a verdict needs.
         seeds: networks of each arm of the baseline.
     """
 
@@ -94,7 +97,7 @@ class Sizes:
 
 
 FULL: Final = Sizes(
-    films=700, updates=600, plain_updates=520, samples=1000, plain_samples=96, cases=50, planted=6, seeds=2
+    films=700, updates=600, plain_updates=520, samples=1000, plain_samples=96, cases=50, planted=12, seeds=3
 )
 QUICK: Final = Sizes(
     films=160, updates=100, plain_updates=60, samples=96, plain_samples=24, cases=16, planted=2, seeds=1
@@ -171,10 +174,10 @@ class Settings:
 
     @property
     def cases(self) -> int:
-        """Display sets of the reader study: fewer where few films are held out; 0: too few for any."""
-        if self.facts.held_out < FEWEST_STUDY:
+        """Display sets of the reader study: fewer where films held out, or samples, are few; 0: too few for any."""
+        if min(self.facts.held_out, self.sizes.samples) < FEWEST_STUDY:
             return 0
-        return min(self.sizes.cases, self.facts.held_out - _STUDY_SPARE)
+        return min(self.sizes.cases, self.facts.held_out - _SPARE_FILMS, self.sizes.samples - SPARE_SAMPLES)
 
     @property
     def monitored(self) -> int:
@@ -253,15 +256,17 @@ def list_left_out(settings: Settings) -> list[str]:
             "Left out: the generator that draws a given skeleton, and the landmarking baseline: these films have no "
             "landmarks. A dataset or CSXA folder that has them gets both."
         )
-    if settings.cases == 0:
+    if facts.held_out < FEWEST_STUDY:
         left.append(
             f"Left out: the reader study: {facts.held_out} films are held out, it needs {FEWEST_STUDY} "
             f"(about {round(FEWEST_STUDY / FRACTIONS[2])} films in all)."
         )
+    elif settings.cases == 0:
+        left.append(f"Left out: the reader study: --samples {settings.sizes.samples}, it needs {FEWEST_STUDY}.")
     elif settings.cases < settings.sizes.cases:
         left.append(
             f"Scaled down: the reader study has {settings.cases} cases, not {settings.sizes.cases}: "
-            f"{facts.held_out} films are held out."
+            f"{facts.held_out} films are held out, and there are {settings.sizes.samples} samples."
         )
     if facts.held_out < POWERED_HELD_OUT:
         left.append(

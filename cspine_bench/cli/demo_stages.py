@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from cspine_bench.cli.demo_measures import (
-    CHECKPOINTS,
+    EARLIER,
     analyze_study,
     measure_fidelity,
     plan_study,
@@ -13,7 +13,7 @@ from cspine_bench.cli.demo_measures import (
     simulate_study,
     unblind_study,
 )
-from cspine_bench.cli.demo_settings import FRACTIONS, PARTS_OF_TRAINING, RECIPE_SIZE, Settings
+from cspine_bench.cli.demo_settings import FRACTIONS, PARTS_OF_TRAINING, RECIPE_SIZE, SPARE_SAMPLES, Settings
 from cspine_bench.cli.demo_stage import (
     Document,
     Round,
@@ -62,16 +62,15 @@ def _build_training(settings: Settings) -> tuple[Round, ...]:
     sizes, main = settings.sizes, settings.main
     tracks: Round = ((_train(settings, main, sizes.updates, plain=not settings.facts.labelled),),)
     if settings.facts.labelled:
-        tracks = (*tracks, (_train(settings, "unconditional", sizes.plain_updates, plain=True),))
+        # It is done sooner than the main one, so its samples are made while that still learns.
+        plain = _train(settings, "unconditional", sizes.plain_updates, plain=True)
+        made = _sample(settings, "unconditional", "unconditional", sizes.plain_samples, seed=4)
+        tracks = (*tracks, (plain, made, _inspect(settings, "unconditional", settings.dataset("unconditional"))))
     return tracks, ((_sample(settings, "samples", main, sizes.samples),),)
 
 
 def _build_measures(settings: Settings) -> tuple[Round, ...]:
     look: Track = (_replay(settings), _inspect(settings, "samples", settings.dataset("samples")))
-    if settings.facts.labelled:
-        count = settings.sizes.plain_samples
-        plain = _sample(settings, "unconditional", "unconditional", count, seed=4)
-        look = (*look, plain, _inspect(settings, "unconditional", settings.dataset("unconditional")))
     study = _build_study(settings)
     # The longest first, so that none is left alone at the end.
     tracks: Round = ((search_copies(settings),), (measure_fidelity(settings),), (*look, *study))
@@ -81,11 +80,12 @@ def _build_measures(settings: Settings) -> tuple[Round, ...]:
 def _build_study(settings: Settings) -> Track:
     if settings.cases == 0:
         return ()
-    # Sets to practise on and controls take ten images of each source; some are left over for those that fall out.
-    count = settings.cases + 14
+    count = settings.cases + SPARE_SAMPLES
+    # The last checkpoint's samples are those of the release: readers see what is published.
+    *steps, _ = list_steps(settings.sizes.updates)
     sources = tuple(
-        _sample(settings, name, settings.main, count, seed=place + 1, checkpoint=step)
-        for place, (name, step) in enumerate(zip(CHECKPOINTS, list_steps(settings.sizes.updates), strict=True))
+        _sample(settings, name, settings.main, count, seed=place, checkpoint=step)
+        for place, (name, step) in enumerate(zip(EARLIER, steps, strict=True), start=1)
     )
     return (*sources, plan_study(settings), simulate_study(settings), unblind_study(settings), analyze_study(settings))
 
@@ -237,7 +237,9 @@ def _say_findings(document: Document) -> str:
 
 
 def _report(settings: Settings) -> Stage:
-    roles = ("--dataset", f"real={settings.films}", "--dataset", f"synthetic={settings.dataset('samples')}")
+    made = ("samples", *(EARLIER if settings.cases else ()))
+    roles = ["--dataset", f"real={settings.films}"]
+    roles += [word for name in made for word in ("--dataset", f"synthetic={settings.dataset(name)}")]
     more = ("--run", settings.run(settings.main), "--release", settings.release)
     command = words("report", "build", settings.results, *roles, *more, "--overwrite", "--out", settings.report)
     return Stage(

@@ -23,7 +23,7 @@ from cspine_bench.report.given import GivenDataset, GivenRelease, GivenRun, read
 from cspine_bench.report.landmarks import compare_landmarks
 from cspine_bench.report.nature import describe_nature, list_banners
 from cspine_bench.report.pictures import NearPair, Withheld, draw_pairs, draw_sheets, take_opening
-from cspine_bench.report.remake import link_pages, list_checks, list_missing
+from cspine_bench.report.remake import hold_words, link_pages, list_checks, list_missing
 from cspine_bench.report.story import Verdict, tell_story, title_measure
 from cspine_bench.report.traced import Traced, mark_dataset, name_in_file
 from cspine_bench.report.training import show_training
@@ -146,8 +146,11 @@ def build_report(given: Given, out: Path) -> Report:
         "run": given.run,
         "traced_of": {file.key: Traced(file) for file in files},
         "pages": link_pages(files, out),
-        "missing": missing,
-        "commands": list_checks(files, given.datasets, given.run, given.release),
+        "missing": [(what, hold_words(command)) for what, command in missing],
+        "commands": [
+            (what, hold_words(command))
+            for what, command in list_checks(files, given.datasets, given.run, given.release)
+        ],
     }  # fmt: skip
     values |= _show_evidence(given, withheld)
     values |= _show_appendix(given, chains)
@@ -181,18 +184,22 @@ def _lead(chains: Sequence[Chain]) -> Markup:
     """What the report is about, in a sentence."""
     if not chains:
         return Markup("Synthetic lateral cervical-spine radiographs; the results name no set of them.")
-    parts = []
-    for chain in chains:
-        file = chain.measures[0]
-        place = next(place for place, item in enumerate(file.result.inputs) if item.digest == chain.digest)
-        count = f"{file.result.inputs[place].num_samples:,}"
-        traced = Traced(file).setting(f"inputs.{place}.num_samples", count)
-        parts.append(
-            Markup('{} of <span class="id">{}</span>, <code>{}</code>').format(traced, chain.name, chain.digest[:8])
-        )
+    read_alone = [chain for chain in chains if all(one.result.measure == "reader-study" for one in chain.measures)]
+    about = [chain for chain in chains if chain not in read_alone] or read_alone
+    words = Markup(" and ").join(map(_name_images, about))
+    if len(about) < len(chains):
+        words += Markup("; the reader study shows {} too").format(Markup(" and ").join(map(_name_images, read_alone)))
     return Markup(
         "Synthetic lateral cervical-spine radiographs: {}. Five questions, and what the evidence says."
-    ).format(Markup(" and ").join(parts))
+    ).format(words)
+
+
+def _name_images(chain: Chain) -> Markup:
+    file = chain.measures[0]
+    place = next(place for place, item in enumerate(file.result.inputs) if item.digest == chain.digest)
+    count = f"{file.result.inputs[place].num_samples:,}"
+    traced = Traced(file).setting(f"inputs.{place}.num_samples", count)
+    return Markup('{} of <span class="id">{}</span> (<code>{}</code>)').format(traced, chain.name, chain.digest[:8])
 
 
 def _describe(file: ResultFile, gates: Sequence[Gate]) -> Verdict:
@@ -219,6 +226,9 @@ def _split_verdict(file: ResultFile) -> tuple[str, str]:
         end = text.find(" Each arm is compared")
         finding = text[start : None if end < 0 else end]
         return finding, text if finding != text else ""
+    if file.result.measure == "memorization" and text.startswith("Underpowered") and " Each of " in text:
+        # Why, and what would help, before how it was searched.
+        return text[: text.index(" Each of ")], text
     if nature := next((one for one in _NATURES if text.startswith(one)), ""):
         finding, _ = split_sentence(text.removeprefix(nature))
         return nature + finding, text

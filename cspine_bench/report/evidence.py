@@ -43,6 +43,7 @@ class FidelityView:
     main: tuple[Figure, ...]
     strips: tuple[tuple[Figure, Markup], ...]
     ladder: tuple[Markup, ...]
+    ladder_images: Markup
     detectors: tuple[Figure, ...]
     anatomy: tuple[tuple[str, Markup, Markup], ...]
 
@@ -53,11 +54,13 @@ def show_fidelity(file: ResultFile) -> FidelityView:
     main = tuple(one for name in DISTRIBUTION if (one := find_figure(file, name)) is not None)
     rungs = [one for one in figures if one.name == _LADDER_OF and "degradation" in one.condition and not one.subgroup]
     ladders, _ = draw_ladders(rungs, main)
+    level = next((one for one in rungs if "synthetic" in one.n_used), None)
     return FidelityView(
         traced=Traced(file),
         main=main,
         strips=tuple((one, draw_strip(one)) for one in main if one.name in _STRIPS),
         ladder=tuple(plot for _, plots in ladders for plot in plots),
+        ladder_images=Markup("") if level is None else Traced(file).used(level, f"{level.n_used['synthetic']:,}"),
         detectors=tuple(
             one
             for one in figures
@@ -102,6 +105,7 @@ class MemorizationView:
 
     traced: Traced
     bound: Markup
+    cleared: bool
     recall: tuple[Markup, ...]
     rows: tuple[tuple[str, Figure], ...]
     has_rows: bool
@@ -142,6 +146,7 @@ def show_memorization(file: ResultFile) -> MemorizationView:
     return MemorizationView(
         traced=traced,
         bound=bound,
+        cleared=not file.result.verdict.startswith("Underpowered"),
         recall=tuple(
             draw_rows(label, rows[start : start + half], limits=(0, 1), reference=reference, left=178)
             for start in range(0, len(rows), half)

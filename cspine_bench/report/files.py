@@ -132,7 +132,10 @@ def _tell_stranger(data: bytes) -> str:
 
 def _say_nothing_found(paths: Sequence[Path], num_ignored: int) -> str:
     if not paths:
-        return "no result was named; give result files that `cspine-bench evaluate` wrote, or folders that hold some"
+        return (
+            "no result was named; give result files of any measure (`cspine-bench evaluate`, `baseline run`, "
+            "`study analyze`), or the folders that hold them"
+        )
     where = ", ".join(map(str, paths))
     others = f" ({num_ignored} other JSON files were passed over)" if num_ignored else ""
     return (

@@ -263,6 +263,10 @@ def count_states(gates: list[Gate]) -> dict[State, int]:
 def describe_samples(file: ResultFile) -> Markup:
     """What the result rests on: its inputs, or what its first figure used; each number with its way back."""
     traced = Traced(file)
+    read = find_figure(file, "acc.twoway.mean")
+    if read is not None:
+        # What readers answered, not what the images were drawn from.
+        return traced.used(read, count_used(read))
     inputs = [
         Markup("{} {}").format(item.role, traced.setting(f"inputs.{place}.num_samples", f"{item.num_samples:,}"))
         for place, item in enumerate(file.result.inputs)
@@ -270,5 +274,5 @@ def describe_samples(file: ResultFile) -> Markup:
     ]
     if inputs:
         return Markup(", ").join(inputs)
-    first = find_figure(file, "acc.twoway.mean") or next(iter(file.result.figures), None)
+    first = next(iter(file.result.figures), None)
     return Markup("not stated") if first is None else traced.used(first, count_used(first))

@@ -35,7 +35,7 @@ class GivenDataset:
         role: as the results call it.
         folder: the dataset.
         manifest_sha256: of the bytes of its manifest: what training runs state.
-        splits: that the results used in this role; all where they do not say.
+        splits: that the results used in this role; all where one of them used all of a synthetic dataset, or none says.
     """
 
     role: str
@@ -147,12 +147,17 @@ def open_given_datasets(named: Sequence[tuple[str, str]], files: Sequence[Result
 
 
 def _find_splits(folder: DatasetFolder, role: str, files: Sequence[ResultFile]) -> tuple[Split, ...]:
-    """Splits in the brackets of the input's name, as `measurement.inputs` writes them; else all that hold something."""
+    """Splits in the brackets of the input's name, as `measurement.inputs` writes them; else all that hold something.
+
+    Of films only what was compared, also where a baseline had all: what a generator learnt from stays apart.
+    """
     used: set[str] = set()
     for file in files:
         for item in file.result.inputs:
             if (item.role, item.digest) == (role, folder.manifest.digest):
-                _, _, splits = item.name.partition(" (")
+                _, some, splits = item.name.partition(" (")
+                if role == "synthetic" and not some:
+                    return tuple(folder.splits)
                 used |= {split for split in splits.removesuffix(")").split(", ") if split in SPLITS}
     return tuple(split for split in folder.splits if split in used) or tuple(folder.splits)
 

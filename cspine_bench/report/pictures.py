@@ -74,19 +74,22 @@ class Withheld:
     def __init__(self, files: Sequence[ResultFile], *, real_pixels: bool) -> None:
         """Read the rows of memorization results, where pixels are to be withheld."""
         self._real_pixels = real_pixels
+        self._searched: dict[str, set[str]] = {}
         self._suspicious: dict[str, set[str]] = {}
         for file in files if not real_pixels else ():
             if file.result.measure == "memorization" and file.rows and _could_tell(file):
-                bad = {str(row["sample_id"]) for row in read_rows(file) if is_suspicious(row)}
+                rows = read_rows(file)
                 for digest in file.digests("synthetic"):
+                    self._searched.setdefault(digest, set()).update(str(row["sample_id"]) for row in rows)
+                    bad = {str(row["sample_id"]) for row in rows if is_suspicious(row)}
                     self._suspicious.setdefault(digest, set()).update(bad)
 
     def may_show(self, dataset: GivenDataset, sample_id: str) -> bool:
         """Whether an image of a dataset may be shown."""
         if self._real_pixels:
             return True
-        cleared = self._suspicious.get(dataset.digest)
-        return dataset.role not in FILMS and cleared is not None and sample_id not in cleared
+        searched = sample_id in self._searched.get(dataset.digest, ())
+        return dataset.role not in FILMS and searched and sample_id not in self._suspicious[dataset.digest]
 
     def explain(self, dataset: GivenDataset) -> str:
         """Why some or all images of a dataset are missing; "" where none is."""
@@ -94,13 +97,16 @@ class Withheld:
             return ""
         if dataset.role in FILMS:
             return "This report shows no pixel of a real film, nor of what stands for one."
-        if dataset.digest not in self._suspicious:
+        if dataset.digest not in self._searched:
             return (
                 "Withheld: a copy shows its film, and no memorization result of these images that could tell, with its "
                 "rows beside it, clears them."
             )
         count = len(self._suspicious[dataset.digest])
-        return f"Cleared by the search for copies; {count:,} that may show a film are withheld." if count else ""
+        unsearched = sum(dataset.folder.manifest.num_samples.values()) - len(self._searched[dataset.digest])
+        withheld = [f"{count:,} that may show a film"] if count else []
+        withheld += [f"{unsearched:,} that were not searched"] if unsearched > 0 else []
+        return f"Cleared by the search for copies; withheld: {' and '.join(withheld)}." if withheld else ""
 
 
 def _could_tell(file: ResultFile) -> bool:

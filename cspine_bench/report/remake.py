@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from markupsafe import Markup, escape
 from pydantic import ValidationError
 
 from cspine_bench.baselines.arm_rows import MEASURE_PREFIX
@@ -17,6 +18,7 @@ from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.measurement.outputs import Question
 from cspine_bench.measurement.task import spell_command
 from cspine_bench.recipe import Recipe
+from cspine_bench.release.layout import PUBLIC_KEY_NAME
 from cspine_bench.report.files import ResultFile
 from cspine_bench.report.given import GivenDataset, GivenRelease, GivenRun
 from cspine_bench.report.story import COMMANDS, title_measure
@@ -40,6 +42,9 @@ def _iter_checks(
         name = shlex.quote(release.name)
         yield "The release: every file, row, pixel and paper", f"cspine-bench release validate {name} --level full"
         yield "Its hashes, without this toolkit", f"cd {name} && sha256sum --check SHA256SUMS"
+        if (release.path / PUBLIC_KEY_NAME).is_file():
+            known = f"cspine-bench release validate {name} --key PUBLISHED.pub"
+            yield "Its signature, by the key that its maker is known to use", known
     for folder in dict.fromkeys(dataset.name for dataset in datasets):
         yield f"The dataset {folder}", f"cspine-bench dataset verify {shlex.quote(folder)}"
     synthetic = next((one for one in datasets if one.role == "synthetic"), None)
@@ -50,13 +55,23 @@ def _iter_checks(
             f"cspine-bench ddpm replay {shlex.quote(synthetic.name)} {first} --run {shlex.quote(run.name)}",
         )
     for file in files:
-        if command := _spell(file):
+        if command := _spell(file, run):
             yield f"{title_measure(file.result.measure)} ({file.name}), measured again", command
     hashes = "".join(f"\n{file.sha256}  {file.name}" for file in files)
     yield "The result files, by their hashes", f"sha256sum --check <<'END'{hashes}\nEND"
 
 
-def _spell(file: ResultFile) -> str:
+def hold_words(command: str) -> Markup:
+    """A command for the page, which breaks no line inside an option: browsers break after each hyphen."""
+
+    def hold(word: str) -> Markup:
+        return Markup("<span>{}</span>").format(word) if "-" in word else escape(word)
+
+    lines = [Markup(" ").join(map(hold, line.split(" "))) for line in command.split("\n")]
+    return Markup("\n").join(lines)
+
+
+def _spell(file: ResultFile, run: GivenRun | None) -> str:
     """The command that gives a result again; "" where the result alone does not tell it."""
     result, recipe = file.result, file.result.settings.get("recipe")
     if not isinstance(recipe, dict) or result.seed is None:
@@ -64,7 +79,10 @@ def _spell(file: ResultFile) -> str:
     question = Question(result.measure, result.measure_version, result.inputs, result.settings, result.seed)
     try:
         if (kind := _RECIPES.get(result.measure)) is not None:
-            return spell_command(question, kind.model_validate(recipe))["command"]
+            again = spell_command(question, kind.model_validate(recipe))["command"]
+            losses = result.settings.get("losses")
+            same = run is not None and isinstance(losses, dict) and losses.get("run_id") == run.facts.run_id
+            return again.replace(" --run RUN ", f" --run {shlex.quote(run.name)} ") if run and same else again
         if result.measure.startswith(MEASURE_PREFIX):
             program = f"import json; print(json.dumps(json.load(open('{file.name}'))['settings']['recipe']))"
             again = spell_baseline(question, BaselineRecipe.model_validate(recipe))

@@ -159,10 +159,14 @@ def _tell_usefulness(files: Sequence[ResultFile]) -> Card:
     even = labels.count("no difference within the margin")
     tally = f"helps {helps}, no difference {even}, hurts {hurts}, underpowered {weak}"
     keys = " ".join(file.key for file in files)
-    detail = Markup('of {} comparisons in {} tasks: <span class="traced" data-tally="{}">{}</span>').format(
-        Markup('<span class="traced" data-tally="{}">{}</span>').format(keys, len(labels)),
-        Markup('<span class="traced" data-tally="{}">{}</span>').format(keys, len(files)), keys, tally)  # fmt: skip
+    detail = Markup('of {} in {}: <span class="traced" data-tally="{}">{}</span>').format(
+        _count(keys, len(labels), "comparison"), _count(keys, len(files), "task"), keys, tally)  # fmt: skip
     return Card(_QUESTIONS["baseline"], answer, tone, detail, "usefulness")
+
+
+def _count(keys: str, number: int, noun: str) -> Markup:
+    counted = Markup('<span class="traced" data-tally="{}">{}</span>').format(keys, number)
+    return Markup("{} {}").format(counted, noun if number == 1 else f"{noun}s")
 
 
 def _tell_readers(file: ResultFile, gates: list[Gate]) -> Card:

@@ -121,7 +121,10 @@ def test_the_commands_on_the_page_are_commands(given: tuple[Given, Path]) -> Non
     whole, folder = given
     pages = [build_report(one, folder / "report.html").page for one in (whole, Given(whole.collected))]
     text = b"".join(pages).decode()
-    blocks = [html.unescape(block) for block in re.findall(r"<pre[^>]*><code>(.*?)</code>", text, re.S)]
+    blocks = [
+        html.unescape(re.sub("</?span>", "", block))
+        for block in re.findall(r"<pre[^>]*><code>(.*?)</code>", text, re.S)
+    ]
     lines = [line.strip() for block in blocks for line in re.split(r"[;\n]", block)]
     found = {line for line in lines if line.startswith("cspine-bench ")}
     assert len(found) > 15

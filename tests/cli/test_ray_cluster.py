@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -42,8 +43,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(home: Path) -> dict[str, str]:
-    # Ray keeps a token in the home folder. By this folder, workers of this cluster are told from others.
-    return os.environ | {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
+    """What the cluster and the commands get. By its home folder, a worker of this cluster is told from others."""
+    # A cluster that an earlier test began inside this process leaves `RAY_AUTH_MODE` behind; here it is said in full.
+    guarded = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    own = {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
+    return os.environ | own | guarded
 
 
 def read_cluster_log() -> str:

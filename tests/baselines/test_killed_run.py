@@ -53,7 +53,7 @@ def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_run_goes_on(folder: Path, undisturbed: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cspine_bench", *spell(folder, tmp_path, "--workers", "2")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    give_up = time.monotonic() + 120
+    give_up = time.monotonic() + 300
     while len(list(tmp_path.glob("cells/*.json"))) < 2:
         assert process.poll() is None and time.monotonic() < give_up, process.communicate()[1]
         time.sleep(0.01)

@@ -125,7 +125,7 @@ def test_ctrl_c_on_a_real_process_leaves_a_folder_that_resumes(tmp_path: Path) -
     while not out.exists() and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert (process.returncode, stdout) == (130, ""), stderr
     assert "run the same command again" in stderr
     assert "Traceback" not in stderr

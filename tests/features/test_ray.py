@@ -28,7 +28,7 @@ def test_a_killed_worker_costs_its_block_alone(tmp_path: Path) -> None:
     command = [sys.executable, str(script), *(str(tmp_path / name) for name in ("ds", "store", "marks"))]
     # Ray keeps a token in the home folder.
     environment = os.environ | {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert answer.returncode == 0, answer.stderr
     told = json.loads(answer.stdout)  # one document: Ray prints nothing beside it
 

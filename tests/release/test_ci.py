@@ -38,7 +38,7 @@ def run_step(name: str, workspace: Path, inputs: dict[str, str]) -> tuple[int, s
     shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
     answer = subprocess.run(
         ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
-        cwd=workspace, capture_output=True, text=True, timeout=120,
+        cwd=workspace, capture_output=True, text=True, timeout=300,
         env=os.environ | environment | {
             "PATH": f"{binaries}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
             "RUNNER_TEMP": str(temporary), "GITHUB_OUTPUT": str(output),

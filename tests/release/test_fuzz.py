@@ -215,7 +215,7 @@ def test_attacks_end_in_time_and_memory(release: Path, mirror: Path, tmp_path: P
         [sys.executable, str(script), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env=environment,
         check=False,
     )

@@ -209,7 +209,7 @@ def test_what_the_system_refuses_could_not_be_checked(name: str, release: Path, 
         folder.parent.chmod(0o755)
         (folder / name).chmod(0)
         answer = subprocess.run(
-            [sys.executable, "-c", _AS_NOBODY, str(folder)], capture_output=True, text=True, timeout=120, check=True
+            [sys.executable, "-c", _AS_NOBODY, str(folder)], capture_output=True, text=True, timeout=300, check=True
         )
     finally:
         shutil.rmtree(folder.parent)

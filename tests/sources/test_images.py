@@ -242,7 +242,7 @@ for item in source.iter_radiographs(source.list_samples()):
         if folder == system or system not in folder.parents:
             break
         folder.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=300)
     (tmp_path / "sub").chmod(0o755)
     assert done.returncode == 0, done.stderr
     good, locked, sub = done.stdout.splitlines()

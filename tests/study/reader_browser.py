@@ -141,7 +141,7 @@ def open_link(browser: Any, link: str, **settings: Any) -> Iterator[Reader]:
     """A reader who opens a link in a browser of their own."""
     context = browser.new_context(**({"viewport": VIEWPORT} | settings))
     reader = Reader(context.new_page())
-    reader.page.set_default_timeout(8000)
+    reader.page.set_default_timeout(60_000)
     reader.page.on("request", lambda request: _note(reader, request))
     reader.page.on("console", lambda message: _hear(reader, message.text))
     reader.page.on("pageerror", lambda error: reader.said.append(str(error)))

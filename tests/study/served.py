@@ -32,7 +32,7 @@ class Wire:
 
     def __init__(self, address: str, token: str) -> None:
         parts = urlsplit(address)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ def test_a_killed_server_loses_no_answer_and_stops_in_order(tmp_path: Path) -> N
         assert done - len(acknowledged["R1"]) in (0, 1)
         wire.close()
         process.send_signal(signal.SIGINT)
-        printed = "".join(process.communicate(timeout=30))
+        printed = "".join(process.communicate(timeout=300))
         assert process.returncode == 0
         assert not any(token in printed for token in tokens.values()) and "Traceback" not in printed
 

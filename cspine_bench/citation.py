@@ -1,6 +1,6 @@
 """What a work that used this toolkit cites: read from CITATION.cff files, spelled as BibTeX or as the APA does.
 
-Nothing is known here that those files do not hold: where one names a preprint by its number, so does a citation.
+Nothing is known here that those files do not hold.
 """
 
 import re
@@ -23,6 +23,7 @@ _KINDS: Final = {"software": "Software", "dataset": "Dataset", "data": "Dataset"
 """How a work was published, by its CFF type; others are known by where they appeared."""
 _APA_KINDS: Final = {"Software": "Computer software", "Dataset": "Data set"}
 _OTHERS: Final = " et al."
+_KEY_WORDS: Final = 6
 _LATEX: Final = {
     "\\": r"\textbackslash{}",
     "{": r"\textbraceleft{}",  # BibTeX counts an escaped brace too, and a lone one would end the entry.
@@ -118,6 +119,17 @@ def read_own_citation() -> str:
     return place.read_text(encoding="utf-8")
 
 
+def load_method_reference(arxiv: str) -> dict[str, Any]:
+    """The preprint that this toolkit follows, as a reference of CFF: as the toolkit's own file spells it.
+
+    Args:
+        arxiv: its number, which one reference of that file has.
+    """
+    references: list[dict[str, Any]] = yaml.safe_load(read_own_citation())["references"]
+    value = f"arXiv:{arxiv}"
+    return next(item for item in references if value in [known["value"] for known in item.get("identifiers", [])])
+
+
 def read_release_citation(folder: Path) -> str:
     """The text of a release's CITATION.cff.
 
@@ -197,7 +209,7 @@ def list_works(*texts: tuple[str, str]) -> tuple[Work, ...]:
 
 
 def build_bibtex(works: Iterable[Work]) -> str:
-    """BibTeX entries: `@misc`, since plain BibTeX knows neither software nor data; a key is of a title's words."""
+    """BibTeX entries: `@misc`, since plain BibTeX knows neither software nor data; a key is a title's first words."""
     entries, taken = [], set[str]()
     for work in works:
         key = stem = _make_key(work.title)
@@ -212,7 +224,7 @@ def build_bibtex(works: Iterable[Work]) -> str:
 
 def _make_key(title: str) -> str:
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    return "-".join(re.findall(r"[a-z0-9]+", plain)) or "work"
+    return "-".join(re.findall(r"[a-z0-9]+", plain)[:_KEY_WORDS]) or "work"
 
 
 def _list_fields(work: Work) -> dict[str, str | None]:

@@ -62,15 +62,16 @@ def test_bibtex_is_the_citation_file(tmp_path: Path) -> None:
     own = yaml.safe_load(OWN)
     paper, data = own["references"]
     entries = parse_bibtex(run().stdout)
-    assert list(entries) == ["cspine-bench", "arxiv-2510-22166", "csxa"]
+    key = "expert-validation-of-synthetic-cervical-spine"
+    assert list(entries) == ["cspine-bench", key, "csxa"]
     assert entries["cspine-bench"] == {
         "author": f"{{{own['authors'][0]['name']}}}",
         "title": f"{{{own['title']}}}",
         "version": own["version"],
         "howpublished": "Software",
     }
-    assert entries["arxiv-2510-22166"] == {
-        "author": f"{{{paper['authors'][0]['name']}}}",
+    assert entries[key] == {
+        "author": " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"]),
         "title": f"{{{paper['title']}}}",
         "year": "2025",
         "eprint": "2510.22166",
@@ -79,7 +80,7 @@ def test_bibtex_is_the_citation_file(tmp_path: Path) -> None:
         "note": paper["notes"],
     }
     assert entries["csxa"] == {
-        "author": "{Ran} and others",
+        "author": " and ".join(f"{author['family-names']}, {author['given-names']}" for author in data["authors"]),
         "title": f"{{{data['title']}}}",
         "year": str(data["year"]),
         "howpublished": "Dataset",
@@ -113,6 +114,9 @@ def test_a_release_comes_first_and_each_work_once(tmp_path: Path) -> None:
         "Muñoz and Sons, A. M., & Spine Group, Inc. (2026). Necks & {braces: 100 % of C2_C7 (Version 1.1) [Data set]. "
         "https://doi.org/10.5281/zenodo.1234567"
     )
+    assert build_bibtex(parse_works("title: x\nauthors: [{name: Ran et al.}]", where="x")).splitlines()[1:2] == [
+        "  author = {{Ran} and others},"
+    ]
     assert apa[1] == "The cspine-bench contributors. (n.d.). cspine-bench (Version 0.1.0) [Computer software]."
 
 

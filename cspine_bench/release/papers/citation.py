@@ -8,7 +8,13 @@ import re
 import unicodedata
 from typing import Any, Final
 
-from cspine_bench.citation import escape_latex, escape_url, format_bibtex, spell_bibtex_name
+from cspine_bench.citation import (
+    escape_latex,
+    escape_url,
+    format_bibtex,
+    load_method_reference,
+    spell_bibtex_name,
+)
 from cspine_bench.release.edition import Edition
 from cspine_bench.release.licence_ids import CUSTOM_PREFIX, zenodo_licence_id
 from cspine_bench.release.papers.statements import (
@@ -63,18 +69,12 @@ def build_cff(edition: Edition) -> str:
     if recipe.keywords:
         values["keywords"] = list(dict.fromkeys(recipe.keywords))
     training = find_training(recipe, edition.manifest)
-    values["references"] = [_METHOD, *(_cff_training(item) for item in training.datasets)]
+    values["references"] = [_cff_method(), *(_cff_training(item) for item in training.datasets)]
     return dump_yaml(values)
 
 
-_METHOD: Final = {
-    "type": "article",
-    "title": f"arXiv {METHOD_ARXIV}",
-    "notes": "The study that the code behind this dataset follows. Title and authors are on its page.",
-    "authors": [{"name": f"Authors of arXiv {METHOD_ARXIV}"}],
-    "identifiers": [{"type": "other", "value": f"arXiv:{METHOD_ARXIV}", "description": "Preprint, CC BY 4.0"}],
-    "url": f"https://arxiv.org/abs/{METHOD_ARXIV}",
-}
+def _cff_method() -> dict[str, Any]:
+    return load_method_reference(METHOD_ARXIV) | {"notes": "The study that the code behind this dataset follows."}
 
 
 def _cff_author(creator: Creator) -> dict[str, str]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,16 +31,10 @@ from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.errors import DataError
 from cspine_bench.measurement.inputs import OnProgress
 from cspine_bench.measurement.outputs import Evidence, Question
-from cspine_bench.measurement.task import ShowStage, build_result
+from cspine_bench.measurement.task import ShowStage, build_result, cite_sources
 from cspine_bench.measurement.work import Work
 from cspine_bench.page.tables import NotMeasured
-from cspine_bench.provenance import package_version
 from cspine_bench.results import Figure
-
-CITATION: Final = (
-    "cspine-bench {version}, CITATION.cff; method and data: arXiv 2510.22166, CSXA (Ran et al. 2024, Scientific Data, "
-    "s41597-024-03383-0)"
-)
 
 
 @dataclass(frozen=True)
@@ -263,7 +257,7 @@ class Usefulness:
             not_measured=tuple(list_not_run(scored)),
             warnings=(*self.sides.notes, *notes),
             command=spell_command(self.question, self.recipe),
-            citation=CITATION.format(version=package_version()),
+            citation=cite_sources(),
         )
 
 

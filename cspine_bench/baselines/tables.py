@@ -1,12 +1,11 @@
 """A baseline's arms as CSV, Markdown and LaTeX: a row for each arm and label fraction."""
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from typing import Final
 
 from cspine_bench.baselines.arm_rows import DIFFERENCE, ArmRow, ArmTable, find_task, read_arms
+from cspine_bench.measurement.csv_table import render_csv_table
 from cspine_bench.page.wording import show_figure, title_of
 from cspine_bench.results import Figure, Result
 
@@ -41,17 +40,13 @@ def render_csv(result: Result) -> bytes:
     names = [_name_column(column) for column in table.columns]
     ends = [f"{name}{end}" for name in (*names, f"{table.primary}{DIFFERENCE}") for end in ("", "_low", "_high")]
     header = ["arm", "fraction", "real_labels", "test_radiographs", "seeds", *ends, "adjusted_p_value", "verdict"]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    rows = []
     for row in table.rows:
         counts = [row.num_labels, row.num_test, row.num_seeds]
         numbers = [cell for figure in (*row.scores, row.difference) for cell in _spell_ends(figure)]
         p_value = "" if row.p_value is None else f"{row.p_value:.9g}"
-        writer.writerow(
-            [row.arm, row.fraction, *("" if one is None else one for one in counts), *numbers, p_value, row.verdict]
-        )
-    return text.getvalue().encode()
+        rows.append([row.arm, row.fraction, *counts, *numbers, p_value, row.verdict])
+    return render_csv_table(header, rows).encode()
 
 
 def render_markdown(result: Result) -> bytes:

@@ -110,9 +110,16 @@ def spell_command(question: Question, recipe: Recipe) -> dict[str, str]:
     words = ["cspine-bench", "evaluate", question.measure, *sides, f"--seed {question.seed}", "--out results"]
     return {
         "command": " ".join(words),
-        "citation": f"cspine-bench {package_version()}, CITATION.cff; method and data: arXiv 2510.22166, CSXA (Ran et "
-        "al. 2024, Scientific Data, s41597-024-03383-0)",
+        "citation": cite_sources(),
     }
+
+
+def cite_sources() -> str:
+    """What a page names as its code, and as what that follows; `cspine-bench cite` spells it out."""
+    return (
+        f"cspine-bench {package_version()}, CITATION.cff; method and data: arXiv 2510.22166, CSXA (Ran et al. 2024, "
+        "Scientific Data, s41597-024-03383-0)"
+    )
 
 
 def run_task(

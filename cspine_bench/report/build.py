@@ -10,6 +10,7 @@ from markupsafe import Markup
 from cspine_bench.baselines.arm_rows import MEASURE_PREFIX
 from cspine_bench.dataset.files import write_file
 from cspine_bench.errors import DataError
+from cspine_bench.measurement.task import cite_sources
 from cspine_bench.page.images import GRAY_RULE
 from cspine_bench.page.render import render_page
 from cspine_bench.page.wording import split_sentence
@@ -37,10 +38,6 @@ _SIGNS: Final = (
     ("passed", "passed"), ("failed", "failed"), ("underpowered", "underpowered: cannot tell"),
     ("not asked", "not asked, or nobody could answer"),
 )  # fmt: skip
-_TOOLKIT: Final = (
-    "cspine-bench {version}, CITATION.cff; method and data: arXiv 2510.22166, CSXA (Ran et al. 2024, Scientific Data, "
-    "s41597-024-03383-0)"
-)
 _CONTENTS: Final = (
     ("nature", "What this is"), ("verdicts", "Verdicts"), ("samples", "Samples"), ("training", "Training"),
     ("fidelity", "Fidelity"), ("memorization", "Copies"), ("landmarks", "Landmarks"), ("usefulness", "Usefulness"),
@@ -292,7 +289,7 @@ def _show_appendix(given: Given, chains: Sequence[Chain]) -> dict[str, Any]:
         "release": given.release,
         "most_findings": _MOST_FINDINGS,
         "citation": [] if given.release is None else read_citation(given.release),
-        "toolkit": _TOOLKIT.format(version=package_version()),
+        "toolkit": cite_sources(),
         "inputs": [(*key, ", ".join(numbers)) for key, numbers in inputs.items()],
         "digests": list(digests),
         "ignored": [(path.name, why) for path, why in given.collected.ignored],

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from cspine_bench.citation import build_apa, parse_works
 from cspine_bench.dataset.manifest import render_manifest
 from cspine_bench.dataset.read import DatasetFolder, open_dataset
 from cspine_bench.ddpm.checkpoint import find_checkpoint, list_steps
@@ -228,17 +227,9 @@ def _iter_evidence(release: Path) -> list[tuple[str, Result]]:
 
 
 def read_citation(release: GivenRelease) -> list[str]:
-    """Lines to cite a release by: who, what, which version; none where its CITATION.cff cannot be read."""
+    """How a release is cited, as `cspine-bench cite` spells it; nothing where its CITATION.cff cannot be read."""
     try:
-        values = yaml.safe_load(release.citation) or {}
-    except yaml.YAMLError:
-        return []
-    if not isinstance(values, dict) or not values.get("title"):
-        return []
-    authors = [str(one.get("name") or one.get("family-names") or "") for one in values.get("authors", ())]
-    lines = [f"{', '.join(filter(None, authors)) or 'no author named'}: {values['title']}"]
-    lines += [f"version {values['version']}"] if values.get("version") else []
-    lines += [f"{values['date-released']}"] if values.get("date-released") else []
-    lines += [f"licence {values['license']}"] if values.get("license") else []
-    lines += [f"doi {values['doi']}"] if values.get("doi") else []
-    return lines
+        works = parse_works(release.citation, where=CITATION_NAME)
+    except DataError:
+        return []  # The validator has told of it.
+    return [build_apa(works[:1]).strip().removesuffix(".")]

@@ -68,7 +68,7 @@ def release_of(digest: str, folder: Path, *findings: Finding, **more: Any) -> Gi
     verdict = Verdict(str(folder), "parquet", "standard", findings, ("LAY-01",), {}, (), 12, ())
     account = {"title": "Toys", "version": "1.0.0", "license": "CC-BY-4.0", "code": {"version": "0.1.0"},
                "dataset": {"digest": digest, "source": {}}}  # fmt: skip
-    cff = "title: Toys\nversion: 1.0.0\nauthors:\n- name: Somebody\n"
+    cff = "type: dataset\ntitle: Toys\nversion: 1.0.0\nauthors:\n- name: Somebody\n"
     return GivenRelease(folder / "rel", {**account, **more}, verdict, cff, {})
 
 
@@ -105,7 +105,8 @@ def test_the_release_is_held_against_the_results(given: tuple[Given, Path]) -> N
     whole, folder = given
     digest = whole.datasets[1].digest
     good = build_report(replace(whole, release=release_of(digest, folder)), folder / "report.html")
-    assert good.contradictions == () and "Somebody: Toys; version 1.0.0" in Traces(good.page).bare["cite"]
+    assert good.contradictions == ()
+    assert "Somebody. (n.d.). Toys (Version 1.0.0) [Data set]." in Traces(good.page).bare["cite"]
     assert good.title == "Evidence for Toys"
     fault = Finding("SUM-01", "data/x.parquet", "its hash differs")
     bad = release_of("d" * 64, folder, fault, code={"version": "0.2.0"})

@@ -4,8 +4,6 @@ study = ReaderStudy(responses, recipe, inputs)
 run_task(study, Path("results"))
 """
 
-import csv
-import io
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +13,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from cspine_bench.measurement.csv_table import render_csv_table
 from cspine_bench.measurement.outputs import Evidence, Question
 from cspine_bench.measurement.task import ShowStage, build_result
 from cspine_bench.measurement.work import Work
@@ -310,15 +309,15 @@ def build_rows(responses: Responses) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=list(names))
 
 
+_READER_TABLE: Final = (
+    "reader", "answers", "correct", "accuracy", "low", "high", "pane_p", "median_s", "one_rating", "control_accuracy",
+)  # fmt: skip
 _READER_COLUMNS: Final = ("accuracy", "pos.chisq.p", "median_s", "one_rating")
 
 
 def render_readers(result: Result, found: Analysis) -> str:
     """The table of readers as CSV: accuracy with Wilson's interval, and how each one worked."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["reader", "answers", "correct", "accuracy", "low", "high", "pane_p", "median_s", "one_rating",
-                     "control_accuracy"])  # fmt: skip
+    rows = []
     figures = {figure.name: figure for figure in result.figures}
     for place, reader in enumerate(found.table.readers):
         key = found.keys[reader]
@@ -329,5 +328,5 @@ def render_readers(result: Result, found: Analysis) -> str:
         values = [None if share is None else share.value, *ends]
         values += [None if one is None else one.value for one in (*others, control)]
         written = ["" if value is None else f"{value:.6g}" for value in values]
-        writer.writerow([reader, int((row == row).sum()), int((row == 1).sum()), *written])
-    return text.getvalue()
+        rows.append([reader, int((row == row).sum()), int((row == 1).sum()), *written])
+    return render_csv_table(_READER_TABLE, rows)

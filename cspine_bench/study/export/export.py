@@ -23,7 +23,7 @@ from cspine_bench.provenance import package_version, sha256_bytes
 from cspine_bench.study.export.collect import Answered, blind, iter_answers, name_image
 from cspine_bench.study.export.dictionary import build_dictionary, render_dictionary
 from cspine_bench.study.export.mrmc_layouts import MRMCAOV_COLUMNS, list_scores, render_imrmc, render_mrmcaov
-from cspine_bench.study.export.tables import Name, list_images, list_ratings, list_repeats, list_trials, render_csv
+from cspine_bench.study.export.tables import Name, list_images, list_ratings, list_repeats, list_trials, render_rows
 from cspine_bench.study.folder import load_schedule
 from cspine_bench.study.ledger.progress import StudyProgress, measure_progress
 from cspine_bench.study.ledger.record import Record
@@ -134,7 +134,7 @@ def _render_tables(
     }
     if truth is not None:
         tables["images.csv"], rows["images.csv"] = _IMAGES, list_images(truth)
-    return {file: render_csv(rows[file], columns) for file, columns in tables.items()}, tables
+    return {file: render_rows(rows[file], columns) for file, columns in tables.items()}, tables
 
 
 def _render_layouts(answers: Sequence[Answered], truth: Truth, title: str) -> dict[str, bytes]:

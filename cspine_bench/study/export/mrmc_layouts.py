@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from cspine_bench.study.export.collect import Answered, name_image
-from cspine_bench.study.export.tables import Row, render_csv
+from cspine_bench.study.export.tables import Row, render_rows
 from cspine_bench.study.truth import REAL, Truth
 
 Score = Literal["rating", "pick"]
@@ -79,4 +79,4 @@ def render_mrmcaov(rows: Sequence[Row]) -> bytes:
 
     It compares treatments, and there is one here: its per-treatment estimates are what to read.
     """
-    return render_csv(rows, MRMCAOV_COLUMNS)
+    return render_rows(rows, MRMCAOV_COLUMNS)

@@ -1,10 +1,9 @@
 """Tables of an export: rows as dictionaries, in the order of their columns."""
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from cspine_bench.measurement.csv_table import render_csv_table
 from cspine_bench.study.export.collect import Answered, name_image
 from cspine_bench.study.truth import REAL, Truth
 
@@ -104,10 +103,6 @@ def list_images(truth: Truth) -> list[Row]:
     ]
 
 
-def render_csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+def render_rows(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
     """A table as CSV in UTF-8; None is an empty cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return render_csv_table(columns, ([row[name] for name in columns] for row in rows)).encode()

@@ -1,13 +1,12 @@
 """Links for all readers at once, and the file in which they may be kept until they are sent."""
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cspine_bench.errors import DataError
+from cspine_bench.measurement.csv_table import render_csv_table
 from cspine_bench.study.ledger.links import issue_link, list_links
 from cspine_bench.study.ledger.store import Ledger
 
@@ -59,13 +58,10 @@ def write_link_list(path: Path, links: dict[str, str | None]) -> None:
     Raises:
         DataError: the file cannot be made.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("reader", "link"))
-    writer.writerows((reader, link) for reader, link in links.items() if link is not None)
+    text = render_csv_table(("reader", "link"), ((reader, link) for reader, link in links.items() if link is not None))
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text.getvalue())
+            file.write(text)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}); make the links again with --reissue") from error

@@ -1,7 +1,5 @@
 """`study power` as a measurement: figures with the simulation's own error, a table, a page, and a few words."""
 
-import csv
-import io
 import shlex
 import time
 from collections.abc import Iterator
@@ -10,6 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from cspine_bench.measurement.csv_table import render_csv_table
 from cspine_bench.measurement.figures import WILSON, build_figure
 from cspine_bench.measurement.inputs import OnProgress
 from cspine_bench.measurement.outputs import Evidence, Question
@@ -110,7 +109,12 @@ class Power:
         rows = list(_iter_rows(found.figures))
         table = pa.table({name: [row[name] for row in rows] for name in _COLUMNS})
         page = build_power_page(result, command=spell_power(self.recipe, self.seed))
-        return Evidence(result, table, page, {".csv": _render_table(rows)})
+        return Evidence(
+            result,
+            table,
+            page,
+            {".csv": render_csv_table(_COLUMNS, ([row[name] for name in _COLUMNS] for row in rows)).encode()},
+        )
 
 
 def _tell(tell: OnProgress | None, done: int, total: int) -> None:
@@ -303,11 +307,3 @@ def _iter_rows(figures: list[Figure]) -> Iterator[dict[str, str | float | int | 
         told |= {"figure": figure.name, "value": figure.value, "studies": figure.n_used[ROLE]}
         ends = (None, None) if figure.interval is None else (figure.interval.low, figure.interval.high)
         yield told | {"low": ends[0], "high": ends[1]}
-
-
-def _render_table(rows: list[dict[str, str | float | int | None]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

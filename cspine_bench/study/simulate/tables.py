@@ -1,13 +1,11 @@
 """The tables of a made-up study: trials, ratings and repeats, in the columns that an analysis reads."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cspine_bench.errors import DataError
+from cspine_bench.measurement.csv_table import render_csv_table
 from cspine_bench.provenance import package_version
 from cspine_bench.study.recipe import StudyRecipe
 from cspine_bench.study.responses import Responses
@@ -108,12 +106,12 @@ def render_tables(responses: Responses) -> dict[str, str]:
         for t in responses.trials
     ]  # fmt: skip
     ratings = [(r.reader, r.quartet, r.image_id, r.source, r.position, r.rating, r.kind) for r in responses.ratings]
-    tables = {"trials.csv": _render(_TRIALS, trials)}
+    tables = {"trials.csv": render_csv_table(_TRIALS, trials)}
     if ratings:
-        tables["ratings.csv"] = _render(_RATINGS, ratings)
+        tables["ratings.csv"] = render_csv_table(_RATINGS, ratings)
     repeats = [] if single else _pair_repeats(responses)
     if repeats:
-        tables["repeats.csv"] = _render(_REPEATS, repeats)
+        tables["repeats.csv"] = render_csv_table(_REPEATS, repeats)
     return tables
 
 
@@ -129,11 +127,3 @@ def _pair_repeats(responses: Responses) -> list[tuple[str | int, ...]]:
         for r in responses.ratings
         if r.kind == "repeat" and (r.reader, r.image_id) in first
     ]  # fmt: skip
-
-
-def _render(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()

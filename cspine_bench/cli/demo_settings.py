@@ -251,6 +251,11 @@ def refuse_too_few(settings: Settings) -> None:
 def list_left_out(settings: Settings) -> list[str]:
     """What is not done with these films, or done with little power, and why; a sentence each."""
     facts, left = settings.facts, []
+    if settings.origin.kind in ("images", "csxa"):
+        left.append(
+            "Not known: whose films these are. Each counts as a patient of its own; where a patient has several, those "
+            "held out are not new to the generator. `dataset import images --group-pattern` reads patients from names."
+        )
     if not facts.labelled:
         left.append(
             "Left out: the generator that draws a given skeleton, and the landmarking baseline: these films have no "

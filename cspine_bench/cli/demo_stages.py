@@ -116,7 +116,18 @@ def _make_films(settings: Settings) -> Stage:
         title = f"Import the films ({origin.words}); one in five is held out"
         command = words("dataset", "import", origin.kind, origin.path, out, *tail, "--skip-bad")
     report = out.with_name(f"{out.name}.import.json")
-    return Stage("films", title, command, (out / "dataset.json",), (out, report), count_of("film"))
+    log = settings.log("films")
+    return Stage(
+        "films", title, command, (out / "dataset.json",), (out, report), lambda document: _say_films(document, log)
+    )
+
+
+def _say_films(document: Document, log: Path) -> str:
+    rejected = document["rejected"]
+    there = count_of("film")(document)
+    if not rejected:
+        return there
+    return f"{there}; {len(rejected):,} LEFT OUT, each with its reason in {log}, such as: {rejected[0]['reason']}"
 
 
 def _inspect(settings: Settings, name: str, dataset: Path, *, parameters: bool = False) -> Stage:

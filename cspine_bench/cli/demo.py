@@ -156,7 +156,7 @@ def _name_next(settings: Settings) -> list[str]:
         ]
     films = shlex.quote(str(settings.origin.path))
     return [
-        "The report and the pages of results show pixels of your films: keep them where the films may be. Without them:",
+        "Report and result pages show pixels of your films: keep them where the films may be. A page without them:",
         f"  cspine-bench report build {out}/results --release {out}/release --no-real-pixels --out public.html",
         "Next, with more time: twice the side, longer learning (an update costs four times as much):",
         f"  cspine-bench demo --real {films} --size 128 --updates 4000 --out {out}-128",

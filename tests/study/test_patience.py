@@ -28,7 +28,7 @@ async def meet(*talks: Talk) -> None:
 
     async def run(talk: Talk) -> None:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        await asyncio.wait_for(talk(reader, writer), 5)
+        await asyncio.wait_for(talk(reader, writer), 60)
         writer.close()
 
     await asyncio.gather(*(run(talk) for talk in talks))
@@ -44,7 +44,7 @@ async def say_it_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     assert (await reader.readuntil(b"here")).startswith(b"HTTP/1.1 200")
     for byte in GET:  # More often than the wait is long.
         writer.write(bytes([byte]))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.03)
         # A byte that crosses the server's goodbye is answered by a reset, which ends a stream without its end.
         if reader.at_eof() or isinstance(reader.exception(), ConnectionError):
             return
@@ -59,14 +59,14 @@ async def go_on_after_the_reply(reader: asyncio.StreamReader, writer: asyncio.St
 
 
 async def be_a_reader(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    for _ in range(3):
+    for _ in range(2):
         writer.write(GET[:9])
         await asyncio.sleep(0.02)
         writer.write(GET[9:] + b"\r\n")
         assert (await reader.readuntil(b"here")).startswith(b"HTTP/1.1 200")
-        await asyncio.sleep(0.25)  # Looking at images takes longer than a head may.
+        await asyncio.sleep(0.7)  # Looking at images takes longer than a head may.
 
 
 def test_who_is_late_is_let_go_and_who_reads_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "HEAD_S", 0.15)
+    monkeypatch.setattr(patience, "HEAD_S", 0.5)
     asyncio.run(meet(say_nothing, say_it_slowly, go_on_after_the_reply, be_a_reader))

@@ -4,6 +4,7 @@ import atexit
 import fcntl
 import os
 import pickle
+import secrets
 import shutil
 import signal
 import tempfile
@@ -22,6 +23,9 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A Ray cluster that starts while every core is busy may take longer than the half minute that Ray grants it.
 os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "240")
+# Left to itself Ray writes a token into the home folder, and a mode into this process that later clusters inherit.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 # A job that a shell put into the background ignores Ctrl-C, and so would every process that is started from here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

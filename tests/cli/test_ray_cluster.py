@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -44,10 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def environment(home: Path) -> dict[str, str]:
     """What the cluster and the commands get. By its home folder, a worker of this cluster is told from others."""
-    # A cluster that an earlier test began inside this process leaves `RAY_AUTH_MODE` behind; here it is said in full.
-    guarded = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    own = {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
-    return os.environ | own | guarded
+    return os.environ | {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def read_cluster_log() -> str:
@@ -66,7 +62,9 @@ def address(home: Path, environment: dict[str, str]) -> Iterator[str]:
     os.close(writing)
     with os.fdopen(reading) as told:
         said = told.readline().strip()
-    assert said, (home / "nodes.log").read_text() + read_cluster_log()
+    if not said:
+        nodes.communicate(timeout=60)
+        pytest.fail((home / "nodes.log").read_text() + read_cluster_log())
     yield said
     nodes.communicate(timeout=60)
 

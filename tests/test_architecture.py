@@ -2,12 +2,14 @@
 
 import ast
 import functools
+import gc
 import importlib.util
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -53,13 +55,80 @@ SOURCES = sorted(
 )
 
 
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+class Seen(NamedTuple):
+    """What these tests ask of a module; its tree is not kept, as a million nodes would slow down all tests after it.
+
+    Attributes:
+        own: (module, line, inside a function) of each import of this package.
+        others: first part of the name of everything that is imported.
+        loaded: what is imported when the module is.
+        broad: lines that catch every exception.
+    """
+
+    own: tuple[tuple[str, int, bool], ...]
+    others: frozenset[str]
+    loaded: tuple[str, ...]
+    broad: tuple[int, ...]
 
 
 @functools.cache
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+def read(path: Path) -> Seen:
+    return look_at(path.read_text())
+
+
+def look_at(source: str) -> Seen:
+    own: list[tuple[str, int, bool]] = []
+    others: set[str] = set()
+    broad: list[int] = []
+    # The collector would go through all nodes again and again, and there is nothing to collect.
+    gc.disable()
+    try:
+        tree = ast.parse(source)
+        loaded = tuple(iter_loaded(tree.body))
+        nodes: list[tuple[ast.AST, bool]] = [(tree, False)]
+        while nodes:
+            node, late = nodes.pop()
+            names = list_names(node)
+            own += [(name, node.lineno, late) for name in names if name.split(".")[0] == "cspine_bench"]
+            others |= {name.split(".")[0] for name in names}
+            if isinstance(node, ast.ExceptHandler) and catches_all(node):
+                broad.append(node.lineno)
+            late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if not isinstance(node, ast.expr):
+                nodes += [(child, late) for child in ast.iter_child_nodes(node)]
+    finally:
+        gc.enable()
+    return Seen(tuple(sorted(own, key=lambda found: found[1])), frozenset(others), loaded, tuple(broad))
+
+
+def iter_loaded(body: list[ast.stmt]) -> Iterator[str]:
+    """Names that are imported when a module is, functions and type checking left out."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.If | ast.Try | ast.With) and "TYPE_CHECKING" not in ast.unparse(node).split("\n")[0]:
+            yield from iter_loaded([*node.body, *getattr(node, "orelse", ()), *getattr(node, "finalbody", ())])
+
+
+def list_names(node: ast.AST) -> list[str]:
+    """What a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level:
+        raise AssertionError(f"line {node.lineno}: relative import; spell the whole name")
+    if isinstance(node, ast.ImportFrom) and node.module == "cspine_bench":
+        return [f"cspine_bench.{alias.name}" for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+def catches_all(node: ast.ExceptHandler) -> bool:
+    return node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def find_faulty(paths: list[Path], find: Callable[[Path], object]) -> dict[str, object]:
@@ -67,46 +136,17 @@ def find_faulty(paths: list[Path], find: Callable[[Path], object]) -> dict[str, 
     return {name_of(path): faults for path in paths if (faults := find(path))}
 
 
-@functools.cache
-def list_own_imports(tree: ast.Module) -> tuple[tuple[str, int, bool], ...]:
-    return tuple(iter_own_imports(tree))
-
-
-def iter_own_imports(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
-    """(module, line, inside a function) of each import of this package."""
-    late = {
-        id(node)
-        for scope in ast.walk(tree)
-        if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(scope)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module == "cspine_bench":
-            names = [f"cspine_bench.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [node.module or ""]
-        elif isinstance(node, ast.ImportFrom):
-            raise AssertionError(f"line {node.lineno}: relative import; spell the whole name")
-        else:
-            continue
-        for name in names:
-            if name.split(".")[0] == "cspine_bench":
-                yield name, node.lineno, id(node) in late
-
-
 def top_module(path: Path) -> str:
     relative = path.relative_to(PACKAGE)
     return relative.parts[0].removesuffix(".py")
 
 
-def find_layer_faults(path: Path, tree: ast.Module) -> list[str]:
+def find_layer_faults(path: Path, seen: Seen) -> list[str]:
     own = top_module(path)
     if own == "__init__":
-        return [f"{line}: {name}" for name, line, _ in list_own_imports(tree)]
+        return [f"{line}: {name}" for name, line, _ in seen.own]
     faults = []
-    for name, line, _ in list_own_imports(tree):
+    for name, line, _ in seen.own:
         parts = name.split(".")
         if len(parts) == 1 or not ((PACKAGE / parts[1]).is_dir() or (PACKAGE / f"{parts[1]}.py").is_file()):
             continue  # the package itself: its version
@@ -119,7 +159,7 @@ def collect_imports() -> dict[str, set[str]]:
     """Of each module in the table, the others that it imports."""
     found: dict[str, set[str]] = {name: set() for name in LAYERS}
     for path in MODULES:
-        names = {name.split(".")[1] for name, _, _ in list_own_imports(parse(path)) if "." in name}
+        names = {name.split(".")[1] for name, _, _ in read(path).own if "." in name}
         found.get(top_module(path), set()).update(names & set(LAYERS) - {top_module(path)})
     return found
 
@@ -151,7 +191,7 @@ def test_modules_are_in_the_layer_table() -> None:
 
 
 def test_imports_go_down() -> None:
-    assert find_faulty(MODULES, lambda path: find_layer_faults(path, parse(path))) == {}
+    assert find_faulty(MODULES, lambda path: find_layer_faults(path, read(path))) == {}
 
 
 @pytest.mark.parametrize(
@@ -168,34 +208,32 @@ def test_imports_go_down() -> None:
     ],
 )
 def test_the_import_check_itself(where: str, source: str, fault: bool) -> None:
-    assert bool(find_layer_faults(PACKAGE / where, ast.parse(source))) is fault
+    assert bool(find_layer_faults(PACKAGE / where, look_at(source))) is fault
 
 
 def test_only_commands_import_this_package_late() -> None:
     # Heavy libraries may be imported late anywhere; our own modules late are a hidden cycle.
     def find_late(path: Path) -> list[str]:
-        return [f"{line}: {name}" for name, line, inside in list_own_imports(parse(path)) if inside]
+        return [f"{line}: {name}" for name, line, inside in read(path).own if inside]
 
     assert find_faulty(LIBRARY, find_late) == {}
 
 
 def test_a_reader_of_releases_never_imports_their_writer() -> None:
     for path in (PACKAGE / "release").glob("*validate*.py"):
-        names = [name for name, _, _ in list_own_imports(parse(path))]
+        names = [name for name, _, _ in read(path).own]
         assert not [name for name in names if "build" in name]
 
 
 def find_bad_names_and_sizes(path: Path) -> list[str]:
-    tree, faults = parse(path), []
+    text, faults = path.read_text(), []
     if DRAWERS & set(path.relative_to(ROOT).with_suffix("").parts):
         faults.append("a module is named after its one job")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-            faults.append(f"{node.lineno}: star import")
-        if isinstance(node, ast.ClassDef) and node.name.endswith(CLASS_ENDINGS):
-            faults.append(f"{node.name}: a class is named after what it is")
-    too_long = len(path.read_text().splitlines()) > MAX_LINES
-    if too_long and not re.search(r"\bLong because\b", ast.get_docstring(tree) or ""):
+    for name in re.findall(r"^ *class (\w+)", text, flags=re.M):
+        if name.endswith(CLASS_ENDINGS):
+            faults.append(f"{name}: a class is named after what it is")
+    too_long = len(text.splitlines()) > MAX_LINES
+    if too_long and not re.search(r"\bLong because\b", ast.get_docstring(ast.parse(text)) or ""):
         faults.append(f"over {MAX_LINES} lines: split it, or defend it in its docstring: 'Long because ...'")
     return faults
 
@@ -206,20 +244,14 @@ def test_names_and_sizes() -> None:
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=name_of)
 def test_command_bodies_are_short(path: Path) -> None:
-    for node in ast.walk(parse(path)):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef) and any("command" in ast.unparse(item) for item in node.decorator_list):
             body = node.body[1:]
             assert body[-1].end_lineno - body[0].lineno < 25, f"{node.name}: build, call one function, print"
 
 
 def find_terminal_tools(path: Path) -> set[str]:
-    imported = {
-        name.split(".")[0]
-        for node in ast.walk(parse(path))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
-    }
-    return imported & {"click", "rich", "tqdm"}
+    return {"click", "rich", "tqdm"} & read(path).others
 
 
 def test_the_library_does_not_use_terminal_tools() -> None:
@@ -227,17 +259,8 @@ def test_the_library_does_not_use_terminal_tools() -> None:
     assert find_terminal_tools(PACKAGE / "cli" / "__init__.py")
 
 
-def find_broad_excepts(path: Path) -> list[int]:
-    return [
-        node.lineno
-        for node in ast.walk(parse(path))
-        if isinstance(node, ast.ExceptHandler)
-        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
-    ]
-
-
 def test_broad_excepts_only_at_the_boundary() -> None:
-    assert list(find_faulty(MODULES, find_broad_excepts)) == ["cspine_bench/cli/__init__.py"]
+    assert list(find_faulty(MODULES, lambda path: read(path).broad)) == ["cspine_bench/cli/__init__.py"]
 
 
 HEAVY = ("torch", "starlette", "uvicorn", "ray", "datasets", "pandas", "pyarrow", "numpy", "pydicom", "click", "rich")
@@ -261,17 +284,6 @@ def test_reading_a_dataset_does_not_load_torch() -> None:
     assert "torch" not in modules_after("import cspine_bench.dataset.read, cspine_bench.dataset.verify")
 
 
-def iter_loaded(body: list[ast.stmt]) -> Iterator[str]:
-    """Names that are imported when a module is, functions and type checking left out."""
-    for node in body:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names))
-        elif isinstance(node, ast.If | ast.Try | ast.With) and "TYPE_CHECKING" not in ast.unparse(node).split("\n")[0]:
-            yield from iter_loaded([*node.body, *getattr(node, "orelse", ()), *getattr(node, "finalbody", ())])
-
-
 def find_way(start: str, goal: str) -> list[str]:
     """Modules from one of ours to a library that it loads, each imported by the one before; empty: there is none."""
     ways, waiting = {start: [start]}, [start]
@@ -282,7 +294,7 @@ def find_way(start: str, goal: str) -> list[str]:
         place = ROOT / name.replace(".", "/")
         path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
         if name.startswith("cspine_bench") and path.is_file():
-            found = [*iter_loaded(parse(path).body), *([name.rpartition(".")[0]] if "." in name else [])]
+            found = [*read(path).loaded, *([name.rpartition(".")[0]] if "." in name else [])]
             waiting += [other for other in found if other not in ways]
             ways |= {other: [*ways[name], other] for other in found if other not in ways}
     return []
@@ -298,10 +310,10 @@ def test_commands_without_a_network_start_without_torch() -> None:
     # It takes two of the four seconds until a command begins. Read, not run: to import them all would cost as much.
     found = set()
     for path in (PACKAGE / "cli").glob("*.py"):
-        modules = {name for name, _, _ in list_own_imports(parse(path)) if not name.startswith("cspine_bench.cli")}
+        modules = {name for name, _, _ in read(path).own if not name.startswith("cspine_bench.cli")}
         if any(find_way(name, "torch") for name in modules):
             found.add(path.stem)
     assert found == COMMANDS_WITH_TORCH
     assert find_way("cspine_bench.features.encoder", "torch")
-    loaded_by_dataset = {name for name, _, _ in list_own_imports(parse(PACKAGE / "cli" / "dataset.py"))}
+    loaded_by_dataset = {name for name, _, _ in read(PACKAGE / "cli" / "dataset.py").own}
     assert [name for name in sorted(loaded_by_dataset) if find_way(name, "torch")] == ["cspine_bench.sources.phantom"]

@@ -165,28 +165,6 @@ def weighted_intraclass_correlation(ratings: NDArray[np.floating]) -> Statistic:
     return statistic
 
 
-def concordance_correlation(*, preds: NDArray[np.floating], target: NDArray[np.floating]) -> float:
-    """Lin's concordance correlation coefficient: how near the pairs lie to the line of equality, -1..1.
-
-    Args:
-        preds: float (n,), what is judged.
-        target: float (n,), what it is held against.
-
-    Raises:
-        ValueError: shapes differ, fewer than two pairs, or all values are the same.
-
-    Source: Lin 1989, Biometrics 45, 255-268, with variances divided by n as there.
-    """
-    first, second = _take_pairs(preds, target)
-    if len(first) < 2:
-        raise ValueError(f"a correlation needs at least 2 pairs, got {len(first)}")
-    apart = float(first.mean() - second.mean()) ** 2
-    whole = float(first.var() + second.var()) + apart
-    if whole == 0:
-        raise ValueError(f"all {2 * len(first)} values are the same, so nothing tells one pair from another")
-    return 2 * float(((first - first.mean()) * (second - second.mean())).mean()) / whole
-
-
 def _take_pairs(preds: NDArray[np.floating], target: NDArray[np.floating]) -> tuple[Floats, Floats]:
     first, second = np.asarray(preds, np.float64), np.asarray(target, np.float64)
     if first.ndim != 1 or first.shape != second.shape:

@@ -126,14 +126,14 @@ def frechet_interval(
     Args:
         real: float (n, d), n >= 4.
         synthetic: float (m, d), m >= 4.
-        generator: deals rows into groups; see `jackknife_interval`.
+        generator: deals rows into groups; see `jackknife_intervals`.
         num_groups: of the jackknife.
         confidence: of the interval, 0..1.
 
     Raises:
         ValueError: as `frechet_distance`, or fewer than 4 rows.
 
-    Source: see `jackknife_interval`. A bootstrap would repeat rows, which makes this distance larger by itself.
+    Source: see `jackknife_intervals`. A bootstrap would repeat rows, which makes this distance larger by itself.
     """
     check_shapes(real=real, synthetic=synthetic, least_rows=4)
     labels = _deal_rows(real, synthetic, generator=generator, num_groups=num_groups)
@@ -236,84 +236,19 @@ def _take_off(origin: Floats, count: int, total: Floats, scatter: Floats) -> _Cl
     return _Cloud(origin + apart, float(np.trace(covariance)), covariance=covariance)
 
 
-@dataclass(frozen=True)
-class FrechetTrend:
-    """Fréchet distances at falling sample sizes, and the line through them.
-
-    Attributes:
-        limit: the distance in endless samples, with its interval; may lie below 0 where both sets are of one
-            distribution.
-        num_parts: parts that both sets were divided into.
-        distances: mean distance at each of these; the line is fitted to them.
-        limit_without_smallest: value of the limit from all but the smallest samples. Where it lies outside the interval
-            the trend is not straight, and the limit is not to be relied on.
-    """
-
-    limit: Estimate
-    num_parts: tuple[int, ...]
-    distances: tuple[float, ...]
-    limit_without_smallest: float
-
-
-def frechet_limit(
-    *,
-    real: NDArray[Any],
-    synthetic: NDArray[Any],
-    generator: np.random.Generator,
-    most_parts: int = 3,
-    num_groups: int = NUM_GROUPS,
-    confidence: float = CONFIDENCE,
-) -> FrechetTrend:
-    """The Fréchet distance extrapolated to endless samples of both sets.
-
-    Its bias is about inversely proportional to the sample size where a sample has at least as many rows as features.
-    So both sets are divided at random into 1, 2, ... parts; the mean distance of the pairs of parts rises along a line
-    in the number of parts, and the line's value at 0 is the limit.
-
-    Args:
-        real: float (n, d); what is left without a group must give `most_parts` parts of 2 rows.
-        synthetic: float (m, d), likewise.
-        generator: deals rows into parts and groups.
-        most_parts: 3 or more; more of them fit better, and have fewer rows each.
-        num_groups: of the jackknife.
-        confidence: of the interval, 0..1.
-
-    Raises:
-        ValueError: as `frechet_distance`, most_parts < 3, or parts that are too small.
-
-    Source: Chong, Forsyth 2020 (1911.07023), who draw smaller samples of the synthetic set alone; here
-    both sets shrink alike, for both are finite, and every row is used at every size. Interval: `jackknife_interval` of
-    the whole extrapolation.
-    """
-    check_shapes(real=real, synthetic=synthetic, least_rows=4)
-    if most_parts < 3 or min(len(real), len(synthetic)) < 4 * most_parts:
-        raise ValueError(
-            f"needs at least 3 parts and 4 rows in each, got {most_parts} parts, {len(real)} real and "
-            f"{len(synthetic)} synthetic feature vectors"
-        )
-    parts = tuple(generator.permutation(len(rows)) for rows in (real, synthetic))
-    trend = jackknife_trend(
-        real=real,
-        synthetic=synthetic,
-        labels=_deal_rows(real, synthetic, generator=generator, num_groups=num_groups),
-        # A row keeps its part when others are left out, so that the jackknife sees a smooth statistic.
-        parts=(parts[0], parts[1]),
-        most_parts=most_parts,
-    )
-    return FrechetTrend(
-        limit=extrapolate(trend).estimate(confidence=confidence),
-        num_parts=tuple(range(1, most_parts + 1)),
-        distances=tuple(distance.value for distance in trend),
-        limit_without_smallest=extrapolate(trend[:-1]).value,
-    )
-
-
 def extrapolate(trend: Sequence[Jackknife], *, degree: int = 1) -> Jackknife:
     """The value at no parts, that is in endless samples, of the curve through distances at 1, 2, ... parts.
+
+    The bias of the distance is about inversely proportional to the sample size where a sample has at least as many rows
+    as features, so that distances lie on a line in the number of parts. Its value at 0 may lie below 0 where both sets
+    are of one distribution.
 
     Args:
         trend: as `jackknife_trend` gives it, of more sizes than the degree.
         degree: of the polynomial: 1, a line; 2, a parabola, for how far the trend is from a line.
+
+    Source: Chong, Forsyth 2020 (1911.07023), who draw smaller samples of the synthetic set alone; here both sets shrink
+    alike, for both are finite, and every row is used at every size.
     """
     values = np.array([[distance.value, *distance.left_out] for distance in trend])
     at_none = np.polyfit(np.arange(1, len(trend) + 1), values, degree)[-1]

@@ -157,24 +157,6 @@ def normal_interval(*, value: float, standard_error: float, confidence: float = 
     return Estimate(value=value, low=value - half, high=value + half)
 
 
-def jackknife_interval(
-    statistic: Callable[[Sequence[NDArray[np.int64]]], float],
-    *,
-    counts: Sequence[int],
-    generator: np.random.Generator,
-    num_groups: int = NUM_GROUPS,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """`jackknife_intervals` of a single statistic."""
-    return jackknife_intervals(
-        lambda rows: [statistic(rows)],
-        counts=counts,
-        generator=generator,
-        num_groups=num_groups,
-        confidence=confidence,
-    )[0]
-
-
 def jackknife_intervals(
     statistics: Callable[[Sequence[NDArray[np.int64]]], Sequence[float]],
     *,

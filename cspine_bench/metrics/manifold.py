@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cspine_bench.metrics.frechet import Labels, check_shapes
-from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, Estimate, Jackknife, jackknife_intervals
+from cspine_bench.metrics.intervals import Jackknife
 
 NEIGHBOURS: Final = 5
-FIGURES: Final = ("precision", "recall", "density", "coverage", "authenticity")
 _BLOCK_CELLS: Final = 2**22
 _CANDIDATE_CELLS: Final = 2**21
 _PAIRS_AT_ONCE: Final = 2**12
@@ -131,51 +130,6 @@ def measure_manifold(
     return [
         Manifold(k, balls[k - 1], recalled[k - 1], covered[k - 1], nearest, distance, authentic) for k in num_neighbours
     ]
-
-
-def manifold_intervals(
-    *,
-    real: NDArray[Any],
-    synthetic: NDArray[Any],
-    generator: np.random.Generator,
-    num_neighbours: int = NEIGHBOURS,
-    num_groups: int = NUM_GROUPS,
-    confidence: float = CONFIDENCE,
-) -> dict[str, Estimate]:
-    """The figures of `Manifold` with intervals for their averages at these counts.
-
-    Args:
-        real: float (n, d); what is left without a group must be more than `num_neighbours`.
-        synthetic: float (m, d), likewise.
-        generator: deals rows into groups; see `jackknife_intervals`.
-        num_neighbours: k.
-        num_groups: of the jackknife; the whole is measured once more than that.
-        confidence: of the intervals, 0..1.
-
-    Returns:
-        For each of `FIGURES` its estimate, inside 0..1 (density: 0 or more).
-
-    Raises:
-        ValueError: as `measure_manifold` and `jackknife_intervals`.
-
-    Source: see `jackknife_intervals`. Copies of a row, as a bootstrap makes, would shrink the balls.
-    """
-
-    def measure(rows: Sequence[NDArray[np.int64]]) -> list[float]:
-        found = measure_manifold(real=real[rows[0]], synthetic=synthetic[rows[1]], num_neighbours=(num_neighbours,))[0]
-        return [getattr(found, name) for name in FIGURES]
-
-    estimates = jackknife_intervals(
-        measure,
-        counts=(len(real), len(synthetic)),
-        generator=generator,
-        num_groups=num_groups,
-        confidence=confidence,
-    )
-    return {
-        name: Estimate(found.value, max(0.0, found.low), found.high if name == "density" else min(1.0, found.high))
-        for name, found in zip(FIGURES, estimates, strict=True)
-    }
 
 
 def jackknife_manifold(

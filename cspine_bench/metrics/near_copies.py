@@ -80,12 +80,6 @@ def list_variants(
 
 SHIFTED: Final = list_variants()
 """Mirrored or not, 25 shifts: 50."""
-TURNED: Final = list_variants(rotations_deg=(-6, -3, 3, 6), max_shift_px=1) + list_variants(
-    scales=(0.95, 1.05), max_shift_px=1
-)
-"""Small rotations and scales, mirrored or not, 9 shifts: 108."""
-UPENDED: Final = list_variants(rotations_deg=(90, 180, 270), max_shift_px=1)
-"""Quarter turns, mirrored or not (so upside down too), 9 shifts: 54; for square maps."""
 
 
 def search_near_copies(

@@ -5,8 +5,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.metrics.intervals import CONFIDENCE, NUM_GROUPS, Estimate, jackknife_interval
-
 NUM_PERMUTATIONS: Final = 999
 _WEIGHTS_AT_ONCE: Final = 1 << 20
 
@@ -36,38 +34,6 @@ def wasserstein_distance(*, real: NDArray[Any], synthetic: NDArray[Any]) -> floa
     both = np.sort(np.concatenate([x, y]))
     below = (np.searchsorted(values, both[:-1], side="right") / len(values) for values in (x, y))
     return float(np.abs(np.subtract(*below)) @ np.diff(both))
-
-
-def wasserstein_interval(
-    *,
-    real: NDArray[Any],
-    synthetic: NDArray[Any],
-    generator: np.random.Generator,
-    num_groups: int = NUM_GROUPS,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """`wasserstein_distance` with an interval for its average at these counts, not for its limit in endless samples.
-
-    Args:
-        real: float (n,), n >= 4.
-        synthetic: float (m,), m >= 4.
-        generator: deals values into groups; see `jackknife_intervals`.
-        num_groups: of the jackknife.
-        confidence: of the interval, 0..1.
-
-    Raises:
-        ValueError: as `wasserstein_distance`, or fewer than 4 values.
-
-    Source: see `jackknife_intervals`; where both samples are of one distribution it is too wide rather than too narrow.
-    """
-    found = jackknife_interval(
-        lambda rows: wasserstein_distance(real=real[rows[0]], synthetic=synthetic[rows[1]]),
-        counts=(len(real), len(synthetic)),
-        generator=generator,
-        num_groups=num_groups,
-        confidence=confidence,
-    )
-    return Estimate(found.value, max(0.0, found.low), found.high)
 
 
 def weighted_distances(*, values: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:

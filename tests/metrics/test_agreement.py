@@ -7,7 +7,6 @@ from scipy import stats
 
 from cspine_bench.metrics.agreement import (
     bland_altman,
-    concordance_correlation,
     intraclass_correlation,
     mean_intraclass_correlation,
     weighted_intraclass_correlation,
@@ -118,21 +117,9 @@ def test_perfect_agreement_and_none() -> None:
     assert (found.bias.value, found.lower.low, found.upper.high, found.sd) == (0, 0, 0, 0)
     perfect = intraclass_correlation(ratings=np.column_stack([truth, truth]))
     assert (perfect.value, perfect.low, perfect.high) == (1, 1, 1)
-    assert concordance_correlation(preds=truth, target=truth) == pytest.approx(1)
-    assert concordance_correlation(preds=-truth + 15, target=truth) < 0
     assert intraclass_correlation(ratings=np.column_stack([truth, -truth])).value < 0
     shifted = intraclass_correlation(ratings=np.column_stack([truth, truth + 2]))  # consistent, yet not in agreement
     assert shifted.low <= shifted.value < 1
-
-
-def test_concordance_by_hand() -> None:
-    # Variances and covariance 2/3, means 1 apart: 2 * 2/3 / (2/3 + 2/3 + 1).
-    assert concordance_correlation(preds=np.array([2.0, 3, 4]), target=np.array([1.0, 2, 3])) == pytest.approx(4 / 7)
-    # With many pairs it and ICC(2,1) are one: they differ by a factor of count over count - 1.
-    draw = np.random.default_rng(2)
-    pairs = draw.normal(0, 2, (4000, 1)) + draw.normal(0, 1, (4000, 2)) + [0, 0.7]
-    concordance = concordance_correlation(preds=pairs[:, 0], target=pairs[:, 1])
-    assert intraclass_correlation(ratings=pairs).value == pytest.approx(concordance, abs=1e-3)
 
 
 def test_what_is_not_there_takes_no_part() -> None:
@@ -143,11 +130,10 @@ def test_what_is_not_there_takes_no_part() -> None:
 
 
 def test_misuse_is_refused() -> None:
-    for measure in (bland_altman, concordance_correlation):
-        with pytest.raises(ValueError, match="at least 2 pairs, got 1"):
-            measure(preds=np.array([1.0, NAN]), target=np.array([2.0, 3.0]))
-        with pytest.raises(ValueError, match=r"of one shape \(n,\), got \(3,\) and \(2,\)"):
-            measure(preds=np.ones(3), target=np.ones(2))
+    with pytest.raises(ValueError, match="at least 2 pairs, got 1"):
+        bland_altman(preds=np.array([1.0, NAN]), target=np.array([2.0, 3.0]))
+    with pytest.raises(ValueError, match=r"of one shape \(n,\), got \(3,\) and \(2,\)"):
+        bland_altman(preds=np.ones(3), target=np.ones(2))
     with pytest.raises(ValueError, match="at least 2 complete rows, got 1"):
         intraclass_correlation(ratings=np.array([[1.0, 2], [NAN, 2]]))
     for call in (lambda ratings: intraclass_correlation(ratings=ratings), weighted_intraclass_correlation):
@@ -155,5 +141,3 @@ def test_misuse_is_refused() -> None:
             call(np.ones((3, 1)))
     with pytest.raises(ValueError, match="the same, so nothing tells"):
         intraclass_correlation(ratings=np.ones((3, 2)))
-    with pytest.raises(ValueError, match="the same, so nothing tells"):
-        concordance_correlation(preds=np.ones(3), target=np.ones(3))

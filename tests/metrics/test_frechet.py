@@ -10,10 +10,10 @@ from cspine_bench.metrics import frechet
 from cspine_bench.metrics.frechet import (
     extrapolate,
     frechet_distance,
-    frechet_limit,
     jackknife_frechet,
     jackknife_trend,
 )
+from cspine_bench.metrics.intervals import Jackknife
 
 
 def draw_features(count: int, dimension: int, seed: int) -> NDArray[np.float64]:
@@ -136,45 +136,37 @@ def test_what_has_no_distance_is_refused() -> None:
         frechet_distance(real=np.where(good > 0, np.nan, good), synthetic=good)
 
 
+def measure_trend(
+    real: NDArray[np.float64], synthetic: NDArray[np.float64], draw: np.random.Generator, num_groups: int
+) -> list[Jackknife]:
+    labels, parts = (
+        (draw.permutation(len(real)) % number, draw.permutation(len(synthetic)) % number)
+        for number in (num_groups, 10**9)
+    )
+    return jackknife_trend(real=real, synthetic=synthetic, labels=labels, parts=parts, most_parts=3)
+
+
 def test_the_limit_is_the_distance_of_the_distributions() -> None:
     """Gaussians whose distance is known, means 0 and 0.1, spreads 1 and 1.2. As they are, samples give more."""
     draw, dimension = np.random.default_rng(14), 24
     truth = dimension * (0.1**2 + 0.2**2)
-    found = []
+    limits = []
     for _ in range(12):
-        pair = {"real": draw.normal(size=(200, dimension)), "synthetic": draw.normal(0.1, 1.2, (120, dimension))}
-        found.append((frechet_limit(**pair, generator=draw, num_groups=6), frechet_distance(**pair)))
-    limits, plain = np.array([[trend.limit.value, distance] for trend, distance in found]).T
-    assert plain.min() > 1.5 * truth
-    assert abs(limits.mean() - truth) < 4 * limits.std() / np.sqrt(12)
-    assert sum(trend.limit.low <= truth <= trend.limit.high for trend, _ in found) >= stats.binom.ppf(1e-4, 12, 0.9)
-    for trend, distance in found:
-        assert trend.num_parts == (1, 2, 3)
-        assert trend.distances[0] == pytest.approx(distance)
-        assert list(trend.distances) == sorted(trend.distances)
-        assert np.isfinite(trend.limit_without_smallest)
+        real, synthetic = draw.normal(size=(200, dimension)), draw.normal(0.1, 1.2, (120, dimension))
+        trend = measure_trend(real, synthetic, draw, 6)
+        values = [distance.value for distance in trend]
+        assert values[0] == pytest.approx(frechet_distance(real=real, synthetic=synthetic))
+        assert values == sorted(values) and values[0] > 1.5 * truth
+        limits.append(extrapolate(trend).estimate())
+    found = np.array([limit.value for limit in limits])
+    assert abs(found.mean() - truth) < 4 * found.std() / np.sqrt(12)
+    assert sum(limit.low <= truth <= limit.high for limit in limits) >= stats.binom.ppf(1e-4, 12, 0.9)
 
 
 def test_the_limit_is_the_line_of_its_distances_and_scales() -> None:
     real, synthetic = draw_features(60, 5, 15), draw_features(50, 5, 16)
-    one, other = (
-        frechet_limit(real=k * real, synthetic=k * synthetic, generator=np.random.default_rng(0), num_groups=4)
-        for k in (1, 3)
-    )
-    line = np.polyfit([1, 2, 3], one.distances, 1)
-    assert one.limit.value == pytest.approx(line[1])
-    assert one.limit_without_smallest == pytest.approx(2 * one.distances[0] - one.distances[1])
-    assert other.limit.value == pytest.approx(9 * one.limit.value)
-    assert other.limit.high - other.limit.low == pytest.approx(9 * (one.limit.high - one.limit.low))
-
-
-def test_parts_that_are_too_small_are_refused() -> None:
-    rows = draw_features(11, 3, 17)
-    for most_parts, synthetic in ((2, rows), (3, rows)):
-        with pytest.raises(ValueError, match="needs at least 3 parts and 4 rows in each"):
-            frechet_limit(
-                real=draw_features(60, 3, 18),
-                synthetic=synthetic,
-                generator=np.random.default_rng(0),
-                most_parts=most_parts,
-            )
+    one, other = (measure_trend(k * real, k * synthetic, np.random.default_rng(0), 4) for k in (1, 3))
+    first, second = extrapolate(one).estimate(), extrapolate(other).estimate()
+    assert first.value == pytest.approx(np.polyfit([1, 2, 3], [distance.value for distance in one], 1)[1])
+    assert second.value == pytest.approx(9 * first.value)
+    assert second.high - second.low == pytest.approx(9 * (first.high - first.low))

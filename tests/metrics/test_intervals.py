@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from cspine_bench.metrics.frechet import frechet_distance, frechet_interval
-from cspine_bench.metrics.intervals import Jackknife, deal_groups, jackknife_interval, normal_interval, wilson_interval
+from cspine_bench.metrics.intervals import Jackknife, deal_groups, jackknife_intervals, normal_interval, wilson_interval
 from cspine_bench.metrics.kernel import kernel_distance, kernel_interval
 
 LEAST_COVERED, NUM_TRIALS = 0.90, 100
@@ -28,14 +28,14 @@ def test_wilson_refuses_what_is_no_share() -> None:
 
 def test_the_jackknife_of_a_mean_is_students_interval() -> None:
     sample = np.random.default_rng(0).normal(3, 2, 40)
-    found = jackknife_interval(
-        lambda rows: float(sample[rows[0]].mean()), counts=(40,), generator=np.random.default_rng(1), num_groups=40
+    [found] = jackknife_intervals(
+        lambda rows: [float(sample[rows[0]].mean())], counts=(40,), generator=np.random.default_rng(1), num_groups=40
     )
     expected = stats.t.interval(0.95, 39, sample.mean(), stats.sem(sample))
     assert (found.low, found.high) == pytest.approx(expected)
     assert normal_interval(value=1.0, standard_error=0.5).high == pytest.approx(1 + 1.959964 * 0.5)
     with pytest.raises(ValueError, match=r"at least 4 rows in each sample and 2 groups, got \[3\] and 20"):
-        jackknife_interval(lambda rows: 0.0, counts=(3,), generator=np.random.default_rng(1))
+        jackknife_intervals(lambda rows: [0.0], counts=(3,), generator=np.random.default_rng(1))
 
 
 @pytest.mark.parametrize(("dimension", "counts", "shift"), [(6, (40, 60), 0.6), (48, (40, 30), 0)])

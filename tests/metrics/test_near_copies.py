@@ -11,8 +11,6 @@ from cspine_bench.metrics import near_copies
 from cspine_bench.metrics.copying import compute_similarity, remove_low_frequencies
 from cspine_bench.metrics.near_copies import (
     SHIFTED,
-    TURNED,
-    UPENDED,
     Region,
     Variant,
     list_variants,
@@ -39,6 +37,10 @@ def make_maps(films: Films) -> NDArray[np.float32]:
 
 
 TRAIN_MAPS = make_maps(TRAIN)
+TURNED = list_variants(rotations_deg=(-6, -3, 3, 6), max_shift_px=1) + list_variants(
+    scales=(0.95, 1.05), max_shift_px=1
+)
+UPENDED = list_variants(rotations_deg=(90, 180, 270), max_shift_px=1)
 
 
 def change_geometry(films: Films, angle: float = 0, scale: float = 1) -> Films:

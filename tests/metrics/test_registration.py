@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cspine_bench.metrics.near_copies import SHIFTED, TURNED, Region, Variant, search_near_copies
+from cspine_bench.metrics.near_copies import SHIFTED, Region, Variant, list_variants, search_near_copies
 from cspine_bench.metrics.registration import build_moves, describe_move, register_pairs
 
 
@@ -24,6 +24,9 @@ def move(reference: NDArray[np.float32], angle: float, scale: float, shift: tupl
     return ndimage.affine_transform(reference, inverse, centre - inverse @ (centre + shift), order=3, mode="nearest")
 
 
+TURNED = list_variants(rotations_deg=(-6, -3, 3, 6), max_shift_px=1) + list_variants(
+    scales=(0.95, 1.05), max_shift_px=1
+)
 REFERENCES = draw_maps(30, 0)
 
 

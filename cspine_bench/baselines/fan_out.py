@@ -4,29 +4,20 @@ What is done must be its own proof, as a file that is in place whole or not at a
 it was at, and the same command goes on after that.
 """
 
-import multiprocessing
-import os
 import pickle
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from cspine_bench.dataset.lock import tie_worker_to_writer
-from cspine_bench.dataset.ray_tasks import NUM_RETRIES, RayCluster, check_resources, connect, end_tasks, stand_in
-from cspine_bench.dataset.workers import set_environment
+from cspine_bench.dataset.processes import start_processes
+from cspine_bench.dataset.ray_tasks import RayCluster, call_on_cluster, stand_in
 from cspine_bench.errors import CspineBenchError, DataError
 
 JobT = TypeVar("JobT")
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
-_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_LOST: Final = (
-    "died (killed, or out of memory); run the same command again, with fewer workers if memory is short: it goes on "
-    "where it stopped"
-)
 
 
 def fan_out(
@@ -54,7 +45,10 @@ def fan_out(
         MissingExtraError: Ray is asked for and not installed.
     """
     if ray is not None:
-        yield from _in_tasks(function, job, items, folder, ray)
+        order = _Order(function, job, folder, Path.cwd())
+        yield from call_on_cluster(
+            _call_on_node, order, items, ray, lost=lambda item: "the workers of one task", name=function.__name__
+        )
     elif min(num_workers, len(items)) > 1:
         yield from _in_processes(function, job, items, num_workers)
     else:
@@ -69,33 +63,12 @@ _jobs: list[Any] = []
 def _in_processes(
     function: Callable[[JobT, ItemT], AnswerT], job: JobT, items: Sequence[ItemT], num_workers: int
 ) -> Iterator[AnswerT]:
-    before = set(multiprocessing.active_children())
-    # Read by numpy and torch when a worker imports them, so it must be in the environment that the workers inherit.
-    with set_environment(dict.fromkeys(_THREAD_VARIABLES, "1")):
-        executor = ProcessPoolExecutor(
-            min(num_workers, len(items)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(pickle.dumps(job), os.getpid()),
-        )
-        finished = False
-        try:
-            for future in as_completed([executor.submit(_call_in_worker, function, item) for item in items]):
-                yield future.result()
-            finished = True
-        except BrokenProcessPool as error:
-            raise DataError(f"a worker process {_LOST}") from error
-        finally:
-            if not finished:
-                for process in set(multiprocessing.active_children()) - before:
-                    process.kill()
-            executor.shutdown(wait=True, cancel_futures=True)
+    with start_processes(min(num_workers, len(items)), _keep_job, (pickle.dumps(job),)) as submit:
+        for future in as_completed([submit(_call_in_worker, function, item) for item in items]):
+            yield future.result()
 
 
-def _start_worker(pickled_job: bytes, parent_pid: int) -> None:
-    # Ctrl-C reaches the whole process group; the parent alone answers it, and ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tie_worker_to_writer([], parent_pid)
+def _keep_job(pickled_job: bytes) -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -106,50 +79,25 @@ def _call_in_worker(function: Callable[[Any, ItemT], AnswerT], item: ItemT) -> A
     return function(_jobs[0], item)
 
 
-def _in_tasks(
-    function: Callable[[JobT, ItemT], AnswerT], job: JobT, items: Sequence[ItemT], folder: Path, cluster: RayCluster
-) -> Iterator[AnswerT]:
-    with connect(cluster.address):
-        import ray
+@dataclass(frozen=True)
+class _Order:
+    """What is the same for all tasks."""
 
-        check_resources(cluster)
-        task: Any = ray.remote(_call_on_node).options(
-            name=function.__name__,
-            num_cpus=cluster.num_cpus,
-            num_gpus=cluster.num_gpus,
-            max_retries=NUM_RETRIES,
-            retry_exceptions=False,
-        )
-        shared = ray.put(job)
-        waiting, pending = list(reversed(items)), list[Any]()
-        lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError)
-        try:
-            while waiting or pending:
-                while waiting and (cluster.max_tasks is None or len(pending) < cluster.max_tasks):
-                    pending.append(task.remote(function, shared, waiting.pop(), folder, Path.cwd()))
-                ready, pending = ray.wait(pending)
-                for reference in ready:
-                    try:
-                        made = ray.get(reference)
-                    except lost as error:
-                        raise DataError(f"workers of one task, {NUM_RETRIES + 1} times, {_LOST}") from error
-                    if isinstance(made, Exception):
-                        raise made
-                    yield made
-        finally:
-            end_tasks(pending)
+    function: Callable[[Any, Any], Any]
+    job: Any
+    folder: Path
+    cwd: Path
 
 
-def _call_on_node(
-    function: Callable[[JobT, ItemT], AnswerT], job: JobT, item: ItemT, folder: Path, cwd: Path
-) -> AnswerT | CspineBenchError:
+def _call_on_node(order: _Order, item: Any) -> Any:
     """A task. What is wrong with the data is given back as a value, so that it arrives as it is."""
-    stand_in(cwd)
-    if not folder.is_dir():
+    stand_in(order.cwd)
+    if not order.folder.is_dir():
         return DataError(
-            f"{folder}: a node of the cluster does not see this folder; name one on a file system that they all share"
+            f"{order.folder}: a node of the cluster does not see this folder; name one on a file system that they all "
+            "share"
         )
     try:
-        return function(job, item)
+        return order.function(order.job, item)
     except CspineBenchError as error:
         return error

@@ -1,32 +1,24 @@
-"""Shards made as tasks of a Ray cluster, whose nodes share the file system of the dataset folder.
+"""Tasks of a Ray cluster: where they run, how they are called, and how they end.
 
-A task makes one shard and puts it in its place; the writer, alone, writes receipts and the manifest. A worker or a node
-that is lost costs its shards: Ray runs these tasks again elsewhere.
+A worker or a node that is lost costs what it was at: Ray runs that again elsewhere.
 """
 
 import logging
 import os
-import socket
 import sys
-import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from cspine_bench.dataset.begun import SCRATCH_NAME
-from cspine_bench.dataset.files import write_file
-from cspine_bench.dataset.lock import hold_worker_locks
-from cspine_bench.dataset.manifest import ShardEntry
-from cspine_bench.dataset.plan import ShardPlan
-from cspine_bench.dataset.shard import TooManyRejected, make_shard
-from cspine_bench.dataset.source import Source
-from cspine_bench.dataset.workers import ShardJob, set_environment
-from cspine_bench.errors import CspineBenchError, DataError, MissingExtraError
+from cspine_bench.dataset.processes import set_environment
+from cspine_bench.errors import DataError, MissingExtraError
 
-_WRITER_NAME: Final = "ray-writer"
-NUM_RETRIES: Final = 5
+SharedT = TypeVar("SharedT")
+ItemT = TypeVar("ItemT")
+AnswerT = TypeVar("AnswerT")
+_NUM_RETRIES: Final = 5
 _LOOK_EVERY_S: Final = 0.5
 _TIME_TO_END_S: Final = 1.0
 _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -60,58 +52,91 @@ class RayCluster:
             raise ValueError(f"max_tasks must be at least 1, got {self.max_tasks}")
 
 
-def make_shards_on_ray(
-    source: Source,
-    shards: Sequence[ShardPlan],
-    job: ShardJob,
+def call_on_cluster(
+    function: Callable[[SharedT, ItemT], AnswerT | Exception],
+    shared: SharedT,
+    items: Sequence[ItemT],
     cluster: RayCluster,
     *,
-    on_rows: Callable[[int], None],
-) -> Generator[ShardEntry]:
-    """Make shards, and give each as soon as it is in its place.
+    lost: Callable[[ItemT], str],
+    name: str | None = None,
+) -> Generator[AnswerT]:
+    """Call a function on every item, each in a task, and give the answers as they are ready.
 
-    Every node needs this package in the same version, and the classes of `source`. Tasks end when this process does.
+    Tasks end when this process does.
 
     Args:
-        source: makes the pixels; pickled for the nodes, once.
-        shards: in any order.
-        job: settings of the run.
-        cluster: where to make them.
-        on_rows: told how many samples a shard met, when it is in its place.
+        function: of a module that every node has. What is wrong with the data it returns, so that it arrives as it is.
+        shared: its first argument, pickled for the nodes once.
+        items: its second ones.
+        cluster: where to call it.
+        lost: of an item, who died if nobody could finish it: `the workers of ...`.
+        name: of the tasks, as Ray lists them; None: that of the function.
 
     Raises:
-        DataError: as `make_shard`; or there is no cluster, a node does not see the folder, or one shard's workers died
-            again and again.
+        Exception: that the function returned.
+        DataError: there is no such cluster, none of its nodes has what a task needs, or workers died again and again.
         MissingExtraError: Ray is not installed.
-        TooManyRejected: as `make_shard`.
     """
-    if not shards:
-        return
-    turn = uuid.uuid4().hex
-    # Written by the one that holds the folder: a task of a writer that is gone sees that it has none.
-    write_file(job.scratch / _WRITER_NAME, turn.encode(), scratch=job.scratch)
     with connect(cluster.address):
         import ray
 
-        check_resources(cluster)
-        task = ray.remote(_make_on_node).options(
-            num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus, max_retries=NUM_RETRIES, retry_exceptions=False
-        )
-        shared = ray.put((source, job, turn, Path.cwd()))
-        waiting = list(reversed(shards))
-        pending: dict[Any, ShardPlan] = {}
+        task, kept = build_task(function, cluster, name=name), ray.put(shared)
+        waiting, pending = list(reversed(items)), dict[Any, ItemT]()
         try:
             while waiting or pending:
                 while waiting and (cluster.max_tasks is None or len(pending) < cluster.max_tasks):
-                    shard = waiting.pop()
-                    pending[task.remote(shared, shard)] = shard
+                    item = waiting.pop()
+                    pending[task.remote(kept, item)] = item
                 done, _ = ray.wait(list(pending), timeout=_LOOK_EVERY_S)
                 for reference in done:
-                    entry = _fetch(reference, pending.pop(reference), job)
-                    on_rows(entry.num_rows + len(entry.rejected))
-                    yield entry
+                    yield fetch_answer(reference, lost=lost(pending.pop(reference)))
         finally:
             end_tasks(list(pending))
+
+
+def build_task(function: Callable[..., Any], cluster: RayCluster, *, name: str | None = None) -> Any:
+    """A function as a task that takes what the cluster is asked for, and runs again where its worker is lost.
+
+    Raises:
+        DataError: as `check_resources`.
+    """
+    import ray
+
+    check_resources(cluster)
+    return ray.remote(function).options(
+        name=name or function.__name__,
+        num_cpus=cluster.num_cpus,
+        num_gpus=cluster.num_gpus,
+        max_retries=_NUM_RETRIES,
+        retry_exceptions=False,
+    )
+
+
+def fetch_answer(reference: Any, *, lost: str) -> Any:
+    """What a task of `build_task` returned, once it is through.
+
+    Args:
+        reference: of the task.
+        lost: who died if nobody could finish it.
+
+    Raises:
+        Exception: that the task returned.
+        DataError: its workers died again and again.
+    """
+    import ray
+
+    died = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError)
+    try:
+        made = ray.get(reference)
+    except died as error:
+        raise DataError(
+            f"{lost} died {_NUM_RETRIES + 1} times (killed, or out of memory); run the same command again, with more "
+            "memory for a task: it goes on where it stopped"
+        ) from error
+    if isinstance(made, Exception):
+        raise made
+    return made
 
 
 def end_tasks(references: list[Any]) -> None:
@@ -128,58 +153,10 @@ def end_tasks(references: list[Any]) -> None:
         ray.cancel(reference, force=True)
 
 
-def _fetch(reference: Any, shard: ShardPlan, job: ShardJob) -> ShardEntry:
-    import ray
-
-    try:
-        made = ray.get(reference)
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError) as error:
-        raise DataError(
-            f"{job.folder / shard.path}: the workers that made this shard died {NUM_RETRIES + 1} times (killed, or "
-            "out of memory); run the same command again, with smaller shards or more memory for a task: it goes on "
-            "where it stopped"
-        ) from error
-    if isinstance(made, Exception):
-        raise made
-    entry: ShardEntry = made
-    path = job.folder / entry.path
-    if not path.is_file() or path.stat().st_size != entry.num_bytes:
-        raise DataError(
-            f"{path}: a Ray task made it, and it is not here; all nodes must share the file system of {job.folder}"
-        )
-    return entry
-
-
-def _make_on_node(shared: tuple[Source, ShardJob, str, Path], shard: ShardPlan) -> ShardEntry | Exception:
-    """A task. What went wrong with the data is given back as a value, so that it arrives as it is."""
-    source, job, turn, cwd = shared
-    stand_in(cwd)
-    try:
-        locks = hold_worker_locks([job.folder / SCRATCH_NAME])
-    except FileNotFoundError:
-        return DataError(
-            f"{job.folder}: the node {socket.gethostname()} does not see this folder as the writer does; name one on a "
-            "file system that all nodes of the cluster share"
-        )
-    try:
-        if (job.scratch / _WRITER_NAME).read_bytes() != turn.encode():
-            return DataError(f"{job.folder}: another writer has taken this folder over")
-        return make_shard(source, shard, on_rows=_ignore, **job.__dict__)
-    except (CspineBenchError, TooManyRejected) as error:
-        return error
-    finally:
-        for lock in locks:
-            lock.close()
-
-
 def stand_in(folder: Path) -> None:
     """Called in a task: relative paths mean what they mean to whoever handed it out, where the node has that folder."""
     if folder.is_dir():
         os.chdir(folder)
-
-
-def _ignore(num_rows: int) -> None:
-    pass
 
 
 @contextmanager

@@ -1,30 +1,24 @@
 """Shards made by worker processes, each with one thread for numerics; in this process if one worker is enough."""
 
 import multiprocessing
-import os
 import pickle
-import signal
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cspine_bench.dataset.begun import SCRATCH_NAME
-from cspine_bench.dataset.lock import tie_worker_to_writer
 from cspine_bench.dataset.manifest import ShardEntry
 from cspine_bench.dataset.plan import ShardPlan
+from cspine_bench.dataset.processes import start_processes
 from cspine_bench.dataset.shard import make_shard
 from cspine_bench.dataset.source import Source
-from cspine_bench.errors import DataError
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
 _PROGRESS_INTERVAL_S: Final = 0.5
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -60,21 +54,16 @@ def make_shards(
         for shard in shards:
             yield make_shard(source, shard, on_rows=on_rows, **job.__dict__)
         return
-    context = multiprocessing.get_context("spawn")
-    before = set(multiprocessing.active_children())
-    met = context.Value("q", 0)
-    executor = ProcessPoolExecutor(
-        min(num_workers, len(shards)),
-        mp_context=context,
-        initializer=_start_worker,
-        initargs=(pickle.dumps(source), job, os.getpid(), met),
-    )
+    met = multiprocessing.get_context("spawn").Value("q", 0)
     told = 0
-    finished = False
-    try:
-        # Read by numpy and torch when a worker imports them, so it must be in the environment that the workers inherit.
-        with set_environment(dict.fromkeys(_THREAD_VARIABLES, "1")):
-            pending = {executor.submit(_make_in_worker, shard) for shard in shards}
+    with start_processes(
+        min(num_workers, len(shards)),
+        _keep_work,
+        (pickle.dumps(source), job, met),
+        holding=sorted({job.scratch, job.folder / SCRATCH_NAME}),
+        where=f"{job.folder}: ",
+    ) as submit:
+        pending = {submit(_make_in_worker, shard) for shard in shards}
         while pending:
             done, pending = wait(pending, timeout=_PROGRESS_INTERVAL_S, return_when=FIRST_COMPLETED)
             # Read without its lock, which a worker that was killed may hold for ever.
@@ -84,32 +73,6 @@ def make_shards(
                 told = now
             for future in done:
                 yield future.result()
-        finished = True
-    except BrokenProcessPool as error:
-        raise DataError(
-            f"{job.folder}: a worker process died (killed, or out of memory); run the same command again, "
-            "with fewer workers if memory is short: it goes on where it stopped"
-        ) from error
-    finally:
-        if not finished:
-            for process in set(multiprocessing.active_children()) - before:
-                process.kill()
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def set_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the processes that are started while the block runs."""
-    saved = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in saved.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @dataclass(frozen=True)
@@ -123,10 +86,7 @@ _workers: list[_Worker] = []
 """In a worker process: what it was started with, once."""
 
 
-def _start_worker(pickled_source: bytes, job: ShardJob, writer_pid: int, met: "Synchronized[int]") -> None:
-    # Ctrl-C reaches the whole process group; the writer alone answers it, and ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tie_worker_to_writer(sorted({job.scratch, job.folder / SCRATCH_NAME}), writer_pid)
+def _keep_work(pickled_source: bytes, job: ShardJob, met: "Synchronized[int]") -> None:
     _workers.append(_Worker(pickle.loads(pickled_source), job, met))
 
 

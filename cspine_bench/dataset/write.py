@@ -30,7 +30,8 @@ from cspine_bench.dataset.finish import (
 from cspine_bench.dataset.lock import hold_folder
 from cspine_bench.dataset.manifest import MANIFEST_NAME, ShardEntry
 from cspine_bench.dataset.plan import ShardPlan, build_plan
-from cspine_bench.dataset.ray_tasks import RayCluster, make_shards_on_ray
+from cspine_bench.dataset.ray_shards import make_shards_on_ray
+from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.dataset.shard import TooManyRejected
 from cspine_bench.dataset.source import Source
 from cspine_bench.dataset.workers import ShardJob, make_shards

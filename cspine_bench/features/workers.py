@@ -5,24 +5,18 @@ need not see it. A worker that is lost costs its block; Ray runs that again else
 """
 
 import multiprocessing
-import os
 import pickle
-import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from cspine_bench.dataset.lock import tie_worker_to_writer
-from cspine_bench.dataset.ray_tasks import NUM_RETRIES, RayCluster, check_resources, connect, end_tasks
-from cspine_bench.dataset.workers import set_environment
-from cspine_bench.errors import CspineBenchError, DataError
+from cspine_bench.dataset.processes import start_processes
+from cspine_bench.dataset.ray_tasks import RayCluster, build_task, connect, end_tasks, fetch_answer
+from cspine_bench.errors import CspineBenchError
 from cspine_bench.features.block import BlockJob, Encoded, Film
 
-_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _AHEAD: Final = 2
 """Blocks that are handed out for each worker, so that none waits for this process to read the next."""
 
@@ -64,7 +58,7 @@ def start_workers(job: BlockJob, num_workers: int, cluster: RayCluster | None) -
         cluster: Ray tasks instead.
 
     Raises:
-        DataError: there is no such cluster, or none of its nodes has what a task needs.
+        DataError: a worker died; there is no such cluster, or none of its nodes has what a task needs.
         MissingExtraError: Ray is not installed.
     """
     if cluster is not None:
@@ -74,10 +68,8 @@ def start_workers(job: BlockJob, num_workers: int, cluster: RayCluster | None) -
     elif num_workers == 1:
         yield Workers(lambda films: _Done(job.encode(films)), 1)
     else:
-        with _start_processes(job, num_workers) as executor:
-            yield Workers(
-                lambda films: _PoolAnswer(executor.submit(_encode_in_worker, list(films))), _AHEAD * num_workers
-            )
+        with start_processes(num_workers, _keep_job, (pickle.dumps(job),)) as submit:
+            yield Workers(lambda films: submit(_encode_in_worker, list(films)), _AHEAD * num_workers)
 
 
 @dataclass(frozen=True)
@@ -91,53 +83,11 @@ class _Done:
         pass
 
 
-@dataclass(frozen=True)
-class _PoolAnswer:
-    future: Future[Encoded]
-
-    def result(self) -> Encoded:
-        try:
-            return self.future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a worker process died (killed, or out of memory); run the same command again, with fewer workers if "
-                "memory is short: it goes on where it stopped"
-            ) from error
-
-    def cancel(self) -> bool:
-        return self.future.cancel()
-
-
 _jobs: dict[str, BlockJob] = {}
 """In a worker: what it works for, kept from block to block. In a process of ours the one entry has no name."""
 
 
-@contextmanager
-def _start_processes(job: BlockJob, num_workers: int) -> Iterator[ProcessPoolExecutor]:
-    before = set(multiprocessing.active_children())
-    # Read by numpy and torch when a worker imports them, so it must be in the environment that the workers inherit.
-    with set_environment(dict.fromkeys(_THREAD_VARIABLES, "1")):
-        executor = ProcessPoolExecutor(
-            num_workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(pickle.dumps(job), os.getpid()),
-        )
-        finished = False
-        try:
-            yield executor
-            finished = True
-        finally:
-            if not finished:
-                for process in set(multiprocessing.active_children()) - before:
-                    process.kill()
-            executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker(pickled_job: bytes, parent_pid: int) -> None:
-    # Ctrl-C reaches the whole process group; the parent alone answers it, and ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tie_worker_to_writer([], parent_pid)
+def _keep_job(pickled_job: bytes) -> None:
     _jobs[""] = pickle.loads(pickled_job)
 
 
@@ -169,13 +119,7 @@ class _RayTasks:
         self.stack.enter_context(connect(self.cluster.address))
         import ray
 
-        check_resources(self.cluster)
-        self.task = ray.remote(_encode_on_node).options(
-            num_cpus=self.cluster.num_cpus,
-            num_gpus=self.cluster.num_gpus,
-            max_retries=NUM_RETRIES,
-            retry_exceptions=False,
-        )
+        self.task = build_task(_encode_on_node, self.cluster)
         self.shared = ray.put(self.job)
         self.stack.callback(lambda: end_tasks(self.pending))
 
@@ -186,21 +130,10 @@ class _RayAnswer:
     pending: list[Any]
 
     def result(self) -> Encoded:
-        import ray
-
-        lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError)
         try:
-            made = ray.get(self.reference)
-        except lost as error:
-            raise DataError(
-                f"the workers that encoded a block died {NUM_RETRIES + 1} times (killed, or out of memory); run the "
-                "same command again, with more memory for a task: it goes on where it stopped"
-            ) from error
+            encoded: Encoded = fetch_answer(self.reference, lost="the workers that encoded a block")
         finally:
             self.pending.remove(self.reference)
-        if isinstance(made, Exception):
-            raise made
-        encoded: Encoded = made
         return encoded
 
     def cancel(self) -> None:

@@ -63,7 +63,7 @@ def load_file(kind: str, path: Path, *, device: str = "cpu", options: Mapping[st
     if kind not in (TORCHSCRIPT, ONNX):
         raise ValueError(f"no kind of file is called {kind!r}; there are {TORCHSCRIPT} and {ONNX}")
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; give the path of a {kind} file that exists")
+        raise CheckpointError(f"{path}: no such file; give the path of a file of this kind ({kind})")
     chosen = _read_options(path, options)
     network = (TorchScriptNetwork(str(path)) if kind == TORCHSCRIPT else OnnxNetwork(str(path), str(path))).to(device)
     return Encoder(

@@ -87,6 +87,16 @@ def _find_phantoms(
     return list(dict.fromkeys(names))
 
 
+def _list_kinds(
+    files: Sequence[ResultFile], datasets: Sequence[GivenDataset], release: GivenRelease | None
+) -> list[str]:
+    """Where the films came from, as their own manifest or that of the synthetic images says."""
+    kinds = {str(one.folder.manifest.source.get("kind", "")) for one in datasets if one.role in FILMS}
+    for digest in {digest for file in files for digest in file.digests("synthetic")}:
+        kinds |= set(find_training_kinds(find_source(digest, find_given(digest, datasets), release)))
+    return sorted(kinds - {""})
+
+
 def describe_nature(
     files: Sequence[ResultFile], datasets: Sequence[GivenDataset], release: GivenRelease | None, *, real_pixels: bool
 ) -> list[str]:
@@ -97,17 +107,25 @@ def describe_nature(
 def _iter_sentences(
     files: Sequence[ResultFile], datasets: Sequence[GivenDataset], release: GivenRelease | None, real_pixels: bool
 ) -> Iterator[str]:
+    phantoms = _find_phantoms(files, datasets, release)
+    patients = (
+        "depict no patient" if phantoms else "are meant to depict no patient: whether films were copied is asked below"
+    )
     yield (
         "Evidence about synthetic lateral cervical-spine radiographs, drawn from result files and from nothing else. "
-        "The images are synthetic; they are not for diagnosis, not for treatment, and depict no patient."
+        f"The images are synthetic; they are not for diagnosis, not for treatment, and {patients}."
     )
-    phantoms = _find_phantoms(files, datasets, release)
     films = sorted({item.name for file in files for item in file.result.inputs if item.role in FILMS})
     if phantoms:
         yield (
             f"The real side is made of phantoms, not of films: {', '.join(phantoms)}. “Real” in this report means "
             "“what the generator learnt from, or its like”. It shows how the measures work; no claim about films is "
             "made."
+        )
+    elif films and (kinds := _list_kinds(files, datasets, release)):
+        yield (
+            f"The real side is {', '.join(films)}: radiographs imported from {', '.join(kinds)}, and taken for films "
+            "of patients."
         )
     elif films:
         yield (

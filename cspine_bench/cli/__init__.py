@@ -15,6 +15,7 @@ from cspine_bench.cli.dataset import dataset
 from cspine_bench.cli.ddpm import ddpm
 from cspine_bench.cli.demo import demo
 from cspine_bench.cli.evaluate import evaluate
+from cspine_bench.cli.group import Group
 from cspine_bench.cli.release import release
 from cspine_bench.cli.report import report
 from cspine_bench.cli.study import study
@@ -35,7 +36,7 @@ class _Stopped(click.ClickException):
         click.echo(f"\nStopped. {self.format_message()}", err=True)
 
 
-class _Cli(click.Group):
+class _Cli(Group):
     """The root group: the one place where an exception becomes a message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -78,15 +79,15 @@ def cli(traceback: bool) -> None:
     """
 
 
-cli.add_command(baseline)
-cli.add_command(cite)
+cli.add_command(demo)
 cli.add_command(dataset)
 cli.add_command(ddpm)
-cli.add_command(demo)
 cli.add_command(evaluate)
+cli.add_command(study)
+cli.add_command(baseline)
 cli.add_command(release)
 cli.add_command(report)
-cli.add_command(study)
+cli.add_command(cite)
 
 
 def main() -> None:

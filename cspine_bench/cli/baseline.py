@@ -12,14 +12,15 @@ from cspine_bench.cli.baseline_leaderboard import leaderboard
 from cspine_bench.cli.baseline_screen import screen
 from cspine_bench.cli.baseline_submit import submit
 from cspine_bench.cli.baseline_train import train
+from cspine_bench.cli.group import Group
 from cspine_bench.cli.options import (
     NEW_PATH,
     SEED,
     Printing,
     choose_executor,
     connect_executor,
+    device_option,
     executor_options,
-    parse_device,
     printing_options,
 )
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_count, print_note, print_result, show_progress
@@ -47,7 +48,7 @@ class _Share(click.FloatRange):
 SHARE: Final = _Share(0, 1, min_open=True)
 
 
-@click.group()
+@click.group(cls=Group)
 def baseline() -> None:
     """Measure what synthetic radiographs are worth to downstream tasks; train models, and label images with them.
 
@@ -85,12 +86,12 @@ def parse_within(context: click.Context, option: click.Parameter, texts: tuple[s
     help="Of a generator that learnt from `baseline subset` at this fraction alone; may be given several times.",
 )  # fmt: skip
 @click.option("--out", type=NEW_PATH, required=True, help="Folder for networks' predictions, result, tables and page.")
-@click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="Settings; see benchmarks/TASK.  [cpu-64]")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of them.")
+@click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="A recipe of the task, or a YAML file.  [cpu-64]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu or cuda:N.")
+@device_option
 @executor_options(
-    processes="train", executor="What trains networks.", shard="Train networks K, K + N, ... only, K from 0 to N - 1."
+    processes="train", executor="What trains networks.", shard="Train networks K, K + N ... only, K from 0 to N - 1."
 )
 @click.option("--no-real-pixels", is_flag=True, help="Let the page show no pixel of a real film.")
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
@@ -205,8 +206,8 @@ def _format(result: "Result", outputs: "Outputs") -> str:
     )
 
 
-baseline.add_command(annotate)
-baseline.add_command(leaderboard)
-baseline.add_command(screen)
 baseline.add_command(submit)
+baseline.add_command(leaderboard)
 baseline.add_command(train)
+baseline.add_command(annotate)
+baseline.add_command(screen)

@@ -13,11 +13,11 @@ from cspine_bench.cli.options import (
     Printing,
     choose_executor,
     connect_executor,
+    device_option,
     executor_options,
-    parse_device,
     printing_options,
 )
-from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_count, print_note, print_result, show_progress
+from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_count, print_note, print_part, print_result, show_progress
 
 if TYPE_CHECKING:
     from cspine_bench.baselines.annotate.run import Annotation
@@ -28,7 +28,7 @@ _LABELLED = ("refuse", "keep", "replace")
 
 
 @click.command()
-@click.argument("data", metavar="DS")
+@click.argument("data", metavar="DATASET")
 @click.option("--out", type=NEW_PATH, help="Folder for the new dataset; an interrupted one goes on.")
 @click.option("--landmarks", type=EXISTING_PATH, metavar="MODEL", help="Of `baseline train landmarking`.")
 @click.option("--masks", type=EXISTING_PATH, metavar="MODEL", help="Of `baseline train segmentation`.")
@@ -42,11 +42,11 @@ _LABELLED = ("refuse", "keep", "replace")
 )
 @click.option("--report", type=NEW_PATH, metavar="FILE", help="Compare labels that are there with measured ones.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides the intervals of the report.")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@device_option
 @executor_options(
     processes="measure and write",
     executor="What measures and writes.",
-    shard="Measure in files K, K + N, ... of DS only, K from 0 to N - 1; the part that finds all done writes OUT.",
+    shard="Measure in files K, K + N ... of DATASET only, K from 0 to N - 1; the part that finds all done writes OUT.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace another dataset in OUT, and another report.")
 @click.option("--dry-run", is_flag=True, help="Say how much there is to measure, and measure nothing.")
@@ -100,21 +100,14 @@ def _annotate_part(data: str, teachers: "Teachers", part: "Part", settings: dict
     del settings["seed"]
     made = annotate_part(data, teachers, part, **settings)
     done = made.annotation
-    document = {
-        "path": str(made.path),
-        "part": str(made.part),
-        "part_files": made.part_files,
-        "num_files": made.num_files,
-        "missing_files": made.missing_files,
-        "complete": done is not None,
-        **({} if done is None else _describe(done)),
-    }
-    text = f"{made.path}: part {part} done, {made.missing_files} of {made.num_files} files missing"
-    if done is not None:
-        text = f"{text}\n{_format(done, made.path, None)}"
-    elif made.missing_files == 0:
-        text += "; another part is finishing the dataset. If none does, run this one again"
-    print_result(document, text, as_json=printing.as_json)
+    print_part(
+        made.part,
+        made.path,
+        (made.part_files, made.num_files, made.missing_files),
+        None if done is None else (_describe(done), _format(done, made.path, None)),
+        unit="files",
+        as_json=printing.as_json,
+    )
     if made.part_files == 0:
         files = format_count(made.num_files, "file")
         print_note(f"Part {part} has nothing to measure: {files} to measure in.", quiet=printing.quiet)

@@ -2,28 +2,26 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, Printing, parse_device, printing_options
+from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, SPLIT, Printing, device_option, printing_options
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_table, print_note, print_result, show_progress
 
 if TYPE_CHECKING:
     from cspine_bench.measurement.outputs import Outputs
     from cspine_bench.results import Result
 
-SPLITS: Final = ("train", "validation", "test")
-
 
 @click.command()
-@click.argument("data", metavar="DS")
+@click.argument("data", metavar="DATASET")
 @click.option("--model", type=EXISTING_PATH, required=True, help="Of `baseline train quality`.")
 @click.option("--out", type=NEW_PATH, required=True, help="Folder for result, rows and page.")
-@click.option("--split", "splits", multiple=True, type=click.Choice(SPLITS), help="Only this split of it.")
+@click.option("--split", "splits", multiple=True, type=SPLIT, help="Only this split of it.")
 @click.option("--min-ssim", type=click.FloatRange(0, 1, True, True), help="Flag below this.  [that of the model]")
 @click.option("--max-flagged", type=click.FloatRange(0, 1), help="Exit 1 where more than this share is flagged.")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@device_option
 @click.option("--no-real-pixels", is_flag=True, help="Let the page show no images; for datasets of real films.")
 @click.option("--overwrite", is_flag=True, help="Replace the result of other data, model or limit.")
 @printing_options

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, SEED, Printing, printing_options
+from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, SEED, SPLIT, Printing, printing_options
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, print_note, print_result, show_progress
 
 
@@ -14,9 +14,7 @@ from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, print_note, print_result,
 @click.argument("predictions", type=EXISTING_PATH)
 @click.option("--task", required=True, metavar="TASK", help="landmarking, segmentation or classification.")
 @click.option("--real", required=True, metavar="DATASET", help="Dataset folder, or its name on the Hub, with labels.")
-@click.option(
-    "--split", type=click.Choice(("train", "validation", "test")), default="test", show_default=True, help="Of it."
-)
+@click.option("--split", type=SPLIT, default="test", show_default=True, help="Of it.")
 @click.option("--name", required=True, help="Under which the leaderboard lists it.")
 @click.option("--out", type=NEW_PATH, required=True, help="Folder for result, rows and page.")
 @click.option("--size", type=click.IntRange(16, 4096), help="Side at which it is scored, px.  [that of the images]")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cspine_bench.cli.options import NEW_PATH, SEED, Printing, parse_device, printing_options
+from cspine_bench.cli.options import NEW_PATH, SEED, Printing, device_option, printing_options
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_table, print_note, print_result, show_progress
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ _MOST_SHOWN = 12
 
 @click.command()
 @click.argument("task")
-@click.option("--data", required=True, metavar="DS", help="Dataset folder, or its name on the Hub, to train on.")
+@click.option("--data", required=True, metavar="DATASET", help="Dataset folder, or its name on the Hub, to train on.")
 @click.option("--out", type=NEW_PATH, required=True, help="Folder for the model.")
-@click.option("--recipe", metavar="FILE|NAME", help="YAML file, or a recipe of the task.  [cpu-64]")
+@click.option("--recipe", metavar="NAME|FILE", help="A recipe of the task, or a YAML file.  [cpu-64]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides the first weights and every draw.")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@device_option
 @click.option("--overwrite", is_flag=True, help="Replace another model that lies in OUT.")
 @printing_options
 def train(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cspine_bench.anatomy.classes import FACINGS
+from cspine_bench.cli.group import Group
 from cspine_bench.cli.options import (
     EXISTING_PATH,
     NEW_PATH,
@@ -15,12 +16,20 @@ from cspine_bench.cli.options import (
     Importing,
     Printing,
     Writing,
+    device_option,
     importing_options,
-    parse_device,
     printing_options,
     writing_options,
 )
-from cspine_bench.cli.output import format_count, format_size, format_table, print_note, print_result, show_progress
+from cspine_bench.cli.output import (
+    format_count,
+    format_size,
+    format_table,
+    print_note,
+    print_part,
+    print_result,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from cspine_bench.dataset.finish import DatasetSummary
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
     from cspine_bench.schema import Split
 
 
-@click.group()
+@click.group(cls=Group)
 def dataset() -> None:
     """Make, import, look at and check dataset folders.
 
@@ -48,7 +57,7 @@ def dataset() -> None:
 @click.option("--size", type=click.IntRange(min=16), help="Side of the square image, px.")
 @click.option("--facing", type=click.Choice(FACINGS), help="Side of the image that the patients face.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@device_option
 @writing_options
 @printing_options
 def phantom(
@@ -76,7 +85,7 @@ def phantom(
     print_note("Synthetic phantom: not for diagnosis.", quiet=printing.quiet)
 
 
-@dataset.group("import")
+@dataset.group("import", cls=Group)
 def import_() -> None:
     """Turn real films into a dataset folder.
 
@@ -239,21 +248,14 @@ def write_folder(
 
 def _print_part(result: "PartSummary", printing: Printing) -> None:
     summary = result.summary
-    document = {
-        "path": str(result.path),
-        "part": str(result.part),
-        "part_shards": result.part_shards,
-        "num_shards": result.num_shards,
-        "missing_shards": result.missing_shards,
-        "complete": summary is not None,
-        **({} if summary is None else _describe_summary(summary)),
-    }
-    text = f"{result.path}: part {result.part} done, {result.missing_shards} of {result.num_shards} files missing"
-    if summary is not None:
-        text = f"{text}\n{_format_summary(summary)}"
-    elif result.missing_shards == 0:
-        text += "; another part is finishing the dataset. If none does, run this one again"
-    print_result(document, text, as_json=printing.as_json)
+    print_part(
+        result.part,
+        result.path,
+        (result.part_shards, result.num_shards, result.missing_shards),
+        None if summary is None else (_describe_summary(summary), _format_summary(summary)),
+        unit="shards",
+        as_json=printing.as_json,
+    )
     if result.part_shards == 0:
         note = f"Part {result.part} has nothing to make: the dataset has {format_count(result.num_shards, 'file')}."
         print_note(

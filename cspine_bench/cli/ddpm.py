@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cspine_bench.cli.dataset import write_folder
+from cspine_bench.cli.group import Group
 from cspine_bench.cli.options import (
     EXISTING_PATH,
     GRIDS,
@@ -19,6 +20,7 @@ from cspine_bench.cli.options import (
     Printing,
     Writing,
     checkpoint_option,
+    device_option,
     parse_classes,
     parse_device,
     printing_options,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from cspine_bench.ddpm.upscale import Upscaler
 
 
-@click.group()
+@click.group(cls=Group)
 def ddpm() -> None:
     """Train a generator of radiographs on a dataset folder, and sample new ones.
 
@@ -46,7 +48,7 @@ def ddpm() -> None:
 @click.option("--out", type=NEW_PATH, required=True, help="Folder for the run; an interrupted run goes on.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides the first weights and every draw.")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@device_option
 @click.option("--dry-run", is_flag=True, help="Print the recipe with all its settings, and train nothing.")
 @printing_options
 def train(
@@ -115,7 +117,7 @@ def train(
 @click.option("--batch-size", type=click.IntRange(min=1), help="Radiographs made at once.  [16]")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="bfloat16 is faster on GPUs.  [float32]")
 @click.option("--compile", is_flag=True, help="Fuse the network with torch.compile; takes a minute to begin.")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N.")
+@device_option
 @writing_options
 @printing_options
 def sample(

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from cspine_bench.cli.group import Group
 from cspine_bench.cli.options import (
     EXISTING_PATH,
     NEW_PATH,
     SEED,
+    SPLIT,
     Printing,
     choose_executor,
     connect_executor,
+    device_option,
     executor_options,
     parse_checkpoints,
-    parse_device,
     printing_options,
 )
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_table, print_note, print_result, show_progress
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from cspine_bench.results import Figure, Result
 
 F = TypeVar("F", bound=Callable[..., Any])
-SPLITS: Final = ("train", "validation", "test")
 FOLDER: Final = click.Path(path_type=Path)
 _SHOWN: Final = (
     "frechet_distance", "frechet_distance_limit", "kernel_distance", "cmmd_distance", "precision", "recall", "density",
@@ -47,7 +48,7 @@ _SHOWN_CONDITIONS: Final = ("detector", "space", "attack", "side", "kind")
 _SHOWN_PLANTED: Final = {"transform": "common ones", "rule": "confirmed"}
 
 
-@click.group()
+@click.group(cls=Group)
 def evaluate() -> None:
     """Measure how close synthetic radiographs are to real ones, and whether films were copied.
 
@@ -64,9 +65,11 @@ def measuring_options(command: F) -> F:
             click.option("--out", type=NEW_PATH, required=True, help="Folder for result, rows and page."),
             click.option("--recipe", "recipe_file", type=EXISTING_PATH, help="YAML: settings of the measure."),
             click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of them."),
-            click.option("--encoder", help="Name of an encoder, or KIND:PATH.  [that of the recipe]"),
+            click.option(
+                "--encoder", metavar="NAME|KIND:PATH", help="Space that images are compared in.  [that of the recipe]"
+            ),
             click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw."),
-            click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu or cuda:N."),
+            device_option,
             click.option("--store", type=NEW_PATH, help="Folder of the feature store.  [in the user's cache]"),
             executor_options(processes="encode", executor="What encodes images."),
             click.option("--no-real-pixels", is_flag=True, help="Let the page show no pixel of a real film."),
@@ -80,7 +83,7 @@ def measuring_options(command: F) -> F:
 def _side(name: str, text: str) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         command = click.option(
-            f"--{name}-split", f"{name}_splits", multiple=True, type=click.Choice(SPLITS), help="Only this split of it."
+            f"--{name}-split", f"{name}_splits", multiple=True, type=SPLIT, help="Only this split of it."
         )(command)
         return click.option(f"--{name}", type=FOLDER, required=True, metavar="DATASET", help=text)(command)
 
@@ -148,9 +151,9 @@ def memorization(context: click.Context, /, printing: Printing, **asked: Any) ->
 @_side("train", "Films that the generator was trained on.")
 @_side("holdout", "Films of the same source that it never saw.")
 @_side("synthetic", "Synthetic radiographs.")
-@click.option("--encoder", help="Name of an encoder, or KIND:PATH.  [the default one]")
+@click.option("--encoder", metavar="NAME|KIND:PATH", help="Space that images are compared in.  [the default one]")
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Most pairs.")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu or cuda:N.")
+@device_option
 @click.option("--store", type=NEW_PATH, help="Folder of the feature store.  [in the user's cache]")
 @printing_options
 def ranking(encoder: str | None, count: int, device: str, store: Path | None, printing: Printing, **asked: Any) -> None:
@@ -179,8 +182,10 @@ def ranking(encoder: str | None, count: int, device: str, store: Path | None, pr
 
 
 @evaluate.command()
-@click.option("--encoder", default=None, help="Name of an encoder, or KIND:PATH.  [the default one]")
-@click.option("--device", default="cpu", show_default=True, callback=parse_device, help="cpu or cuda:N.")
+@click.option(
+    "--encoder", default=None, metavar="NAME|KIND:PATH", help="Space that images are compared in.  [the default one]"
+)
+@device_option
 @printing_options
 @click.pass_context
 def doctor(context: click.Context, /, encoder: str | None, device: str, printing: Printing) -> None:

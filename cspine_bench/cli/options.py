@@ -28,7 +28,20 @@ GRIDS: Final = ("time", "log-snr")
 PRECISIONS: Final = ("float32", "bfloat16")
 QUALITY_RULES: Final = ("blank", "saturated", "noise", "skeleton")
 KEEP_SIZE: Final = 0
-SEED: Final = click.IntRange(0, 2**63 - 1)
+SPLIT: Final = click.Choice(("train", "validation", "test"))
+
+
+class _Seed(click.types.IntParamType):
+    """A whole number that fits 63 bits; help names no bounds, as nobody meets them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = int(super().convert(value, param, ctx))
+        if not 0 <= number < 2**63:
+            self.fail(f"{number} is not in the range 0<=x<={2**63 - 1}.", param, ctx)
+        return number
+
+
+SEED: Final = _Seed()
 
 
 def parse_fractions(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float, float]:
@@ -63,6 +76,14 @@ def parse_device(context: click.Context, option: click.Parameter, text: str | No
     if int(text.partition(":")[2] or 0) >= found:
         raise click.BadParameter(f"{text!r} is not there: this machine has {found} CUDA devices that torch can use")
     return text
+
+
+def device_option(command: F) -> F:
+    """Add `--device`, by default the processor."""
+    result: F = click.option(
+        "--device", default="cpu", show_default=True, callback=parse_device, help="cpu, cuda or cuda:N."
+    )(command)
+    return result
 
 
 def parse_checkpoints(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -243,7 +264,7 @@ def writing_options(command: F) -> F:
         executor_options(
             processes="make files",
             executor="What makes files.",
-            shard="Make files K, K + N, K + 2N ... of the dataset only, K from 0 to N - 1; the part that finds all "
+            shard="Make files K, K + N ... of the dataset only, K from 0 to N - 1; the part that finds all "
             "made finishes it.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace another dataset that lies in OUT."),

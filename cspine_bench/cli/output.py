@@ -6,9 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from cspine_bench.dataset.parts import Part
 
 _REDRAW_EVERY_S = 0.1
 
@@ -26,6 +30,43 @@ def print_note(text: str, *, quiet: bool) -> None:
     """Say something about the run that is not its result."""
     if not quiet:
         click.echo(text, err=True)
+
+
+def print_part(
+    part: "Part",
+    folder: Path,
+    counts: tuple[int, int, int],
+    finished: tuple[dict[str, Any], str] | None,
+    *,
+    unit: str,
+    as_json: bool,
+) -> None:
+    """Print what one part of several left.
+
+    Args:
+        part: which.
+        folder: the dataset that all of them make.
+        counts: files of this part, files of all, and those that other parts have yet to make.
+        finished: of the whole, where this part was the one to finish it: as JSON, and for people.
+        unit: what the JSON document calls files.
+        as_json: see `print_result`.
+    """
+    own, total, missing = counts
+    document = {
+        "path": str(folder),
+        "part": str(part),
+        f"part_{unit}": own,
+        f"num_{unit}": total,
+        f"missing_{unit}": missing,
+        "complete": finished is not None,
+        **({} if finished is None else finished[0]),
+    }
+    text = f"{folder}: part {part} done, {missing} of {total} files missing"
+    if finished is not None:
+        text = f"{text}\n{finished[1]}"
+    elif missing == 0:
+        text += "; another part is finishing the dataset. If none does, run this one again"
+    print_result(document, text, as_json=as_json)
 
 
 @contextmanager

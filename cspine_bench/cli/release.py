@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cspine_bench.cli.group import Group
 from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, Printing, printing_options
 from cspine_bench.cli.output import format_count, format_size, print_note, print_result, show_progress
 from cspine_bench.cli.release_diff import diff
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cspine_bench.release.recipe import ReleaseRecipe
 
 
-@click.group()
+@click.group(cls=Group)
 def release() -> None:
     """Build, sign, validate, compare, publish and export releases.
 
@@ -26,6 +27,9 @@ def release() -> None:
     Example:
       cspine-bench release build ds --out rel --webdataset
     """
+
+
+release.add_command(key)
 
 
 @release.command()
@@ -90,7 +94,6 @@ def sign(folder: Path, key: Path, printing: Printing) -> None:
     )
 
 
-release.add_command(key)
 release.add_command(validate)
 release.add_command(diff)
 release.add_command(push)

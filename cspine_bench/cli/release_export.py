@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, Printing, printing_options
+from cspine_bench.cli.group import Group
+from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, SPLIT, Printing, printing_options
 from cspine_bench.cli.output import format_count, format_size, print_result, show_progress
 
 if TYPE_CHECKING:
     from cspine_bench.schema import Split
 
 
-@click.group()
+@click.group(cls=Group)
 def export() -> None:
     """Write a release in a format for other software.
 
@@ -26,7 +27,7 @@ def export() -> None:
 @export.command()
 @click.argument("rel", type=EXISTING_PATH)
 @click.argument("out", type=NEW_PATH)
-@click.option("--split", type=click.Choice(("train", "validation", "test")), help="One split.  [all]")
+@click.option("--split", type=SPLIT, help="One split.  [all]")
 @click.option("--count", type=click.IntRange(min=1), help="The first so many radiographs.  [all]")
 @click.option("--masks", is_flag=True, help="Write masks too, as segmentation objects.")
 @printing_options

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cspine_bench.cli.group import Group
 from cspine_bench.cli.options import EXISTING_PATH, NEW_PATH, Printing, printing_options
 from cspine_bench.cli.output import print_note, print_result, show_progress
 
@@ -22,7 +23,7 @@ def _parse_datasets(
     return tuple((name, where) for name, where in pairs)
 
 
-@click.group()
+@click.group(cls=Group)
 def report() -> None:
     """Draw one page from all results of a project.
 

@@ -2,6 +2,7 @@
 
 import click
 
+from cspine_bench.cli.group import Group
 from cspine_bench.cli.study_analyze import analyze
 from cspine_bench.cli.study_ledger import export, status, unblind
 from cspine_bench.cli.study_plan import plan
@@ -10,7 +11,7 @@ from cspine_bench.cli.study_serve import links, revoke, serve
 from cspine_bench.cli.study_simulate import simulate
 
 
-@click.group()
+@click.group(cls=Group)
 def study() -> None:
     """Plan, serve and analyse a blinded reader study that asks whether readers tell synthetic from real.
 
@@ -20,13 +21,13 @@ def study() -> None:
     """
 
 
-study.add_command(analyze)
-study.add_command(export)
-study.add_command(links)
-study.add_command(plan)
 study.add_command(power)
-study.add_command(revoke)
-study.add_command(serve)
+study.add_command(plan)
 study.add_command(simulate)
+study.add_command(links)
+study.add_command(serve)
+study.add_command(revoke)
 study.add_command(status)
 study.add_command(unblind)
+study.add_command(export)
+study.add_command(analyze)

@@ -107,7 +107,9 @@ def _format_time(time: str | None) -> str:
 
 @click.command()
 @click.argument("folder", type=EXISTING_PATH, metavar="STUDY")
-@click.option("--truth", "truth_path", type=EXISTING_PATH, help="The sealed file, where it was kept elsewhere.")
+@click.option(
+    "--truth", "truth_path", type=EXISTING_PATH, help="The sealed truth, where it is kept elsewhere than in STUDY."
+)
 @click.option("--incomplete", "reason", metavar="REASON", default="", help="Why, before every trial is answered.")
 @printing_options
 def unblind(folder: Path, truth_path: Path | None, reason: str, printing: Printing) -> None:
@@ -133,7 +135,9 @@ def unblind(folder: Path, truth_path: Path | None, reason: str, printing: Printi
 @click.argument("folder", type=EXISTING_PATH, metavar="STUDY")
 @click.option("--out", type=NEW_PATH, required=True, help="Folder to make.")
 @click.option("--blinded", is_flag=True, help="Without anything that the truth decides; possible at any time.")
-@click.option("--truth", "truth_path", type=EXISTING_PATH, help="The sealed file, where it was kept elsewhere.")
+@click.option(
+    "--truth", "truth_path", type=EXISTING_PATH, help="The sealed truth, where it is kept elsewhere than in STUDY."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export that lies in OUT.")
 @printing_options
 def export(folder: Path, out: Path, blinded: bool, printing: Printing, **asked: Any) -> None:

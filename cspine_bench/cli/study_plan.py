@@ -1,11 +1,11 @@
 """`cspine-bench study plan`: from films and samples to a sealed study, or the reason why there is none."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cspine_bench.cli.options import NEW_PATH, SEED, Printing, printing_options
+from cspine_bench.cli.options import NEW_PATH, SEED, SPLIT, Printing, printing_options
 from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, format_table, print_note, print_result
 
 if TYPE_CHECKING:
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from cspine_bench.study.protocol import Protocol
     from cspine_bench.study.recipe import StudyRecipe
 
-SPLITS: Final = ("train", "validation", "test")
-
 
 @click.command()
-@click.option("--real", required=True, metavar="DS", help="Films that the generator never saw.")
-@click.option("--real-split", "splits", multiple=True, type=click.Choice(SPLITS), help="Of them.  [test, if there]")
-@click.option("--synthetic", required=True, multiple=True, metavar="[NAME=]DS", help="A source, such as a checkpoint.")
-@click.option("--control", metavar="DS", help="Obviously synthetic images.  [synthetic ones, spoiled]")
-@click.option("--train", metavar="DS", help="The generator's training films: none of them is shown.")
+@click.option("--real", required=True, metavar="DATASET", help="Films that the generator never saw.")
+@click.option("--real-split", "splits", multiple=True, type=SPLIT, help="Of them.  [test, if there]")
+@click.option(
+    "--synthetic", required=True, multiple=True, metavar="[NAME=]DATASET", help="A source, such as a checkpoint."
+)
+@click.option("--control", metavar="DATASET", help="Obviously synthetic images.  [synthetic ones, spoiled]")
+@click.option("--train", metavar="DATASET", help="The generator's training films: none of them is shown.")
 @click.option("--recipe", default="quartet", show_default=True, metavar="NAME|FILE", help="Design and analysis.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one of its settings.")
 @click.option("--reader", "readers", multiple=True, metavar="NAME", help="A reader's pseudonym.  [R1, R2 ...]")

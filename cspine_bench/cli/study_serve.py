@@ -13,7 +13,9 @@ DEFAULT_BASE = f"http://127.0.0.1:{DEFAULT_PORT}/"
 
 @click.command()
 @click.argument("folder", type=EXISTING_PATH, metavar="STUDY")
-@click.option("--reader", "readers", multiple=True, metavar="NAME", help="Only of this reader; may be given again.")
+@click.option(
+    "--reader", "readers", multiple=True, metavar="NAME", help="Only of this reader; may be given several times."
+)
 @click.option("--reissue", is_flag=True, help="New links for those who have one too; the old ones end.")
 @click.option("--base-url", default=DEFAULT_BASE, show_default=True, help="Address at which readers reach the server.")
 @click.option("--out", type=NEW_PATH, help="Also write them to this CSV, readable by you alone.")
@@ -46,7 +48,9 @@ def links(
 
 @click.command()
 @click.argument("folder", type=EXISTING_PATH, metavar="STUDY")
-@click.option("--reader", "readers", multiple=True, required=True, metavar="NAME", help="Whose; may be given again.")
+@click.option(
+    "--reader", "readers", multiple=True, required=True, metavar="NAME", help="Whose; may be given several times."
+)
 @printing_options
 def revoke(folder: Path, readers: tuple[str, ...], printing: Printing) -> None:
     """End readers' links at once, also in a running server; answers given so far stay.

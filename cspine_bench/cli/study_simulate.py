@@ -26,9 +26,11 @@ _OF_STUDY: Final = {"readers": "readers", "cases": "cases", "repeats": "repeats"
 )  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the readers.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
-@click.option("--reader", "names", multiple=True, help="Of STUDY: only this reader; may be given several times.")
+@click.option(
+    "--reader", "names", multiple=True, metavar="NAME", help="Of STUDY: only this reader; may be given several times."
+)
 @click.option("--upto", type=click.IntRange(min=0), help="Of STUDY: leave each reader with so many answers.")
-@click.option("--truth", type=NEW_PATH, help="Of STUDY: the sealed file, where it is kept elsewhere.")
+@click.option("--truth", type=NEW_PATH, help="Of STUDY: the sealed truth, where it is kept elsewhere than in it.")
 @click.option("--design", type=click.Choice(DESIGNS), help="With --out: images of a case.  [quartet]")
 @click.option("--readers", type=int, help="With --out: how many.  [8]")
 @click.option("--cases", type=int, help="With --out: display sets.  [50]")

@@ -71,7 +71,7 @@ def main(out: Path, num_killed: int, num_undisturbed: int) -> None:
     write_part(SOURCE, out / "alone", Part(0, 1))
     whole_s = time.perf_counter() - begun
     rounds: list[dict[str, Any]] = []
-    # A machine that was busy just now and no longer is would be asked too late: until so many rounds met a part at work.
+    # On a machine that was busy and no longer is, a kill may come too late: until so many rounds met a part at work.
     while sum(-signal.SIGKILL in played["codes"] for played in rounds) < num_killed and len(rounds) < 10 * num_killed:
         rounds.append(run_round(out / f"killed-{len(rounds)}", draw, whole_s))
         whole_s *= 1 if -signal.SIGKILL in rounds[-1]["codes"] else 0.5

@@ -6,6 +6,7 @@ import platform
 import shlex
 import statistics
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,38 @@ def describe_setting(device: str, packages: tuple[str, ...] = LIBRARIES) -> dict
         "commit": None if commit is None else commit.sha,
         "commit_dirty": None if commit is None else commit.dirty,
         "machine": {
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
+            **describe_machine(),
             "threads_used": torch.get_num_threads(),
             "device": torch.cuda.get_device_name() if torch.device(device).type == "cuda" else "cpu",
             "load_1min": os.getloadavg()[0],
         },
         "versions": {"python": platform.python_version(), **library_versions(packages)},
     }
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, memory and the disk of temporary files; None for what this system does not tell."""
+    return {
+        "processor": platform.machine(),
+        "model": _find_line(Path("/proc/cpuinfo"), "model name"),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "disk": _find_disk(Path(tempfile.gettempdir())),
+    }
+
+
+def _find_line(path: Path, name: str) -> str | None:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)
+
+
+def _find_disk(folder: Path) -> str | None:
+    """Device and file system that a folder lies on."""
+    mounts = Path("/proc/mounts")
+    lines = mounts.read_text(encoding="utf-8").splitlines() if mounts.exists() else []
+    found = [line.split()[:3] for line in lines if folder.resolve().is_relative_to(line.split()[1])]
+    return " ".join(max(found, key=lambda item: len(item[1]))[::2]) if found else None
 
 
 def spell_command(script: str, words: Sequence[str] | None) -> str:

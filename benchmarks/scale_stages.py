@@ -18,12 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent / "speed"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from release_validate import NoisySource, read_peak_mib
-from report import RESULTS, describe_setting, spell_command, write_result
-
+from benchmarks.report import RESULTS, describe_setting, spell_command, write_result
+from benchmarks.speed.noisy_films import NoisySource
+from benchmarks.speed.release_validate import read_peak_mib
 from cspine_bench.baselines.annotate.run import annotate
 from cspine_bench.baselines.annotate.teachers import open_teachers
 from cspine_bench.baselines.shipped import open_recipe

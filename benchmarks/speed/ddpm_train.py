@@ -209,7 +209,7 @@ def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data", type=Path, help="dataset folder; without it, phantoms are made")
     parser.add_argument("--count", type=int, default=128, help="phantoms to make")
-    parser.add_argument("--peers", nargs="*", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--peers", nargs="*", choices=list(SHAPES), default=["example", "example, small"])
     parser.add_argument("--mixed-precision", choices=("no", "bf16"), default="no", help="of the example")
     parser.add_argument("--train-batch-size", type=int, default=BATCH_SIZE, help="of the example")
     parser.add_argument("--seconds", type=float, default=8.0, help="of a candidate in a repeat")

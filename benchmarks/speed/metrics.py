@@ -1,35 +1,41 @@
-"""Measures on feature vectors and maps at the size of a release: CPU time and memory, beside `prdc` and `sqrtm`.
+"""Measures on feature vectors and maps at the size of a release: CPU time and memory, beside `prdc` and clean-fid.
 
     python benchmarks/speed/metrics.py [--real 20000] [--synthetic 5000] [--only manifold,...]
 
 Each candidate runs in a process of its own, so that its largest memory is its own; one thread each (set
 OMP_NUM_THREADS=1). Memory of the interpreter with the input arrays alone is stated beside it. The reference packages
-are optional: pip install --no-deps prdc==0.2 scikit-learn. The search for copies is timed on a few blocks and variants
-and scaled up; its time is proportional to both.
+are optional: pip install --no-deps prdc==0.2 clean-fid==0.1.35. The search for copies is timed on a few blocks and
+variants and scaled up; its time is proportional to both. `compare_all.py` times the tasks that others do too, smaller.
 """
 
 import argparse
+import ast
+import functools
+import importlib.util
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 
+from benchmarks.report import RESULTS, describe_setting, spell_command, write_result
+from benchmarks.speed.comparison import OURS, Comparison, Term
 from cspine_bench.metrics.frechet import frechet_distance
 from cspine_bench.metrics.kernel import cmmd_interval, kernel_interval
 from cspine_bench.metrics.manifold import measure_manifold
 from cspine_bench.metrics.near_copies import SHIFTED, search_near_copies
-from cspine_bench.provenance import find_commit, library_versions
 from cspine_bench.seeding import numpy_generator
 
-RESULT = Path(__file__).parents[1] / "results" / "speed_metrics.json"
+RESULT = RESULTS / "speed_metrics.json"
+LARGEST_ERROR = 1e-5
 SEARCHED_IMAGES, SEARCHED_VARIANTS = 2048, 4
 WHOLE_IMAGES, WHOLE_REFERENCES, WHOLE_VARIANTS = 20_000, 5_000, 50
 
@@ -61,14 +67,29 @@ def run_frechet(pair: dict[str, np.ndarray]) -> Figures:
     return {"distance": frechet_distance(**pair)}
 
 
-def run_sqrtm(pair: dict[str, np.ndarray]) -> Figures:
-    """As clean-fid works it out."""
-    import scipy.linalg
+def load_clean_fid() -> Callable[..., float]:
+    """clean-fid's own function, from its file: its module imports torchvision, which is not installed here."""
+    found = importlib.util.find_spec("cleanfid")
+    if found is None or found.origin is None:
+        raise SystemExit("clean-fid is not installed: pip install --no-deps clean-fid==0.1.35")
+    source = Path(found.origin).with_name("fid.py")
+    [function] = [
+        node
+        for node in ast.parse(source.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name == "frechet_distance"
+    ]
+    space: dict[str, Any] = {"np": np, "linalg": scipy.linalg}
+    exec(compile(ast.Module([function], []), str(source), "exec"), space)
+    clean_fid: Callable[..., float] = space["frechet_distance"]
+    return clean_fid
 
-    a, b = (np.cov(rows.astype(np.float64), rowvar=False) for rows in pair.values())
-    shift = pair["real"].mean(axis=0, dtype=np.float64) - pair["synthetic"].mean(axis=0, dtype=np.float64)
-    root = scipy.linalg.sqrtm(a @ b)
-    return {"distance": float(shift @ shift + np.trace(a) + np.trace(b) - 2 * np.trace(root).real)}
+
+def run_clean_fid(pair: dict[str, np.ndarray]) -> Figures:
+    """Means and covariances as clean-fid takes them, then its function."""
+    described = [part for rows in pair.values() for part in (np.mean(rows, axis=0), np.cov(rows, rowvar=False))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # It uses an argument that scipy will drop.
+        return {"distance": float(load_clean_fid()(*described))}
 
 
 def run_kernel(pair: dict[str, np.ndarray]) -> Figures:
@@ -94,12 +115,15 @@ def draw_maps() -> dict[str, np.ndarray]:
 
 CANDIDATES: dict[str, dict[str, Callable[[dict[str, np.ndarray]], Figures]]] = {
     "manifold": {"cspine-bench": run_manifold, "prdc": run_prdc},
-    "frechet, d = 2048": {"cspine-bench": run_frechet, "sqrtm": run_sqrtm},
-    "frechet, d = 2048, n = 500": {"cspine-bench": run_frechet, "sqrtm": run_sqrtm},
+    "frechet, d = 2048": {"cspine-bench": run_frechet, "clean-fid": run_clean_fid},
+    "frechet, d = 2048, n = 500": {"cspine-bench": run_frechet, "clean-fid": run_clean_fid},
     "kernel distance with interval": {"cspine-bench": run_kernel},
     "cmmd with interval": {"cspine-bench": run_cmmd},
     "near copies": {"cspine-bench": run_search},
 }
+
+WORDS = {"manifold": "precision, recall, density and coverage", "frechet, d = 2048": "the Fréchet distance"}
+"""What the tasks that others do too give."""
 
 
 def make_inputs(task: str, real: int, synthetic: int) -> dict[str, np.ndarray]:
@@ -162,6 +186,35 @@ def compare(rows: list[dict[str, Any]]) -> None:
         )
 
 
+def compare_distances(task: str, *, real: int, synthetic: int) -> Comparison:
+    """A task of `CANDIDATES` that others do too, in this process."""
+    pair = make_inputs(task, real, synthetic)
+    n, m, d = real, synthetic, pair["real"].shape[1]
+    if task == "manifold":
+        flops, what = 2 * d * (n * n / 2 + m * m / 2 + n * m), "2 d (n n / 2 + m m / 2 + n m) of all pairs"
+    else:
+        flops = (n + m) * d * d + 8 / 3 * d**3
+        what = "(n + m) d d of two covariances, 8/3 d d d of a Cholesky factor, its product and a tridiagonal form"
+    term = Term(flops, f"{flops:.3g} operations: {what}", "float32" if task == "manifold" else "float64")
+
+    def check(found: dict[str, Figures]) -> str:
+        ours = found[OURS]
+        error = max(abs(figures[name] / value - 1) for figures in found.values() for name, value in ours.items())
+        if error > LARGEST_ERROR:
+            raise SystemExit(f"{task}: figures differ by {error:.1e}: {found}")
+        return f"figures differ by {error:.0e} of their value at most"
+
+    return Comparison(
+        unit="measurement",
+        count=1,
+        work=f"{WORDS[task]} of {n:,} and {m:,} vectors of {d:,} numbers, one thread",
+        candidates={name: functools.partial(run, pair) for name, run in CANDIDATES[task].items()},
+        packages={OURS: ("numpy", "scipy"), "prdc": ("prdc", "scikit-learn"), "clean-fid": ("clean-fid", "scipy")},
+        check=check,
+        floor=(term,),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--real", type=int, default=20_000)
@@ -182,25 +235,16 @@ def main() -> None:
         if (row := run_apart(task, candidate, arguments.real, arguments.synthetic)) is not None
     ]
     compare(rows)
-    commit = find_commit()
     result = {
         "schema_version": 1,
         "measure": "speed_metrics",
         "unit": "CPU seconds, lower is better",
-        "command": "OMP_NUM_THREADS=1 python benchmarks/speed/metrics.py",
+        "command": spell_command("benchmarks/speed/metrics.py", None),
         "threads": os.environ.get("OMP_NUM_THREADS"),
-        "commit": None if commit is None else commit.sha,
-        "machine": {
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-            "load_1min": os.getloadavg()[0],
-        },
-        "versions": {"python": platform.python_version(), **library_versions(("numpy", "scipy"))},
+        **describe_setting("cpu", ("numpy", "scipy", "clean-fid", "prdc")),
         "figures": rows,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(arguments.out, result)
     print(f"written to {arguments.out}", file=sys.stderr)
 
 

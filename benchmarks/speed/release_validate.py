@@ -14,15 +14,11 @@ import argparse
 import hashlib
 import io
 import json
-import os
-import platform
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +26,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from cspine_bench.anatomy.landmarks import ALL_LEVELS, NUM_LANDMARKS
-from cspine_bench.dataset.source import Radiograph, SampleKey
+from benchmarks.report import RESULTS, describe_setting, spell_command, spread, write_result
+from benchmarks.speed.comparison import OURS, Comparison, Term, time_call
+from benchmarks.speed.noisy_films import NoisySource
 from cspine_bench.dataset.write import write_dataset
-from cspine_bench.provenance import find_commit, library_versions
 from cspine_bench.release.build import build_release
 from cspine_bench.release.checks.shards import ShardTask, check_shard
 from cspine_bench.release.layout import mirror_of
@@ -41,42 +37,9 @@ from cspine_bench.release.recipe import ReleaseRecipe
 from cspine_bench.release.rules import Level
 from cspine_bench.release.validate import validate_release
 from cspine_bench.schema import read_record
-from cspine_bench.seeding import numpy_generator
 
-RESULT = Path(__file__).parents[1] / "results" / "speed_release_validate.json"
+RESULT = RESULTS / "speed_release_validate.json"
 SMALL_PX = 16
-
-
-class NoisySource:
-    """Smooth shading with film noise, masks of eight blocks, and random points."""
-
-    def __init__(self, count: int, size: int) -> None:
-        self.count, self.size = count, size
-        rows, columns = np.mgrid[:size, :size] / size
-        self._rows, self._columns = rows, columns
-        self._mask = np.zeros((size, size), np.uint8)
-        for label in range(1, 9):
-            self._mask[size * label // 10 : size * (label + 1) // 10, size // 3 : size // 2] = label
-
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "phantom", "count": self.count, "size": self.size}
-
-    def list_samples(self) -> list[SampleKey]:
-        return [SampleKey(f"be{index:08d}", f"person-{index:08d}", str(index)) for index in range(self.count)]
-
-    def estimate_bytes(self) -> int:
-        return self.size * self.size * 2 // 3 + 500
-
-    def iter_radiographs(self, keys: Sequence[SampleKey]) -> Iterator[Radiograph]:
-        for key in keys:
-            draw = numpy_generator(0, "benchmark", int(key.origin))
-            phase = draw.uniform(0, 6, 2)
-            shade = 120 + 60 * np.sin(4 * self._columns + phase[0]) + 40 * np.cos(5 * self._rows + phase[1])
-            image = np.clip(shade + draw.normal(0, 4, shade.shape), 0, 255).astype(np.uint8)
-            fields = {"source_kind": "phantom", "facing": "left", "pixel_spacing_mm": 0.4, "mask_levels": ALL_LEVELS}
-            fields |= {"seed": 0, "sample_index": int(key.origin), "generator": "noise", "generator_version": "1"}
-            points = draw.uniform(0, self.size - 1, (NUM_LANDMARKS, 2)).astype(np.float32)
-            yield Radiograph(key, image, self._mask, points, fields)
 
 
 def build(folder: Path, count: int, size: int, *, mirror: bool) -> Path:
@@ -124,17 +87,8 @@ def check_naively(release: Path) -> None:
 
 def measure(action: Callable[[], object], count: int) -> dict[str, float]:
     """Radiographs per second of wall time and of CPU time, children's included."""
-
-    def cpu() -> float:
-        usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(item.ru_utime + item.ru_stime for item in usage)
-
-    wall_before, cpu_before = time.perf_counter(), cpu()
-    action()
-    return {
-        "per_wall_s": count / (time.perf_counter() - wall_before),
-        "per_cpu_s": count / max(cpu() - cpu_before, 1e-3),
-    }
+    seconds, _ = time_call(action, count)
+    return {"per_wall_s": 1 / seconds["wall_s"], "per_cpu_s": 1 / max(seconds["cpu_s"], 1e-3 / count)}
 
 
 def run(release: Path, count: int, repeats: int) -> dict[str, list[dict[str, float]]]:
@@ -160,11 +114,31 @@ def summarize(found: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
     rows = []
     for name, figures in found.items():
         row: dict[str, Any] = {"candidate": name, "direction": "higher is better"}
-        for unit in ("per_wall_s", "per_cpu_s"):
-            values = [figure[unit] for figure in figures]
-            row[unit] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
-        rows.append(row)
+        rows.append(row | {unit: spread([figure[unit] for figure in figures]) for unit in ("per_wall_s", "per_cpu_s")})
     return rows
+
+
+def compare_validators(scratch: Path, *, count: int, size: int, level: Level) -> Comparison:
+    """A release of its own, checked; at level full without its loading by `datasets`, which any release costs."""
+    release = build(scratch, count, size, mirror=False)
+    shard_bytes = sum(path.stat().st_size for path in (release / "data").iterdir()) / count
+    floor = [Term(shard_bytes, "bytes of the shards, hashed once", "sha256")]
+    peers: dict[str, Callable[[], object]] = {"sha256sum -c": lambda: run_sha256sum(release)}
+    if level == "full":
+        floor.append(Term(size * size, f"{size} x {size} filtered bytes of the image, inflated", "inflate"))
+        peers = {"pydantic and pillow": lambda: check_naively(release)}
+    return Comparison(
+        unit="radiograph",
+        count=count,
+        work=f"a release of radiographs of {size} px, level {level}: "
+        + ("bytes against SHA256SUMS, and every row, label, hash and paper against the rules" if level == "standard"
+           else "each row, its hashes, its mark and its pixels, decoded"),
+        candidates={OURS: lambda: check_pixels(release) if level == "full" else validate(release, level), **peers},
+        packages={OURS: ("pyarrow", "zlib-ng"), "pydantic and pillow": ("pydantic", "pillow"), "sha256sum -c": ()},
+        check=lambda found: "all found the release sound",
+        floor=tuple(floor),
+        notes={"bytes_per_radiograph": shard_bytes},
+    )  # fmt: skip
 
 
 def measure_memory(counts: Sequence[int], scratch: Path) -> list[dict[str, Any]]:
@@ -210,14 +184,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         release = build(Path(scratch), arguments.count, arguments.size, mirror=True)
         num_bytes = sum(path.stat().st_size for path in (release / "data").iterdir())
-        load = os.getloadavg()[0]
         rows = summarize(run(release, arguments.count, arguments.repeats))
         for row in rows:
             wall, cpu = row["per_wall_s"], row["per_cpu_s"]
             spread = f"({cpu['min']:.0f}-{cpu['max']:.0f})"
             print(f"{row['candidate']:32} {cpu['median']:8.0f}/CPU-s {spread:>15} {wall['median']:8.0f}/s")
         memory = measure_memory(arguments.rows, Path(scratch))
-    commit = find_commit()
     result = {
         "schema_version": 1,
         "measure": "speed_release_validate",
@@ -226,21 +198,12 @@ def main() -> None:
         "size_px": arguments.size,
         "bytes_per_radiograph": num_bytes / arguments.count,
         "repeats": arguments.repeats,
-        "command": "python benchmarks/speed/release_validate.py",
-        "commit": None if commit is None else commit.sha,
-        "commit_dirty": None if commit is None else commit.dirty,
-        "machine": {
-            "processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system(), "load_1min": load,
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **library_versions(("numpy", "pyarrow", "pillow", "pydantic", "zlib-ng", "datasets")),
-        },
+        "command": spell_command("benchmarks/speed/release_validate.py", None),
+        **describe_setting("cpu", ("numpy", "pyarrow", "pillow", "pydantic", "zlib-ng", "datasets")),
         "figures": rows,
         "peak_memory": memory,
-    }  # fmt: skip
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    }
+    write_result(arguments.out, result)
     print(f"written to {arguments.out}", file=sys.stderr)
 
 

@@ -1,19 +1,16 @@
-"""Batches to train on: decoded, augmented, landmarks and masks along; beside plain `datasets` and PIL.
+"""Batches to train on: decoded, augmented, landmarks and masks along; beside `datasets` and WebDataset.
 
-    python benchmarks/speed/training_batches.py [--count 128] [--size 256] [--epochs 20] [--repeats 3]
-
-Both read the same dataset folder and give batches of images, landmarks and masks under shifts, rotations, zooms, gain
-and gamma of equal strengths. The peer is what one writes first: `datasets`' rows, `PIL.Image.transform` (bicubic for
-the image, nearest for the mask), numpy for the landmarks, and `torch.stack`. It decodes in every epoch; ours decodes
-once, which is counted, and changes whole batches. One process, one thread, in turn within each repeat; the first warms
-up. Opening the folder (`datasets` converts it once) is counted on neither side.
+`compare_all.py` times them. All give batches of images, landmarks and masks under shifts, rotations, zooms, gain and
+gamma of equal strengths. The peers are what one writes first: torch's `DataLoader` over `datasets`' rows or over
+WebDataset's stream, `PIL.Image.transform` (bicubic for the image, nearest for the mask), numpy for the landmarks. They
+decode in every epoch; ours decodes once, which is counted, and changes whole batches. The loaders have no workers:
+those spread the same work over cores and add to it. Opening the folder (`datasets` converts it once) is counted on no
+side.
 """
 
-import argparse
+import functools
 import math
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.report import RESULTS, describe_setting, format_spread, spell_command, spread, write_result
+from benchmarks.speed.comparison import OURS, Comparison, Term
 from cspine_bench.augment import AugmentRecipe
 from cspine_bench.baselines.cases import load_cases
 from cspine_bench.baselines.learn import Stage, load_batch
@@ -31,7 +28,6 @@ from cspine_bench.measurement.inputs import open_images
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.source import PhantomSource
 
-RESULT = RESULTS / "speed_training_batches.json"
 STRENGTHS = AugmentRecipe(shift=0.06, rotate_deg=8, zoom=0.08, gain=0.15, gamma=0.15)
 BATCH = 16
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -64,15 +60,40 @@ def change_row(row: dict[str, Any], generator: np.random.Generator) -> Batch:
     )
 
 
-def iter_peer(rows: Any, epochs: int) -> Iterator[Batch]:
-    """Batches as one would write them first."""
-    generator = np.random.default_rng(0)
+class ChangedRows(torch.utils.data.Dataset[Batch]):
+    """Rows of `datasets` for a `DataLoader`."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+        self.generator = np.random.default_rng(0)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> Batch:
+        return change_row(self.rows[place], self.generator)
+
+
+def iter_huggingface(rows: Any, epochs: int) -> Iterator[Batch]:
+    """Batches by torch's `DataLoader` over `datasets`."""
+    loader = torch.utils.data.DataLoader(ChangedRows(rows), batch_size=BATCH, shuffle=True, drop_last=True)
     for _ in range(epochs):
-        order = generator.permutation(len(rows))
-        for start in range(0, len(order) - BATCH + 1, BATCH):
-            changed = [change_row(rows[int(place)], generator) for place in order[start : start + BATCH]]
-            images, points, masks = zip(*changed, strict=True)
-            yield torch.stack(images), torch.stack(points), torch.stack(masks)
+        yield from loader
+
+
+def iter_webdataset(tars: list[str], count: int, epochs: int) -> Iterator[Batch]:
+    """Batches by torch's `DataLoader` over WebDataset's stream."""
+    import webdataset
+
+    generator = np.random.default_rng(0)
+
+    def change(row: dict[str, Any]) -> Batch:
+        landmarks = row["json"]["landmarks_xy"]
+        return change_row({"image": row["png"], "mask": row["mask.png"], "landmarks_xy": landmarks}, generator)
+
+    for _ in range(epochs):
+        stream = webdataset.WebDataset(tars, shardshuffle=False).shuffle(count).decode("pill").map(change)
+        yield from torch.utils.data.DataLoader(stream, batch_size=BATCH, drop_last=True)
 
 
 def iter_ours(folder: Path, size: int, epochs: int) -> Iterator[Batch]:
@@ -86,50 +107,64 @@ def iter_ours(folder: Path, size: int, epochs: int) -> Iterator[Batch]:
             yield batch.images, batch.landmarks_xy, batch.masks
 
 
-def time_batches(batches: Callable[[], Iterator[Batch]]) -> float:
-    """CPU-seconds of an image."""
-    begun, count = time.process_time(), 0
-    for images, _, _ in batches():
+def write_tars(folder: Path, out: Path) -> list[str]:
+    """The same records as WebDataset keeps them."""
+    import webdataset
+
+    out.mkdir()
+    with webdataset.ShardWriter(str(out / "%05d.tar"), mtime=0, verbose=0) as writer:
+        for record in open_dataset(folder).iter_records():
+            points = np.asarray(record.landmarks_xy).tolist()
+            sample = {"__key__": record.sample_id, "png": record.image, "mask.png": record.mask}
+            writer.write(sample | {"json": {"landmarks_xy": points}})
+    return sorted(map(str, out.glob("*.tar")))
+
+
+def run_through(batches: Callable[[], Iterator[Batch]]) -> dict[str, float]:
+    """What came, and how bright and how much labelled it was on average."""
+    count, bright, labelled, shapes = 0, 0.0, 0.0, ()
+    for images, points, masks in batches():
         count += len(images)
-    return (time.process_time() - begun) / count
+        bright += float(images.mean()) * len(images)
+        labelled += float((masks > 0).float().mean()) * len(images)
+        shapes = (*images.shape[1:], *points.shape[1:])
+    return {"count": count, "brightness": bright / count, "labelled": labelled / count, "numbers": math.prod(shapes)}
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=128)
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULT)
-    options = parser.parse_args(words)
-    torch.set_num_threads(1)
-    seconds: dict[str, list[float]] = {"datasets_pil": [], "ours": []}
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "ds"
-        source = PhantomSource(PhantomRecipe(size=options.size), options.count, 0)
-        write_dataset(source, folder, fractions=(1.0, 0.0, 0.0))
-        rows = open_dataset(folder).as_huggingface()["train"]
-        for repeat in range(options.repeats + 1):
-            found = {
-                "datasets_pil": time_batches(lambda: iter_peer(rows, options.epochs)),
-                "ours": time_batches(lambda: iter_ours(folder, options.size, options.epochs)),
-            }
-            for name, value in found.items():
-                if repeat:
-                    seconds[name].append(value)
-    ratios = [theirs / ours for theirs, ours in zip(seconds["datasets_pil"], seconds["ours"], strict=True)]
-    for name, values in seconds.items():
-        print(f"{name:14} {format_spread(spread([value * 1000 for value in values]), 2)} CPU-ms an image")
-    print(f"ratio          {format_spread(spread(ratios), 2)}")
-    document = {
-        "command": spell_command("benchmarks/speed/training_batches.py", words),
-        "settings": {key: getattr(options, key) for key in ("count", "size", "epochs", "repeats")} | {"batch": BATCH},
-        "cpu_seconds_per_image": {name: spread(values) for name, values in seconds.items()},
-        "ratio_datasets_pil_over_ours": spread(ratios),
-        **describe_setting("cpu", ("numpy", "torch", "pillow", "datasets")),
+def compare_loaders(scratch: Path, *, count: int, size: int, epochs: int) -> Comparison:
+    """Phantoms of `size` px to augmented batches."""
+    folder = scratch / "ds"
+    write_dataset(PhantomSource(PhantomRecipe(size=size), count, 0), folder, fractions=(1.0, 0.0, 0.0))
+    rows = open_dataset(folder).as_huggingface()["train"]
+    tars = write_tars(folder, scratch / "tars")
+    runs: dict[str, Callable[[], Iterator[Batch]]] = {
+        OURS: lambda: iter_ours(folder, size, epochs),
+        "datasets": lambda: iter_huggingface(rows, epochs),
+        "webdataset": lambda: iter_webdataset(tars, count, epochs),
     }
-    write_result(options.out, document)
 
+    def check(found: dict[str, Any]) -> str:
+        ours = found[OURS]
+        for name, seen in found.items():
+            same = seen["count"] == ours["count"] and seen["numbers"] == ours["numbers"]
+            near = (
+                abs(seen["brightness"] - ours["brightness"]) < 0.05 and abs(seen["labelled"] - ours["labelled"]) < 0.02
+            )
+            if not (same and near):
+                raise SystemExit(f"{name} gave other batches: {seen}, ours {ours}")
+        return f"all gave {ours['count']:,} images, equally bright and equally labelled on average"
 
-if __name__ == "__main__":
-    main()
+    moved = size * size * (1 + 4 + 1 + 8)
+    return Comparison(
+        unit="image of a batch",
+        count=epochs * (count // BATCH) * BATCH,
+        work=f"{epochs} epochs of {count} radiographs of {size} px in augmented batches of {BATCH}, with landmarks and "
+        "masks; ours decodes once, which is counted",
+        candidates={name: functools.partial(run_through, run) for name, run in runs.items()},
+        packages={OURS: ("torch",), "datasets": ("datasets", "pillow"), "webdataset": ("webdataset", "pillow")},
+        check=check,
+        floor=(
+            Term(moved, f"{size} x {size} pixels: image read as 1 byte and written as 4, mask as 1 and 8", "memory"),
+            Term(size * size / epochs, f"the image's filtered bytes, inflated once in {epochs} epochs", "inflate"),
+        ),
+    )

@@ -7,7 +7,6 @@ changed. For each: mean and spread of the AUC, share of audits whose interval ho
 plan at the default limit. One process, one thread.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.report import RESULTS, describe_setting, spell_command, write_result
+from benchmarks.rates import build_parser, write_rates
+from benchmarks.report import RESULTS
 from cspine_bench.imaging.degrade import Degradation, add_noise, blur, compress
 from cspine_bench.sources.phantom.recipe import PhantomRecipe
 from cspine_bench.sources.phantom.source import PhantomSource
@@ -68,7 +68,7 @@ def measure(
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = build_parser(__doc__)
     parser.add_argument("--draws", type=int, default=200)
     draws = parser.parse_args(words).draws
     start = time.process_time()
@@ -82,16 +82,14 @@ def main(words: Sequence[str] | None = None) -> None:
             changed = measure_frames(np.stack(altered))
         for num_real, num_synthetic in SIZES:
             rows.append({"trace": trace, **measure(clean, changed, num_real, num_synthetic, draws)})
-    document = {
-        "schema_version": 1,
-        "measure": "leak_audit_rates",
-        "unit": "share of audits; phantoms of 64 px, AUC limit as in the default recipe",
-        "command": spell_command("benchmarks/leak_audit_rates.py", words),
-        **describe_setting("cpu"),
-        "cpu_seconds": round(time.process_time() - start, 1),
-        "rows": rows,
-    }
-    write_result(RESULTS / "leak_audit_rates.json", document)
+    write_rates(
+        RESULTS / "leak_audit_rates.json",
+        "leak_audit_rates",
+        words,
+        rows,
+        unit="share of audits; phantoms of 64 px, AUC limit as in the default recipe",
+        started=start,
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ missing; of verdicts; of the test of one source where another is poor; and of wh
 panes dealt in balance. One process, one thread.
 """
 
-import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.report import RESULTS, describe_setting, spell_command, write_result
+from benchmarks.rates import build_parser, write_rates
+from benchmarks.report import RESULTS
 from cspine_bench.metrics.chance import binomial_test
 from cspine_bench.metrics.intervals import clopper_pearson_interval
 from cspine_bench.metrics.label_test import MISSING, label_test
@@ -205,7 +205,7 @@ def measure_careless(studies: int) -> Row:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure all rates and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = build_parser(__doc__)
     parser.add_argument("--studies", type=int, default=4000)
     parser.add_argument("--whole-studies", type=int, default=2000, help="Of those that are analysed one by one.")
     parser.add_argument("--out", type=Path, default=RESULTS / "reader_study_error_rates.json")
@@ -222,22 +222,19 @@ def main(words: Sequence[str] | None = None) -> None:
         for row in found:
             rows.append(row)
             print(row, flush=True)
-    write_result(
+    write_rates(
         options.out,
-        {
-            "schema_version": 1,
-            "measure": "reader_study_error_rates",
-            "unit": "share of studies, with its exact 95 % interval",
-            "command": spell_command("benchmarks/reader_study_error_rates.py", words),
-            "readers": READERS,
-            "cases": CASES,
-            "chance": CHANCE,
-            "alpha": ALPHA,
-            "margin": MARGIN,
-            **describe_setting("cpu", ("numpy", "scipy")),
-            "cpu_seconds": round(time.process_time() - started, 1),
-            "rows": rows,
-        },
+        "reader_study_error_rates",
+        words,
+        rows,
+        unit="share of studies, with its exact 95 % interval",
+        started=started,
+        packages=("numpy", "scipy"),
+        readers=READERS,
+        cases=CASES,
+        chance=CHANCE,
+        alpha=ALPHA,
+        margin=MARGIN,
     )
 
 

@@ -8,7 +8,6 @@ one-sided 5 % test, median half-width, mean of the unbiased variance relative to
 beside it the same interval from the cases that all readers read, as far as there are any. One process, one thread.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from benchmarks.report import RESULTS, describe_setting, spell_command, write_result
+from benchmarks.rates import build_parser, write_rates
+from benchmarks.report import RESULTS
 from cspine_bench.metrics.two_way import two_way_mean
 
 Floats = NDArray[np.float64]
@@ -134,7 +134,7 @@ def measure(
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run every case and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = build_parser(__doc__)
     parser.add_argument("--draws", type=int, default=4000)
     parser.add_argument("--out", type=Path, default=RESULTS / "two_way_missing.json")
     options = parser.parse_args(words)
@@ -144,21 +144,18 @@ def main(words: Sequence[str] | None = None) -> None:
     for names, draw, truth in cases:
         rows.append(measure(names, draw, truth, options.draws))
         print(f"{len(rows)}/{len(cases)} {rows[-1]}", flush=True)
-    write_result(
+    write_rates(
         options.out,
-        {
-            "schema_version": 1,
-            "measure": "two_way_missing",
-            "unit": "share of draws; nominal coverage 0.95, nominal size 0.05",
-            "command": spell_command("benchmarks/two_way_missing.py", words),
-            "effects": {"picks, SD on the logit": {"reader": READER_SD, "case": CASE_SD}},
-            "standard_error": {
-                "coverage": round(math.sqrt(0.05 * 0.95 / options.draws), 4),
-                "variance_found_over_true": round(math.sqrt(2 / options.draws), 3),
-            },
-            **describe_setting("cpu", ("numpy", "scipy")),
-            "cpu_seconds": round(time.process_time() - started, 1),
-            "rows": rows,
+        "two_way_missing",
+        words,
+        rows,
+        unit="share of draws; nominal coverage 0.95, nominal size 0.05",
+        started=started,
+        packages=("numpy", "scipy"),
+        effects={"picks, SD on the logit": {"reader": READER_SD, "case": CASE_SD}},
+        standard_error={
+            "coverage": round(math.sqrt(0.05 * 0.95 / options.draws), 4),
+            "variance_found_over_true": round(math.sqrt(2 / options.draws), 3),
         },
     )
 

@@ -9,7 +9,6 @@ Satterthwaite's, and of that on the scale of the logit for AUROC; widths relativ
 variances. One process, one thread.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.report import RESULTS, describe_setting, spell_command, write_result
+from benchmarks.rates import build_parser, write_rates
+from benchmarks.report import RESULTS
 from cspine_bench.metrics.paired import FigureDraws, SeedMean, resample_groups, summarise_seeds
 from cspine_bench.metrics.weighted import weighted_auroc, weighted_mean, weighted_quantile
 
@@ -218,7 +218,7 @@ def measure(names: dict[str, Any], groups: int, draw: Draw, error: float, truth:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run every case and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = build_parser(__doc__)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=RESULTS / "usefulness_interval_coverage.json")
     options = parser.parse_args(words)
@@ -228,19 +228,16 @@ def main(words: Sequence[str] | None = None) -> None:
     for names, groups, draw, error, truth in cases:
         rows.append(measure(names, groups, draw, error, truth, options.draws))
         print(f"{len(rows)}/{len(cases)} {rows[-1]}", flush=True)
-    write_result(
+    write_rates(
         options.out,
-        {
-            "schema_version": 1,
-            "measure": "usefulness_interval_coverage",
-            "unit": "share of draws; nominal coverage 0.95",
-            "command": spell_command("benchmarks/usefulness_interval_coverage.py", words),
-            "resamples": NUM_RESAMPLES,
-            "standard_error": round(math.sqrt(0.05 * 0.95 / options.draws), 4),
-            **describe_setting("cpu", ("numpy", "scipy")),
-            "cpu_seconds": round(time.process_time() - started, 1),
-            "rows": rows,
-        },
+        "usefulness_interval_coverage",
+        words,
+        rows,
+        unit="share of draws; nominal coverage 0.95",
+        started=started,
+        packages=("numpy", "scipy"),
+        resamples=NUM_RESAMPLES,
+        standard_error=round(math.sqrt(0.05 * 0.95 / options.draws), 4),
     )
 
 

@@ -8,7 +8,6 @@ synthetic data; synthetic data that help; that help no more than the controls do
 margin. Sizes of the effects relative to the margin are in the file. One process, one thread.
 """
 
-import argparse
 import math
 import time
 from collections import Counter
@@ -18,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import RESULTS, describe_setting, spell_command, write_result
+from benchmarks.rates import build_parser, write_rates
+from benchmarks.report import RESULTS
 from cspine_bench.baselines.compare import CellScores, compare_arms
 from cspine_bench.baselines.task import Score
 from cspine_bench.baselines.verdict import ArmVerdict
@@ -104,7 +104,7 @@ def measure(world: str, num_groups: int, num_seeds: int, draws: int) -> dict[str
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run every world and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = build_parser(__doc__)
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--out", type=Path, default=RESULTS / "usefulness_verdict_rates.json")
     options = parser.parse_args(words)
@@ -114,23 +114,20 @@ def main(words: Sequence[str] | None = None) -> None:
             for num_seeds in (2, 5):
                 rows.append(measure(world, num_groups, num_seeds, options.draws))
                 print(rows[-1], flush=True)
-    write_result(
+    write_rates(
         options.out,
-        {
-            "schema_version": 1,
-            "measure": "usefulness_verdict_rates",
-            "unit": "share of draws",
-            "command": spell_command("benchmarks/usefulness_verdict_rates.py", words),
-            "draws": options.draws,
-            "margin_px": MARGIN,
-            "sd_px": {"radiograph": RADIOGRAPH_SD, "radiograph_in_one_network": TOGETHER_SD, "seed": SEED_SD},
-            "worlds_px": WORLDS,
-            "unsteady": UNSTEADY,
-            "resamples": NUM_BOOTSTRAP,
-            **describe_setting("cpu", ("numpy", "scipy")),
-            "cpu_seconds": round(time.process_time() - started, 1),
-            "rows": rows,
-        },
+        "usefulness_verdict_rates",
+        words,
+        rows,
+        unit="share of draws",
+        started=started,
+        packages=("numpy", "scipy"),
+        draws=options.draws,
+        margin_px=MARGIN,
+        sd_px={"radiograph": RADIOGRAPH_SD, "radiograph_in_one_network": TOGETHER_SD, "seed": SEED_SD},
+        worlds_px=WORLDS,
+        unsteady=UNSTEADY,
+        resamples=NUM_BOOTSTRAP,
     )
 
 

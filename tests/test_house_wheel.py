@@ -50,11 +50,11 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path, release_check: Mo
 
 
 def test_recipes_come_with_the_wheel(wheel: Path, tmp_path: Path) -> None:
-    code = f"import sys; sys.path.insert(0, {str(wheel)!r}); import cspine_bench.ddpm.shipped as s"
-    code += "; print([(name, s.open_recipe(name).size) for name in s.list_recipes()])"
+    code = f"import sys; sys.path.insert(0, {str(wheel)!r}); import cspine_bench.study.shipped as s"
+    code += "; print([(name, s.open_recipe(name).model_dump()) for name in s.list_recipes()])"
     run = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    names = sorted(path.stem for path in (ROOT / "generation" / "recipes").glob("*.yaml"))
+    names = sorted(path.stem for path in (ROOT / "benchmarks" / "reader-study").glob("*.yaml"))
     assert [name for name, _ in ast.literal_eval(run.stdout)] == names
 
 

@@ -146,7 +146,14 @@ def halve(item: dict[str, Any]) -> dict[str, Any]:
     return {"image": item["image"] / 2, "sample_id": item["sample_id"]}
 
 
-@pytest.mark.parametrize(("context", "num_workers", "streaming"), [("fork", 2, 0), ("fork", 2, 1), ("spawn", 1, 1)])
+@pytest.mark.parametrize(
+    ("context", "num_workers", "streaming"),
+    [
+        ("fork", 2, False),
+        ("fork", 2, True),
+        pytest.param("spawn", 1, True, marks=pytest.mark.slow),  # its process imports torch
+    ],
+)
 def test_workers_share_the_radiographs_out(ds: Path, context: str, num_workers: int, streaming: bool) -> None:
     shuffling = {"streaming": True, "shuffle_buffer": 6} if streaming else {}
     loaded: Any = cspine_bench.load(ds, fields=["image", "sample_id"], transform=halve, **shuffling)

@@ -58,12 +58,13 @@ def test_films_that_were_trained_on_stand_out(films: DatasetFolder, overtrained:
     assert is_training_set(overtrained, films)
 
 
-def test_neither_batches_nor_company_matter(films: DatasetFolder, overtrained: Path) -> None:
-    whole = compute_losses(overtrained, films, ("train", "validation"), num_draws=4)
-    assert np.array_equal(whole, compute_losses(overtrained, films, ("train", "validation"), num_draws=4))
-    again = compute_losses(overtrained, films, ("validation", "train"), num_draws=4, batch_size=3)
+def test_neither_batches_nor_company_matter(films: DatasetFolder, tmp_path: Path) -> None:
+    run = write_small_run(tmp_path / "run", classes=("sex",))
+    whole = compute_losses(run, films, ("train", "validation"), num_draws=4)
+    assert np.array_equal(whole, compute_losses(run, films, ("train", "validation"), num_draws=4))
+    again = compute_losses(run, films, ("validation", "train"), num_draws=4, batch_size=3)
     assert np.allclose(np.concatenate([again[16:], again[:16]]), whole, rtol=1e-4)
-    assert not np.allclose(whole, compute_losses(overtrained, films, ("train", "validation"), num_draws=4, seed=1))
+    assert not np.allclose(whole, compute_losses(run, films, ("train", "validation"), num_draws=4, seed=1))
 
 
 def test_one_loss_by_hand(phantoms: Path, tmp_path: Path) -> None:
@@ -85,12 +86,13 @@ def test_one_loss_by_hand(phantoms: Path, tmp_path: Path) -> None:
     assert not is_training_set(run, dataset)
 
 
-def test_what_cannot_be_computed_is_refused(films: DatasetFolder, overtrained: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint of step 3"):
-        compute_losses(overtrained, films, ("train",), checkpoint="3")
+def test_what_cannot_be_computed_is_refused(films: DatasetFolder, tmp_path: Path) -> None:
+    run = write_small_run(tmp_path / "run")
+    with pytest.raises(CheckpointError, match="no checkpoint of step 3;"):
+        compute_losses(run, films, ("train",), checkpoint="3")
     with pytest.raises(DataError, match="the test split has 0 radiographs"):
-        compute_losses(overtrained, films, ("test",))
+        compute_losses(run, films, ("test",))
     with pytest.raises(ValueError, match="num_draws"):
-        compute_losses(overtrained, films, ("train",), num_draws=0)
+        compute_losses(run, films, ("train",), num_draws=0)
     with pytest.raises(CheckpointError, match="no training run"):
-        compute_losses(tmp_path, films, ("train",))
+        compute_losses(tmp_path / "none", films, ("train",))

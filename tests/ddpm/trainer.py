@@ -1,10 +1,12 @@
-"""Trainers that do not end well, or not alone: `run_trainers(DATASET, FOLDER)` leaves what they did in FOLDER.
+"""Trainers that do not end well, or not alone; what they did is left in a folder.
 
-FOLDER/pair         a run of the short recipe by two processes
-FOLDER/uneven.txt   what two processes say of a batch that they cannot share
-FOLDER/full         a run on a full disk, and full.txt, its error
-FOLDER/stuffed      a run of the small recipe that was killed once, and stuffed.txt, its log's error on a full disk
-FOLDER/memory.txt   the error of a trainer with too little memory
+`run_trainers(DATASET, FOLDER)`:
+    FOLDER/pair         a run of the short recipe by two processes
+    FOLDER/full         a run on a full disk, and full.txt, its error
+    FOLDER/stuffed      a run of the small recipe that was killed once, and stuffed.txt, its log's error on a full disk
+`start_trainers(DATASET, FOLDER)`, which do not get as far as training:
+    FOLDER/uneven.txt   what two processes say of a batch that they cannot share
+    FOLDER/memory.txt   the error of a trainer with too little memory
 """
 
 import contextlib
@@ -109,7 +111,6 @@ def run_trainers(data: Path, folder: Path) -> None:
     folder.mkdir()
     if train_in_pair(data, folder / "pair", folder / "pair.txt", accumulation_steps=1) != [0, 0]:
         raise RuntimeError((folder / "pair.txt").read_text())
-    train_in_pair(data, folder / "uneven", folder / "uneven.txt", batch_size=6, accumulation_steps=2)
     # Less than the optimiser's part of a checkpoint, more than what comes before it.
     limit = resource.RLIMIT_FSIZE
     early = change(SMALL, validate_every=2, monitor=None)
@@ -119,7 +120,12 @@ def run_trainers(data: Path, folder: Path) -> None:
     append_log(folder / "stuffed", [{"kind": "start", "step": 0, "note": "x" * 20_000}])
     log_bytes = (folder / "stuffed" / "log.jsonl").stat().st_size
     train_limited(data, folder / "stuffed", SMALL, log_bytes, limit, folder / "stuffed.txt")
-    # More than that goes into a single convolution, so that no time is spent on drawing weights.
+
+
+def start_trainers(data: Path, folder: Path) -> None:
+    folder.mkdir()
+    train_in_pair(data, folder / "uneven", folder / "uneven.txt", batch_size=6, accumulation_steps=2)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    # More than that goes into a single convolution, so that no time is spent on drawing weights.
     large = SMALL.model_copy(update={"network": NetworkRecipe(unshuffle=2, widths=(8192, 8192), attention_levels=())})
     train_limited(data, folder / "large", large, held + 2**29, resource.RLIMIT_AS, folder / "memory.txt")

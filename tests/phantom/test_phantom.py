@@ -35,7 +35,7 @@ def digest(radiograph: Radiograph) -> str:
 
 @pytest.fixture(scope="module")
 def films() -> list[Radiograph]:
-    return make(PhantomRecipe(), 40)
+    return make(PhantomRecipe(), 24)
 
 
 def test_landmarks_lie_on_the_masks_corners_within_a_pixel() -> None:
@@ -44,7 +44,7 @@ def test_landmarks_lie_on_the_masks_corners_within_a_pixel() -> None:
     Looked at with 1024 pixels, where a pixel's own size no longer blurs what is being measured.
     """
     recipe = PhantomRecipe(size=1024)
-    subjects = [draw_subject(recipe, 3, index) for index in range(16)]
+    subjects = [draw_subject(recipe, 3, index) for index in range(8)]
     anatomy, points = build_anatomy(subjects)
     camera = build_camera(subjects, 1024)
     masks = render_masks(anatomy, camera, 1024)
@@ -193,9 +193,13 @@ def test_class_labels_bear_landmarks_that_are_slightly_off(films: list[Radiograp
         assert curvature_class(shaken, pixel_spacing_mm=film.fields["pixel_spacing_mm"]) == film.fields["curvature"]
 
 
+@pytest.fixture(scope="module")
+def clean() -> list[Radiograph]:
+    return make(PhantomRecipe(), 2)
+
+
 @pytest.mark.parametrize("name", ARTEFACTS)
-def test_artefacts_spoil_the_image_and_leave_the_labels(name: str) -> None:
-    clean = make(PhantomRecipe(), 2)
+def test_artefacts_spoil_the_image_and_leave_the_labels(clean: list[Radiograph], name: str) -> None:
     weak = make(PhantomRecipe(artefacts=(name,), artefact_strength=(0.2, 0.2)), 2)
     strong = make(PhantomRecipe(artefacts=(name,), artefact_strength=(0.9, 0.9)), 2)
     for reference, mild, heavy in zip(clean, weak, strong, strict=True):

@@ -42,7 +42,12 @@ def break_and_validate(broken: Broken, folder: Path) -> Verdict:
     return validate_release(folder, level=broken.level, **broken.options)
 
 
-@pytest.mark.parametrize("broken", CASES, ids=lambda broken: f"{broken.code}-{broken.message[:30]}")
+@pytest.mark.parametrize(
+    "broken",
+    # A full validation starts processes that import torch.
+    [pytest.param(broken, marks=[pytest.mark.slow] if broken.level == "full" else []) for broken in CASES],
+    ids=lambda broken: f"{broken.code}-{broken.message[:30]}",
+)
 def test_each_rule_sees_its_fault(broken: Broken, copies: Callable[[bool], Path]) -> None:
     verdict = break_and_validate(broken, copies(broken.mirror))
     seen = [finding for finding in verdict.findings if finding.code == broken.code]

@@ -26,13 +26,18 @@ def write_file(path: Path, data: bytes, *, scratch: Path) -> None:
     temporary = scratch / f"{path.name}.tmp"
     try:
         with explain_full_disk(path, lambda: len(data)):
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            write_synced(temporary, data)
             move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file, and return when it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def move_into_place(temporary: Path, path: Path) -> None:

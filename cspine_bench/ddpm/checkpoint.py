@@ -7,7 +7,6 @@ A checkpoint folder is renamed into place when it is whole, so one that is there
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +19,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from cspine_bench.dataset.files import explain_full_disk, move_into_place, sync_folder
+from cspine_bench.dataset.files import explain_full_disk, move_into_place, sync_folder, write_synced
 from cspine_bench.ddpm.network import UnshuffledUNet, build_network
 from cspine_bench.ddpm.recipe import DdpmRecipe
 from cspine_bench.ddpm.run_folder import RUN_FORMAT, RUN_NAME, load_shape_model, read_facts, read_run
@@ -118,11 +117,11 @@ def save_snapshot(run: Path, snapshot: Snapshot) -> Path:
     for part, tensors in parts.items():
         data = safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()})
         files[f"{part}.safetensors"] = sha256_bytes(data)
-        _write_synced(temporary / f"{part}.safetensors", data)
+        _write_part(temporary / f"{part}.safetensors", data)
     best = None if snapshot.best is None else dataclasses.asdict(snapshot.best)
     state = {"format": RUN_FORMAT, "run_id": read_facts(run).run_id, "step": snapshot.step, "best": best}
     state["files"] = files
-    _write_synced(temporary / _STATE_NAME, (json.dumps(state, indent=1, sort_keys=True) + "\n").encode())
+    _write_part(temporary / _STATE_NAME, (json.dumps(state, indent=1, sort_keys=True) + "\n").encode())
     sync_folder(temporary)
     shutil.rmtree(folder, ignore_errors=True)
     move_into_place(temporary, folder)
@@ -134,11 +133,9 @@ def name_average(length: float) -> str:
     return f"ema-{length:g}"
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    with explain_full_disk(path, lambda: len(data)), path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _write_part(path: Path, data: bytes) -> None:
+    with explain_full_disk(path, lambda: len(data)):
+        write_synced(path, data)
 
 
 def prune_checkpoints(run: Path, keep: Collection[int]) -> None:

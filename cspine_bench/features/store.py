@@ -31,7 +31,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_bench.dataset.files import explain_full_disk, move_into_place
+from cspine_bench.dataset.files import explain_full_disk, move_into_place, write_synced
 from cspine_bench.dataset.lock import FileLock
 from cspine_bench.errors import DataError
 from cspine_bench.features.encoder import Encoder
@@ -205,10 +205,7 @@ class FeatureStore:
         temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
         try:
             with _explain_unwritable(self.folder), explain_full_disk(path, lambda: len(data)):
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+                write_synced(temporary, data)
                 move_into_place(temporary, path)
         finally:
             with suppress(OSError):

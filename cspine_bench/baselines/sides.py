@@ -76,14 +76,7 @@ def open_sides(
         DataError: a dataset cannot be used; a split is missing; nothing is labelled; a test radiograph, or its patient,
             is among those that are learnt from.
     """
-    films = open_images("real", real)
-    for split in ("train", "test"):
-        if split not in films.splits:
-            there = ", ".join(f"{name} {count:,}" for name, count in films.folder.splits.items())
-            raise DataError(
-                f"{films.folder.path}: has no split {split} ({there}); make one, as `dataset import ... --fractions "
-                "0.8,0.1,0.1` does"
-            )
+    films = _open_films(real)
     roles = {split: open_images("real", real, splits=(split,)) for split in films.splits}
     made = {None: open_images("synthetic", synthetic)} | {
         fraction: open_images(_name_role(fraction), folder) for fraction, folder in (within or {}).items()
@@ -102,25 +95,8 @@ def open_sides(
         notes.extend(cases.warnings)
         return cases
 
-    def keep_usable(cases: Cases, role: str) -> Cases:
-        usable = task.list_usable(cases)
-        if not usable.all():
-            notes.append(
-                f"{role}: {int((~usable).sum()):,} of {len(cases):,} radiographs without {task.describe_need()} are "
-                "left out"
-            )
-        return cases.take(usable)
-
-    dealt = {split: keep_usable(load(images), f"real {split} split") for split, images in roles.items()}
-    needed: tuple[Split, ...] = ("train", "test")
-    for split in needed:
-        if not len(dealt[split]):
-            hidden = "".join(f" ({warning})" for warning in dealt[split].warnings)
-            raise DataError(
-                f"{films.folder.path}: no radiograph of its {split} split has {task.describe_need()}{hidden}; label "
-                "some, or name a dataset with labels"
-            )
-        task.check_labels(dealt[split], f"real {split}")
+    dealt = {split: _keep_usable(task, load(images), f"real {split} split", notes) for split, images in roles.items()}
+    _require_labels(task, films, dealt)
     pools = {fraction: _deal_synthetic(load(images), images) for fraction, images in made.items()}
     pool, held = pools.pop(None)
     unlabelled = int((~task.list_usable(pool)).sum())
@@ -136,13 +112,46 @@ def open_sides(
         validation=dealt.get("validation", empty),
         test=dealt["test"],
         synthetic=pool,
-        synthetic_test=keep_usable(held, "synthetic radiographs to be tested on"),
+        synthetic_test=_keep_usable(task, held, "synthetic radiographs to be tested on", notes),
         within={fraction: cases for fraction, (cases, _) in pools.items() if fraction is not None},
         inputs=(films.describe(), *(images.describe() for images in made.values())),
         notes=tuple(dict.fromkeys(notes)),
         cautions=tuple(dict.fromkeys(cautions)),
         origin=_describe_origin(made[None]),
     )
+
+
+def _open_films(real: Path | str) -> Images:
+    films = open_images("real", real)
+    for split in ("train", "test"):
+        if split not in films.splits:
+            there = ", ".join(f"{name} {count:,}" for name, count in films.folder.splits.items())
+            raise DataError(
+                f"{films.folder.path}: has no split {split} ({there}); make one, as `dataset import ... --fractions "
+                "0.8,0.1,0.1` does"
+            )
+    return films
+
+
+def _keep_usable(task: Task, cases: Cases, role: str, notes: list[str]) -> Cases:
+    """Those that the task can use; how many it cannot is added to the notes."""
+    usable = task.list_usable(cases)
+    if not usable.all():
+        left_out = f"{int((~usable).sum()):,} of {len(cases):,} radiographs"
+        notes.append(f"{role}: {left_out} without {task.describe_need()} are left out")
+    return cases.take(usable)
+
+
+def _require_labels(task: Task, films: Images, dealt: Mapping[Split, Cases]) -> None:
+    needed: tuple[Split, ...] = ("train", "test")
+    for split in needed:
+        if not len(dealt[split]):
+            hidden = "".join(f" ({warning})" for warning in dealt[split].warnings)
+            raise DataError(
+                f"{films.folder.path}: no radiograph of its {split} split has {task.describe_need()}{hidden}; label "
+                "some, or name a dataset with labels"
+            )
+        task.check_labels(dealt[split], f"real {split}")
 
 
 def _name_role(fraction: float) -> str:

@@ -131,8 +131,11 @@ class CoarseIndex:
         parts = []
         for start in range(0, len(coarse), _BLOCK_IMAGES):
             flat = np.ascontiguousarray(coarse[start : start + _BLOCK_IMAGES].reshape(-1, coarse[0].size).T)
-            described = [_normalise_rows(normalise_columns(move @ flat).T @ self._basis.T) for move in moves]
-            parts.append(self._compare(np.stack(described), count))
+            # By far the most memory of a search: filled in place, it is there once.
+            described = np.empty((len(moves), flat.shape[1], len(self._basis)), np.float32)
+            for number, move in enumerate(moves):
+                described[number] = _normalise_rows(normalise_columns(move @ flat).T @ self._basis.T)
+            parts.append(self._compare(described, count))
         return NearCopies(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def _compare(

@@ -39,9 +39,9 @@ _MOST_WORKERS: Final = 4
 )  # fmt: skip
 @click.option("--quick", is_flag=True, help="Everything, but little of it: minutes less, and verdicts without power.")
 @click.option("--size", type=click.IntRange(32, 512), default=64, show_default=True, help="Side, px; a multiple of 32.")
-@click.option("--films", type=click.IntRange(min=45), help="Phantoms to make.  [700; 160 with --quick]")
-@click.option("--updates", type=click.IntRange(min=3), help="Of the generator, in training.  [600; 100]")
-@click.option("--samples", type=click.IntRange(min=10), help="Radiographs of the release.  [1000; 96]")
+@click.option("--films", type=click.IntRange(min=45), help="Phantoms to make.  [700; 140 with --quick]")
+@click.option("--updates", type=click.IntRange(min=3), help="Of the generator, in training.  [600; 80]")
+@click.option("--samples", type=click.IntRange(min=10), help="Radiographs of the release.  [1000; 64]")
 @click.option("--cases", type=click.IntRange(min=10), help="Of the reader study, at most.  [50; 16]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes at a time.  [as many as cores, up to 4]")
@@ -136,7 +136,7 @@ def _close(run: DemoRun) -> str:
         ["every result with its page", str(settings.results)],
     ]
     width = max(len(row[0]) for row in where)
-    lines = [f"Done: {len(run.shown)} stages, {seconds / 60:.1f} minutes of work.", ""]
+    lines = [f"Done: {len(run.shown)} stages. One after another they would take {seconds / 60:.1f} minutes.", ""]
     lines += [f"{name.ljust(width)}  {path}" for name, path in where]
     failed = [f"NOT PASSED: {row['stage']}: {row['says']}" for row in run.shown if not row["passes"]]
     lines += ["", *failed] if failed else []

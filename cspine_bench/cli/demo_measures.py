@@ -34,7 +34,9 @@ def measure_fidelity(settings: Settings) -> Stage:
     """How close the samples are to films that no generator saw."""
     sides = ("--real", settings.films, "--real-split", "test", "--synthetic", settings.dataset("samples"))
     # So that the demo takes minutes.
-    fewer = sets(ladder_count=64, transmission_count=24, map_count=8, **({"num_floors": 4} if settings.quick else {}))
+    fewer = sets(ladder_count=64, transmission_count=24, map_count=8)
+    if settings.quick:
+        fewer = sets(num_floors=4, ladder_count=64, transmission_count=0, map_count=0)
     where = ("--store", settings.store, "--out", settings.results)
     command = words("evaluate", "fidelity", *sides, *fewer, *seed_words(settings), *where)
     files = _measured(settings, "fidelity")

@@ -29,6 +29,8 @@ SPARE_SAMPLES: Final = 14
 """Of each source: for practice, controls, and those that fall out as near copies."""
 POWERED_HELD_OUT: Final = 100
 """Fewer leave the search for copies underpowered, by its own rule."""
+_FEW_SAMPLES: Final = 200
+"""One process draws so many sooner than several have loaded what they need."""
 _MONITORED: Final = 64
 """Samples that training measures itself by, twice."""
 
@@ -100,7 +102,7 @@ FULL: Final = Sizes(
     films=700, updates=600, plain_updates=520, samples=1000, plain_samples=96, cases=50, planted=12, seeds=3
 )
 QUICK: Final = Sizes(
-    films=160, updates=100, plain_updates=60, samples=96, plain_samples=24, cases=16, planted=2, seeds=1
+    films=140, updates=80, plain_updates=48, samples=64, plain_samples=24, cases=16, planted=2, seeds=1
 )
 
 
@@ -184,6 +186,11 @@ class Settings:
         """Samples of a measurement during training; 0: too few films, or no time."""
         enough = self.facts.train >= _MONITORED and self.facts.validation >= FEWEST_HELD_OUT
         return _MONITORED if enough and not self.quick else 0
+
+    @property
+    def few(self) -> bool:
+        """Whether one process does what is done to the samples, and leaves the others to what may be done beside."""
+        return self.sizes.samples <= _FEW_SAMPLES
 
     def dataset(self, name: str) -> Path:
         """A dataset folder of the demo."""

@@ -66,7 +66,9 @@ def _build_training(settings: Settings) -> tuple[Round, ...]:
         plain = _train(settings, "unconditional", sizes.plain_updates, plain=True)
         made = _sample(settings, "unconditional", "unconditional", sizes.plain_samples, seed=4)
         tracks = (*tracks, (plain, made, _inspect(settings, "unconditional", settings.dataset("unconditional"))))
-    return tracks, ((_sample(settings, "samples", main, sizes.samples),),)
+    samples: Track = (_sample(settings, "samples", main, sizes.samples),)
+    earlier = _sample_earlier(settings) if settings.few else ()
+    return tracks, ((samples, earlier) if earlier else (samples,))
 
 
 def _build_measures(settings: Settings) -> tuple[Round, ...]:
@@ -80,14 +82,20 @@ def _build_measures(settings: Settings) -> tuple[Round, ...]:
 def _build_study(settings: Settings) -> Track:
     if settings.cases == 0:
         return ()
+    sources = () if settings.few else _sample_earlier(settings)
+    return (*sources, plan_study(settings), simulate_study(settings), unblind_study(settings), analyze_study(settings))
+
+
+def _sample_earlier(settings: Settings) -> Track:
+    """What readers see of the earlier checkpoints; of the last one they see the release itself."""
+    if settings.cases == 0:
+        return ()
     count = settings.cases + SPARE_SAMPLES
-    # The last checkpoint's samples are those of the release: readers see what is published.
     *steps, _ = list_steps(settings.sizes.updates)
-    sources = tuple(
+    return tuple(
         _sample(settings, name, settings.main, count, seed=place, checkpoint=step)
         for place, (name, step) in enumerate(zip(EARLIER, steps, strict=True), start=1)
     )
-    return (*sources, plan_study(settings), simulate_study(settings), unblind_study(settings), analyze_study(settings))
 
 
 def _build_papers(settings: Settings) -> tuple[Round, ...]:
@@ -187,7 +195,7 @@ def _sample(settings: Settings, name: str, run: str, count: int, seed: int = 0, 
     options: tuple[object, ...] = (*_LOOK, *guided, "--count", count)
     if checkpoint is not None:
         options = ("--checkpoint", checkpoint, *options)
-    elif name == "samples":
+    elif name == "samples" and not settings.few:
         options = (*options, *worker_words(settings))
     of = "the release" if name == "samples" else f"checkpoint {checkpoint}" if checkpoint else "the other generator"
     command = words("ddpm", "sample", settings.run(run), *options, *seed_words(settings, seed), "--out", out)
@@ -236,7 +244,8 @@ def _release(settings: Settings) -> Stage:
 
 def _validate(settings: Settings) -> Stage:
     key = ("--key", settings.key.with_suffix(".pub")) if settings.signed else ()
-    command = words("release", "validate", settings.release, "--level", "full", *key, *worker_words(settings))
+    workers = () if settings.few else worker_words(settings)
+    command = words("release", "validate", settings.release, "--level", "full", *key, *workers)
     return Stage("validate", "Validate it with code that did not build it", command, (), (), _say_findings)
 
 

@@ -140,6 +140,8 @@ def _close(run: DemoRun) -> str:
     lines += [f"{name.ljust(width)}  {path}" for name, path in where]
     failed = [f"NOT PASSED: {row['stage']}: {row['says']}" for row in run.shown if not row["passes"]]
     lines += ["", *failed] if failed else []
+    if settings.quick:
+        lines += ["", "Quick: generators that hardly learnt draw blurs, and most verdicts say that they lack power."]
     return "\n".join([*lines, "", *_name_next(settings), "", "Synthetic, not for diagnosis."])
 
 

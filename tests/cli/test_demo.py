@@ -267,10 +267,21 @@ def test_the_demo_from_interrupted_to_done(tmp_path: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 130
 
+    # A power cut: all its processes are gone at once, in the middle of a stage.
+    process = start(tmp_path, *SMALL)
+    record = tmp_path / "demo" / "log" / "demo.json"
+    while not (record.exists() and '"memorization"' in record.read_text()) and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    rows = {row["stage"]: row["done"] for row in json.loads(record.read_text())}
+    assert rows["sample-samples"] and not rows["memorization"]
+
     stdout, stderr = finish(start(tmp_path, *SMALL))
+    assert "done before" in stderr
     assert "demo/report.html" in stdout and "cspine-bench demo --real FOLDER" in stdout
     assert stdout.endswith("Synthetic, not for diagnosis.\n")
-    assert "$ cspine-bench ddpm train" in stderr
+    assert "$ cspine-bench evaluate memorization" in stderr and "$ cspine-bench ddpm train" not in stderr
     demo = tmp_path / "demo"
     for name in ("films", "samples", "unconditional", "early", "middle"):
         assert verify_dataset(demo / "datasets" / name) == []

@@ -87,7 +87,10 @@ def _ask_fidelity(traced: Traced) -> Iterator[Gate]:
             yield Gate(asked, "not asked", Markup("no floor of real against real"))
             continue
         state: State = "passed" if standing == "within" else "failed"
-        found = Markup("{}, real against real {}").format(traced.matched(figure), traced.floor(figure))
+        matched = figure.floor is not None and figure.floor.matched is not None
+        found = Markup("{}{}, real against real {}").format(
+            traced.matched(figure), " at as many images" if matched else "", traced.floor(figure)
+        )
         if standing == "better":
             found += Markup("; nearer than real films are, as copies would be")
         yield Gate(asked, state, found)

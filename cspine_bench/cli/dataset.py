@@ -22,6 +22,7 @@ from cspine_bench.cli.options import (
     writing_options,
 )
 from cspine_bench.cli.output import (
+    NOT_FOR_DIAGNOSIS,
     format_count,
     format_size,
     format_table,
@@ -82,7 +83,7 @@ def phantom(
     named = [f"{name}={value}" for name, value in (("size", size), ("facing", facing)) if value is not None]
     recipe = apply_overrides(PhantomRecipe(), [*named, *overrides])
     write_folder(PhantomSource(recipe, count, writing.seed, device), out, writing, printing)
-    print_note("Synthetic phantom: not for diagnosis.", quiet=printing.quiet)
+    print_note(f"Synthetic phantoms: {NOT_FOR_DIAGNOSIS}.", quiet=printing.quiet)
 
 
 @dataset.group("import", cls=Group)
@@ -117,7 +118,7 @@ def csxa(src: Path, out: Path, need_spacing: bool, importing: Importing, writing
     if not writing.dry_run and (writing.part is None or writing.part.index == 0):
         report = out.with_name(f"{out.name}.import.json")
         write_import_report(source.build_report(), report)
-        print_note(f"{report}: where images, labels and sheet disagree", quiet=printing.quiet)
+        print_note(f"{report} tells where images, labels and sheet disagree.", quiet=printing.quiet)
 
 
 @import_.command()

@@ -26,7 +26,7 @@ from cspine_bench.cli.options import (
     printing_options,
     writing_options,
 )
-from cspine_bench.cli.output import print_note, print_result, show_progress
+from cspine_bench.cli.output import NOT_FOR_DIAGNOSIS, print_note, print_result, show_progress
 
 if TYPE_CHECKING:
     from cspine_bench.ddpm.upscale import Upscaler
@@ -83,7 +83,7 @@ def train(
     document = {**dataclasses.asdict(summary), "path": str(out)}
     losses = f"loss {summary.train_loss:.4f}, validation loss {summary.validation_loss:.4f}"
     print_result(document, f"{out}: run {summary.run_id}, step {summary.step:,}, {losses}", as_json=printing.as_json)
-    print_note(f"{out / 'progress.png'} shows it at a glance", quiet=printing.quiet)
+    print_note(f"{out / 'progress.png'} shows it at a glance.", quiet=printing.quiet)
 
 
 @ddpm.command()
@@ -149,7 +149,7 @@ def sample(
     # Only what a rule turned away is skipped: the sampler gives nothing else up.
     rejecting = Importing({}, skip_bad=True, max_bad=None) if source.reject else None
     write_folder(source, out, writing, printing, rejecting)
-    print_note("Synthetic radiographs: not for diagnosis.", quiet=printing.quiet)
+    print_note(f"Synthetic radiographs: {NOT_FOR_DIAGNOSIS}.", quiet=printing.quiet)
 
 
 def _open_upscaler(folder: Path | None) -> "Upscaler | None":
@@ -182,7 +182,7 @@ def export(run: Path, out: Path, checkpoints: tuple[str, ...], ema: float | None
     summary = export_pipeline(load_generator(run, step, ema=ema), out)
     text = f"{out}: step {summary.step:,} of run {summary.run_id}; {out / 'README.md'} has the lines that load it"
     print_result(describe_export(summary), text, as_json=printing.as_json)
-    print_note("What it makes is synthetic: not for diagnosis.", quiet=printing.quiet)
+    print_note(f"What it makes is synthetic: {NOT_FOR_DIAGNOSIS}.", quiet=printing.quiet)
 
 
 @ddpm.command()

@@ -69,12 +69,14 @@ def parse_device(context: click.Context, option: click.Parameter, text: str | No
     if text is None or text == "cpu":
         return text
     if not re.fullmatch(r"cuda(:\d+)?", text):
-        raise click.BadParameter(f"{text!r} is none of cpu, cuda, cuda:N")
+        raise click.BadParameter(f"{text!r} is none of cpu, cuda, cuda:N: name one of them")
     import torch
 
     found = torch.cuda.device_count()
     if int(text.partition(":")[2] or 0) >= found:
-        raise click.BadParameter(f"{text!r} is not there: this machine has {found} CUDA devices that torch can use")
+        raise click.BadParameter(
+            f"{text!r} is not there: this machine has {found} CUDA devices that torch can use; name one of them, or cpu"
+        )
     return text
 
 

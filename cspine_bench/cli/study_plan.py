@@ -56,7 +56,7 @@ def plan(printing: Printing, **asked: Any) -> None:
             return
         study = write_plan(planned, out, truth=truth, overwrite=asked["overwrite"])
     else:
-        print_note(f"{out}: this very study is planned already; nothing was drawn anew", quiet=printing.quiet)
+        print_note(f"{out}: this very study is planned already; nothing was drawn anew.", quiet=printing.quiet)
     document = _describe(study.protocol, study, truth)
     print_result(document, _format(study.protocol, study, truth), as_json=printing.as_json)
 

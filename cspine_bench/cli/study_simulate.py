@@ -68,7 +68,7 @@ def _check_asked(study: Path | None, asked: dict[str, Any]) -> None:
     given = [name for name in others if asked[name] not in (None, (), False)]
     if given:
         option = f"--{given[0].replace('names', 'reader')}"
-        raise click.UsageError(f"{option} belongs to {'a planned STUDY' if study is None else '--out'}")
+        raise click.UsageError(f"{option} goes with {'a planned STUDY' if study is None else '--out'}")
 
 
 def _read_study_recipe(asked: dict[str, Any]) -> "StudyRecipe":

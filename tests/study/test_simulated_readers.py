@@ -209,7 +209,7 @@ def test_a_planned_study_by_command(tmp_path: Path) -> None:
     ("words", "said"),
     [
         ((), "name a STUDY to answer, or --out"),
-        (("--out", "x", "--reader", "R1"), "--reader belongs to a planned STUDY"),
+        (("--out", "x", "--reader", "R1"), "--reader goes with a planned STUDY"),
         (("--out", "x", "--readers-recipe", "bored"), "'bored' is neither a file nor one of chance"),
         (("--out", "x", "--set", "skill=3"), "unknown setting 'skill'"),
         (("--out", "x", "--cases", "1"), "cases = 1 is not possible"),

@@ -42,6 +42,25 @@ FOLDERS = ("ds", "films", "run", "samples")
 """Words of a command that are folders, made as the page says; behind `--out` or in `baseline run` they are not."""
 
 
+TIMED: dict[str, Callable[[Document], float]] = {
+    "adversarial_tradeoff": lambda document: sum(
+        row["train_cpu_s"]["median"] * document["num_seeds"] for row in document["epsilons"].values()
+    ),
+    "landmarking_variants": lambda document: sum(
+        row["cpu_seconds"]["median"] * row["seeds"] for row in document["variants"].values()
+    ),
+    "recipe_variants": lambda document: sum(row["cpu_s"] for row in document["variants"].values()),
+    "sampler_steps": lambda document: sum(
+        row["cpu_s_per_image"] * document["distance"]["num_synthetic"] for row in document["rows"]
+    ),
+    "scale_stages": lambda document: sum(
+        [row["cpu_s"] for row in document["rows"]]
+        + [row["cpu_s_per_image"] * row["count"] for row in document["bytes"]]
+    ),
+}
+"""By how a file's name begins, the CPU-seconds of what it timed; for files that do not hold those of the command."""
+
+
 def read_result(path: Path) -> Document:
     """What a file holds; of a log, its first line."""
     text = path.read_text(encoding="utf-8")
@@ -63,13 +82,19 @@ def find_command(path: Path, document: Document) -> str:
     raise SystemExit(f"{path} states no command: write one into it, or spell it in COMMANDS of {__file__}")
 
 
-def find_cost(document: Document) -> str:
+def find_cost(path: Path, document: Document) -> str:
     """What it took, in words, from the file alone."""
     if "cpu_seconds" in document:
         return f"{document['cpu_seconds']:,.0f} CPU-seconds"
     # In a Result these are the seconds of the clock; in a benchmark that states repeats, those of one repeat.
     if "measure_version" in document:
-        return f"{document['seconds']:,.0f} s by the clock"
+        part = ", this measure" if path.name.startswith("demo_") else ""
+        return f"{document['seconds']:,.0f} s by the clock{part}"
+    for begin, add_up in TIMED.items():
+        if path.name.startswith(begin):
+            return f"at least {add_up(document):,.0f} CPU-seconds"
+    if path.name.startswith("ddpm_"):
+        return "as said above"
     return NOT_MEASURED
 
 
@@ -90,7 +115,7 @@ def build_table() -> str:
         words = re.sub(r"--out \S+|baseline run", "", command).split()
         folders = ", ".join(f"`{word}`" for word in FOLDERS if word in words)
         commit = str(document.get("commit") or "not stated")[:10]
-        cells = [f"`{path.name}`", f"`{command}`", folders, find_cost(document), find_device(document), commit]
+        cells = [f"`{path.name}`", f"`{command}`", folders, find_cost(path, document), find_device(document), commit]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

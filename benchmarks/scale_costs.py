@@ -32,11 +32,28 @@ MEMORY_GIB: Final = 64
 TRAIN_FILMS: Final = 4_963
 """Films that synthetic images are searched for copies of: as many as CSXA has."""
 SAMPLER: Final = ("dpmpp-2m", 12)
+SEARCH: Final = "search for copies"
+SEARCH_MORE: Final = "search among more films"
+"""The same step, measured again to see what a film adds."""
 
 # The Hub's recommendations, as its documentation states them; the page cites it.
 HUB_FILES_A_FOLDER: Final = 10_000
 HUB_FILES_A_REPO: Final = 100_000
-HUB_FILE_BYTES: Final = 20e9
+HUB_FREE_BYTES: Final = 5e12
+
+TOGETHER: Final = (
+    "plan",
+    "sample",
+    "write",
+    "verify",
+    "open a side",
+    "features, efficientnet-lite0",
+    SEARCH,
+    "annotate, landmarks",
+    "release build",
+    "release validate, full",
+)
+"""How the names begin of the steps that a release of samples goes through."""
 
 GROWS_FROM_BYTES: Final = 16
 """Bytes an image from which a step is said to grow: less than that is noise of the measurement, or a few megabytes."""
@@ -67,6 +84,10 @@ class Memory:
         """For so many images."""
         return self.fixed_mib / 1024 + max(0.0, self.bytes_an_image) * count / 2**30
 
+    def holds(self, gib: float) -> float:
+        """Images that so much memory is enough for."""
+        return max(0.0, gib - self.fixed_mib / 1024) * 2**30 / self.bytes_an_image
+
     @property
     def grows(self) -> bool:
         """Whether an image adds anything that can be told from noise."""
@@ -89,6 +110,8 @@ def list_costs() -> list[Cost]:
     name = f"sample, {SAMPLER[0]}, {SAMPLER[1]} steps"
     costs = [*drawn, Cost(name, 64, sampled["cpu_s_per_image"], "sampler_steps_phantom-64-cpu.json")]
     for step, (first, second) in pair_rows(stages["rows"]).items():
+        if step == SEARCH_MORE:
+            continue
         costs.append(Cost(step, second["size_px"], slope(first, second, "cpu_s"), "scale_stages.json"))
     validated = {row["candidate"]: row for row in load("speed_release_validate")["figures"]}
     for level in ("standard", "full"):
@@ -101,15 +124,15 @@ def list_costs() -> list[Cost]:
 
 
 def by_film(cost: Cost, rows: Sequence[dict[str, Any]]) -> Cost:
-    """The search was measured among few films; those that are assumed beyond them are counted by the cost of a pair."""
-    if cost.step != "search for copies":
+    """The search was measured among few films and among more; those that are assumed cost as much each."""
+    if cost.step != SEARCH:
         return cost
-    films = pair_rows(rows)[cost.step][0]["films"]
-    [pairs] = [row for row in load("speed_metrics")["figures"] if row["task"] == "near copies"]
-    a_pair = pairs["estimated_core_minutes_of_20000_x_5000_x_50"] * 60 / (20_000 * 5_000)
-    name = f"search for copies of {TRAIN_FILMS:,} films (calculated from {films:,})"
-    basis = f"{cost.basis}, speed_metrics.json"
-    return Cost(name, cost.size_px, cost.cpu_s + (TRAIN_FILMS - films) * a_pair, basis)
+    pairs = pair_rows(rows)
+    few, more = pairs[SEARCH], pairs[SEARCH_MORE]
+    a_pair = (slope(*more, "cpu_s") - slope(*few, "cpu_s")) / (more[0]["films"] - few[0]["films"])
+    films = f"{few[0]['films']:,} and {more[0]['films']:,}"
+    name = f"{SEARCH} of {TRAIN_FILMS:,} films (calculated from {films})"
+    return Cost(name, cost.size_px, cost.cpu_s + (TRAIN_FILMS - few[0]["films"]) * a_pair, cost.basis)
 
 
 def list_memory() -> list[Memory]:
@@ -177,21 +200,26 @@ def _iter_storage() -> Iterator[str]:
 
 
 def _iter_time() -> Iterator[str]:
-    heads = [f"{NAMES[count]} (calculated)" for count in COUNTS]
-    yield f"| step | px | CPU-s an image (measured) | {' | '.join(heads)} | 100 million (assumed price) | from |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    for cost in list_costs():
-        hours = [cost.cpu_s * count / 3600 for count in COUNTS]
-        yield (
-            f"| {cost.step} | {cost.size_px} | {cost.cpu_s:.2g} | {' | '.join(map(say_hours, hours))} | "
-            f"{say_dollars(hours[-1] * DOLLARS_PER_CORE_HOUR)} | `{cost.basis}` |"
-        )
+    heads = [f"{NAMES[count]} (calculated, at the assumed price)" for count in COUNTS]
+    yield f"| step | px | CPU-s an image (measured) | {' | '.join(heads)} | from |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    costs = list_costs()
+    for cost in costs:
+        yield f"| {cost.step} | {cost.size_px} | {cost.cpu_s:.2g} | {_say_totals(cost.cpu_s)} | `{cost.basis}` |"
+    whole = sum(cost.cpu_s for cost in costs if cost.step.startswith(TOGETHER))
+    yield f"| **a release of samples, together** | 64 | {whole:.2g} | {_say_totals(whole)} | rows above |"
+
+
+def _say_totals(cpu_s: float) -> str:
+    hours = [cpu_s * count / 3600 for count in COUNTS]
+    return " | ".join(f"{say_hours(total)}, {say_dollars(total * DOLLARS_PER_CORE_HOUR)}" for total in hours)
 
 
 def _iter_memory() -> Iterator[str]:
     heads = [f"{NAMES[count]} (calculated)" for count in COUNTS]
-    yield f"| step | measured at | an image adds (measured) | {' | '.join(heads)} |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    most = f"{MEMORY_GIB} GiB are enough for (calculated)"
+    yield f"| step | measured at | an image adds (measured) | {' | '.join(heads)} | {most} |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for memory in sorted(list_memory(), key=lambda found: found.bytes_an_image):
         added = say_bytes(memory.bytes_an_image) if memory.grows else "nothing"
         totals = [
@@ -199,7 +227,8 @@ def _iter_memory() -> Iterator[str]:
             for count in COUNTS
         ]
         first, second = memory.counts
-        yield f"| {memory.step} | {first:,} and {second:,} | {added} | {' | '.join(totals)} |"
+        most = f"{memory.holds(MEMORY_GIB) / 1e6:,.2g} million" if memory.grows else "any number"
+        yield f"| {memory.step} | {first:,} and {second:,} | {added} | {' | '.join(totals)} | {most} |"
 
 
 def find_bottlenecks(count: int) -> list[str]:
@@ -211,6 +240,8 @@ def find_bottlenecks(count: int) -> list[str]:
     for row in load("scale_stages")["bytes"]:
         if (files := count_files(count, row)) + 1 > HUB_FILES_A_FOLDER:
             found.append(f"at {row['size_px']} px {files:,} files in one folder (calculated)")
+        if (size := row["bytes_per_image"] * count) > HUB_FREE_BYTES:
+            found.append(f"at {row['size_px']} px {say_bytes(size)} on the Hub (calculated)")
     if not found:
         slowest = max(list_costs(), key=lambda cost: cost.cpu_s)
         hours = slowest.cpu_s * count / 3600
@@ -258,6 +289,8 @@ def say_bytes(count: float) -> str:
 
 def say_dollars(amount: float) -> str:
     """To three digits."""
+    if amount < 0.01:
+        return "under $0.01"
     return f"${amount:,.0f}" if amount >= 100 else f"${amount:.2f}"
 
 

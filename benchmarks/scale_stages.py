@@ -49,6 +49,8 @@ SHARD_ROWS: Final = 250
 PASS: Final = 4_000
 FILMS: Final = 320
 """Noise that plays real films: four in five are trained on, the others held out."""
+MORE_FILMS: Final = 1_280
+"""Likewise, to see what a film adds to the search."""
 SIZES_PX: Final = {64: 300, 256: 48, 512: 16}
 """Phantoms that bytes are measured on, by side."""
 
@@ -61,11 +63,11 @@ def make_noise(folder: Path, count: int) -> Path:
     return place
 
 
-def make_small(folder: Path) -> Path:
+def make_films(folder: Path, count: int) -> Path:
     """Noise that plays real films."""
-    place = folder / "small"
+    place = folder / f"films-{count}"
     if not place.exists():
-        write_dataset(_Others(FILMS, SIZE_PX), place)
+        write_dataset(_Others(count, SIZE_PX), place)
     return place
 
 
@@ -130,10 +132,17 @@ def features_of_network(folder: Path, count: int) -> Callable[[], object]:
 
 
 def search(folder: Path, count: int) -> Callable[[], object]:
-    films = folder / "small"
+    return search_among(folder / f"films-{FILMS}", folder / f"noise-{count}")
+
+
+def search_more(folder: Path, count: int) -> Callable[[], object]:
+    return search_among(folder / f"films-{MORE_FILMS}", folder / f"noise-{count}")
+
+
+def search_among(films: Path, synthetic: Path) -> Callable[[], object]:
     sides = [open_images("train", films, splits=("train",))]
     sides.append(open_images("holdout", films, splits=("validation", "test")))
-    sides.append(open_images("synthetic", folder / f"noise-{count}"))
+    sides.append(open_images("synthetic", synthetic))
     return lambda: search_copies(*sides, recipe=MemorizationRecipe(), seed=0, work=Work(None, {}))
 
 
@@ -157,6 +166,7 @@ STEPS: Final[dict[str, tuple[Callable[[Path, int], Callable[[], object]], tuple[
     "features, pixels": (features, (2_000, 8_000)),
     "features, efficientnet-lite0": (features_of_network, (64, 192)),
     "search for copies": (search, (250, 1_000)),
+    "search among more films": (search_more, (60, 160)),
     "annotate, landmarks": (label, (500, 2_000)),
     "release build": (release, (2_000, 8_000)),
 }
@@ -222,7 +232,8 @@ def run_apart(work: Callable[[], Any]) -> Any:
 
 def prepare(folder: Path) -> None:
     """What all steps read."""
-    make_small(folder)
+    make_films(folder, FILMS)
+    make_films(folder, MORE_FILMS)
     make_teacher(folder)
 
 
@@ -234,7 +245,8 @@ def measure_step(name: str, folder: Path, count: int) -> dict[str, Any]:
         f"{name:32} {count:>8} {row['cpu_s']:8.2f} CPU-s {row['peak_mib']:8.0f} MiB ({row['before_mib']:.0f} before)",
         flush=True,
     )
-    more = {"films": FILMS * 4 // 5} if name == "search for copies" else {}
+    films = {"search for copies": FILMS, "search among more films": MORE_FILMS}
+    more = {"films": films[name] * 4 // 5} if name in films else {}
     return {"step": name, "count": count, "size_px": 256 if name == "plan" else SIZE_PX, **more, **row}
 
 

@@ -41,6 +41,8 @@ HUB_FILES_A_FOLDER: Final = 10_000
 HUB_FILES_A_REPO: Final = 100_000
 HUB_FREE_BYTES: Final = 5e12
 
+ALONE: Final = ("plan", SEARCH, "release build")
+"""How the names begin of steps that one process does, whatever the number of cores."""
 TOGETHER: Final = (
     "plan",
     "sample",
@@ -246,6 +248,8 @@ def find_bottlenecks(count: int) -> list[str]:
         slowest = max(list_costs(), key=lambda cost: cost.cpu_s)
         hours = slowest.cpu_s * count / 3600
         spread = f"{say_hours(hours / CORES, '')} of {CORES} cores"
+        if slowest.step.startswith(ALONE):
+            spread = "in one process"
         found.append(f"time: *{slowest.step}* takes {say_hours(hours)}, {spread} (calculated)")
     return found
 

@@ -31,6 +31,7 @@ from cspine_bench.dataset.plan import build_plan
 from cspine_bench.dataset.read import open_dataset
 from cspine_bench.dataset.verify import verify_dataset
 from cspine_bench.dataset.write import DEFAULT_FRACTIONS, write_dataset
+from cspine_bench.evaluate.memorization.maps import BLOCK_IMAGES
 from cspine_bench.evaluate.memorization.recipe import MemorizationRecipe
 from cspine_bench.evaluate.memorization.search import search_copies
 from cspine_bench.features.extract import encode_dataset
@@ -165,12 +166,13 @@ STEPS: Final[dict[str, tuple[Callable[[Path, int], Callable[[], object]], tuple[
     "open a side": (open_side, (2_000, 8_000)),
     "features, pixels": (features, (2_000, 8_000)),
     "features, efficientnet-lite0": (features_of_network, (64, 192)),
-    "search for copies": (search, (250, 1_000)),
+    "search for copies": (search, (BLOCK_IMAGES, 4 * BLOCK_IMAGES)),
     "search among more films": (search_more, (60, 160)),
     "annotate, landmarks": (label, (500, 2_000)),
     "release build": (release, (2_000, 8_000)),
 }
-"""Steps with the numbers of images that they are measured at."""
+"""Steps with the numbers of images that they are measured at; of the search whole blocks, as it holds one at a time:
+memory that a first block takes while it fills is no growth with the number of images."""
 
 
 def _require(holds: bool) -> None:

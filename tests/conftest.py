@@ -2,6 +2,7 @@
 
 import atexit
 import fcntl
+import hashlib
 import os
 import pickle
 import secrets
@@ -52,7 +53,7 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session")
-def each_figure_once() -> Iterator[None]:
+def each_figure_once(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[None]:
     """Builds of releases draw figures of equal facts once, from here to the end of the run."""
     from cspine_bench.release import assemble
     from cspine_bench.release.edition import Edition
@@ -62,8 +63,14 @@ def each_figure_once() -> Iterator[None]:
 
     def draw(edition: Edition) -> dict[str, bytes]:
         key = pickle.dumps(edition.facts)
+
+        def fill(folder: Path) -> None:
+            folder.mkdir()
+            (folder / "figures").write_bytes(pickle.dumps(draw_figures(edition)))
+
         if key not in drawn:
-            drawn[key] = draw_figures(edition)
+            name = f"figures-{hashlib.sha256(key).hexdigest()}"
+            drawn[key] = pickle.loads((make_once(name, fill) / "figures").read_bytes())
         return drawn[key]
 
     with pytest.MonkeyPatch.context() as patch:

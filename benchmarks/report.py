@@ -52,7 +52,7 @@ def describe_machine() -> dict[str, Any]:
         "model": _find_line(Path("/proc/cpuinfo"), "model name"),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.system(),
         "disk": _find_disk(Path(tempfile.gettempdir())),
     }
 

@@ -136,10 +136,12 @@ def read_busy_s() -> float:
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def measure_all(comparisons: dict[str, Comparison], repeats: int, journal: Journal, scratch: Path) -> None:
-    """The warm-up and all repeats, into the journal."""
+def measure_all(
+    comparisons: dict[str, Comparison], repeats: int, journal: Journal, rates: Callable[[], dict[str, float]]
+) -> None:
+    """The warm-up and all repeats, into the journal; `rates` measures those of the machine once."""
     for repeat in range(repeats + 1):
-        rounds: dict[str, Callable[[], dict[str, Any]]] = {"rates": lambda: {"rates": measure_rates(scratch)}}
+        rounds: dict[str, Callable[[], dict[str, Any]]] = {"rates": lambda: {"rates": rates()}}
         for name, comparison in comparisons.items():
             rounds[name] = functools.partial(_measure_one, comparison, repeat)
         for name, measure in rounds.items():
@@ -273,7 +275,7 @@ def main(words: Sequence[str] | None = None) -> None:
             folder.mkdir()
             comparisons[name] = build(folder)
         set_up_s = time.perf_counter() - began
-        measure_all(comparisons, options.repeats, journal, scratch)
+        measure_all(comparisons, options.repeats, journal, lambda: measure_rates(scratch))
         result = summarize(comparisons, options.repeats, journal)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

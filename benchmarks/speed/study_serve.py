@@ -144,7 +144,9 @@ def run_once(options: argparse.Namespace, scratch: Path, seed: int) -> tuple[Lat
         tokens = [issue_link(ledger, reader) for reader in study.protocol.readers]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "cspine_bench", "study", "serve", str(study.paths.folder), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    # From the checkout, so that the server is this code, installed or not.
+    home = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         if server.stdout is None:
             raise SystemExit("the server has no output")
         try:

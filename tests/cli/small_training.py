@@ -11,7 +11,7 @@ RECIPE = {
     "size": 16,
     "network": {"unshuffle": 4, "widths": [16, 16], "attention_levels": [1]},
     "condition": "skeleton",
-    "training": {"num_steps": 4, "batch_size": 4, "validate_every": 2},
+    "training": {"num_steps": 4, "batch_size": 4, "validate_every": 2, "monitor": None},
 }
 
 

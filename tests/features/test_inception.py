@@ -74,6 +74,7 @@ def test_one_channel_is_resized_as_clean_fid_resizes_three(images: NDArray[np.ui
         assert torch.equal(found[0].expand(3, -1, -1), prepare_as_clean_fid(image))
 
 
+@pytest.mark.slow  # a whole network is made, saved and read
 def test_it_says_what_it_is_and_goes_to_other_processes(fid_encoder: Encoder, archive: Path) -> None:
     facts = fid_encoder.describe()
     assert (facts["name"], facts["dimension"], facts["input_size_px"]) == ("inception-v3", 2048, 299)
@@ -212,8 +213,10 @@ def test_missing_weights_stop_and_say_how_to_get_them(empty_cache: Path, monkeyp
 
 
 def test_weights_are_fetched_once_into_the_cache(
-    empty_cache: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    archive = tmp_path / "there.pt"
+    archive.write_bytes(bytes(range(256)) * 10_000)
     monkeypatch.setattr(inception, "ARCHIVE_URL", archive.as_uri())
     kept = inception.find_archive()
     assert kept == empty_cache / "cspine-bench" / "weights" / ARCHIVE_NAME

@@ -119,15 +119,20 @@ def read_own_citation() -> str:
     return place.read_text(encoding="utf-8")
 
 
-def load_method_reference(arxiv: str) -> dict[str, Any]:
-    """The preprint that this toolkit follows, as a reference of CFF: as the toolkit's own file spells it.
+def find_reference(identifier: str) -> dict[str, Any] | None:
+    """A work that this toolkit builds on, as a reference of CFF: as the toolkit's own file spells it.
 
     Args:
-        arxiv: its number, which one reference of that file has.
+        identifier: its DOI, or `arXiv:` and its number.
+
+    Returns:
+        None where the file names no such work.
     """
     references: list[dict[str, Any]] = yaml.safe_load(read_own_citation())["references"]
-    value = f"arXiv:{arxiv}"
-    return next(item for item in references if value in [known["value"] for known in item.get("identifiers", [])])
+    for item in references:
+        if identifier in [item.get("doi"), *(known["value"] for known in item.get("identifiers", []))]:
+            return item
+    return None
 
 
 def read_release_citation(folder: Path) -> str:

@@ -79,6 +79,8 @@ def test_cff_by_hand(sampled: Path, tmp_path: Path) -> None:
     assert (full["doi"], full["url"]) == ("10.5281/zenodo.1234567", "https://example.org/cspine-synth")
     assert full["repository-artifact"] == "https://huggingface.co/datasets/spine-group/cspine-synth"
     assert [item["title"] for item in full["references"]] == [method["title"], "CSXA", "Phantoms"]
+    assert full["references"][1]["authors"][0] == {"family-names": "Ran", "given-names": "Yu"}
+    assert full["references"][2]["authors"] == [{"name": "Authors of Phantoms"}]
 
 
 def test_an_odd_doi_becomes_an_address(sampled: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Final
 from cspine_bench.citation import (
     escape_latex,
     escape_url,
+    find_reference,
     format_bibtex,
-    load_method_reference,
     spell_bibtex_name,
 )
 from cspine_bench.release.edition import Edition
@@ -74,7 +74,8 @@ def build_cff(edition: Edition) -> str:
 
 
 def _cff_method() -> dict[str, Any]:
-    return load_method_reference(METHOD_ARXIV) | {"notes": "The study that the code behind this dataset follows."}
+    known = find_reference(f"arXiv:{METHOD_ARXIV}") or {}
+    return known | {"notes": "The study that the code behind this dataset follows."}
 
 
 def _cff_author(creator: Creator) -> dict[str, str]:
@@ -94,10 +95,11 @@ def _cff_doi(doi: str) -> dict[str, str]:
 
 
 def _cff_training(item: TrainingData) -> dict[str, Any]:
+    known = find_reference(item.doi) if item.doi is not None else None
     reference: dict[str, Any] = {
         "type": "data",
         "title": item.name,
-        "authors": [{"name": f"Authors of {item.name}"}],
+        "authors": known["authors"] if known else [{"name": f"Authors of {item.name}"}],
         "notes": "The generator was trained on it.",
     }
     if item.version is not None:

@@ -259,6 +259,7 @@ print(json.dumps([[item["sample_id"], item["image"].sum().item()] for item in st
 """
 
 
+@pytest.mark.slow  # starts a process that imports torch
 def test_a_stream_from_the_hub_fetches_what_it_reads(ds: Path, tmp_path: Path) -> None:
     with serve_folder(ds, "lab/spines") as (address, sent):
         environment = os.environ | {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}

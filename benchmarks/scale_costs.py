@@ -120,8 +120,8 @@ def list_costs() -> list[Cost]:
         row = validated["validate, standard" if level == "standard" else "validate, full, shards alone"]
         seconds = 1 / row["per_cpu_s"]["median"]
         costs.append(Cost(f"release validate, {level}", 256, seconds, "speed_release_validate.json"))
-    inception = load("speed_features")["cpu_seconds_per_image"]["ours"]["median"]
-    costs.append(Cost("features, inception-v3", 256, inception, "speed_features.json"))
+    inception = load("speed")["comparisons"]["features"]["candidates"]["cspine-bench"]["cpu_s"]["median"]
+    costs.append(Cost("features, inception-v3", 256, inception, "speed.json"))
     return [by_film(cost, stages["rows"]) for cost in costs]
 
 

@@ -382,8 +382,3 @@ _ALL: Sequence[Rule] = (
 
 RULES: Final[dict[str, Rule]] = {rule.code: rule for rule in _ALL}
 """Every check that `validate_release` makes."""
-
-
-def rules_at(level: Level) -> list[Rule]:
-    """What a level looks for: its own rules and those of the levels below."""
-    return [rule for rule in _ALL if LEVELS.index(rule.level) <= LEVELS.index(level)]

@@ -70,7 +70,7 @@ def tell_verdict(document: Document) -> str:
     """The first sentence of a verdict that says something of what was measured."""
     sentences = str(document["verdict"]).split(". ")
     first = next((text for text in sentences if not text.startswith(("Simulated readers", "Rehearsal"))), sentences[0])
-    made_up = "with made-up readers: " if sentences[0].startswith("Simulated readers") else ""
+    made_up = "made-up answers, which say nothing of an image: " if sentences[0].startswith("Simulated readers") else ""
     return f"{made_up}{first.removesuffix('.')}."
 
 

@@ -231,7 +231,7 @@ def test_a_look_runs_alone_and_a_study_begins_afresh(tmp_path: Path) -> None:
 
 def test_what_a_verdict_says_in_a_line() -> None:
     simulated = "Simulated readers: nobody read these images. Rehearsal: 2 of 2 are phantoms. Inconclusive. More."
-    assert tell_verdict({"verdict": simulated}) == "with made-up readers: Inconclusive."
+    assert tell_verdict({"verdict": simulated}) == "made-up answers, which say nothing of an image: Inconclusive."
     assert tell_verdict({"verdict": "None found: nothing at all."}) == "None found: nothing at all."
 
 

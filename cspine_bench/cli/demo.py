@@ -136,7 +136,7 @@ def _close(run: DemoRun) -> str:
         ["every result with its page", str(settings.results)],
     ]
     width = max(len(row[0]) for row in where)
-    lines = [f"Done: {len(run.shown)} stages. One after another they would take {seconds / 60:.1f} minutes.", ""]
+    lines = [f"Done: {len(run.shown)} stages; their times add up to {seconds / 60:.1f} minutes.", ""]
     lines += [f"{name.ljust(width)}  {path}" for name, path in where]
     failed = [f"NOT PASSED: {row['stage']}: {row['says']}" for row in run.shown if not row["passes"]]
     lines += ["", *failed] if failed else []

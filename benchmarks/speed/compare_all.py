@@ -5,7 +5,7 @@
 Every comparison is set up first. Then each repeat goes once round all of them, and once round the rates of the machine;
 within a comparison the order of the candidates turns round from repeat to repeat. A first round warms up and is not
 counted. One thread each. A run that was killed goes on after its last whole comparison when it is started again with
-the same words, at the same commit, in a tree without changes. Needs the peers:
+the same words, at the same commit, in a tree without changes. About 15 minutes on two cores, calculated from shorter runs. Needs the peers:
 
     pip install -c constraints.txt -e '.[dev]' && pip install --no-deps prdc==0.2 clean-fid==0.1.35
 
@@ -15,6 +15,7 @@ The result is `results/speed.json`, with every sample; `speed_page.py` draws `do
 import argparse
 import functools
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -44,6 +45,8 @@ from cspine_bench.provenance import find_commit, library_versions
 RESULT = RESULTS / "speed.json"
 CALM = 0.05
 """Share of one core that others may use while a calm machine measures."""
+
+PEERS = ("cleanfid", "datasets", "diffusers", "faiss", "prdc", "sklearn", "starlette", "webdataset")
 
 Build = Callable[[Path], Comparison]
 
@@ -230,6 +233,19 @@ def choose_comparisons(only: str | None) -> dict[str, Build]:
     return {name: known[name] for name in names}
 
 
+def require_peers() -> None:
+    """Before minutes are spent.
+
+    Raises:
+        SystemExit: a peer is not installed.
+    """
+    if missing := [name for name in PEERS if importlib.util.find_spec(name) is None]:
+        raise SystemExit(
+            f"not installed: {', '.join(missing)}; run: pip install -c constraints.txt -e '.[dev]' && "
+            "pip install --no-deps prdc==0.2 clean-fid==0.1.35"
+        )
+
+
 def print_table(result: dict[str, Any]) -> None:
     for name, found in result["comparisons"].items():
         ours = found["candidates"][OURS]
@@ -264,6 +280,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.list:
         print("\n".join(builds))
         return
+    require_peers()
     began, cpu = time.perf_counter(), read_cpu_s()
     loads, journal = os.getloadavg(), open_journal(sys.argv[1:] if words is None else words)
     scratch = Path(tempfile.mkdtemp(prefix="cspine-bench-speed-"))

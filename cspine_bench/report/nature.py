@@ -44,6 +44,13 @@ def list_banners(
                 "here says how the images compare with films of patients.",
             )
         )
+    elif real_pixels and any(one.role in FILMS for one in datasets):
+        banners.append(
+            Banner(
+                "Real films.",
+                "This page shows pixels of films: keep it where the films may be, or draw it with --no-real-pixels.",
+            )
+        )
     simulated = [file.name for file in files if is_simulated(file)]
     if simulated:
         banners.append(
@@ -115,7 +122,8 @@ def _iter_sentences(
         "Evidence about synthetic lateral cervical-spine radiographs, drawn from result files and from nothing else. "
         f"The images are synthetic; they are not for diagnosis, not for treatment, and {patients}."
     )
-    films = sorted({item.name for file in files for item in file.result.inputs if item.role in FILMS})
+    names = {item.name for file in files for item in file.result.inputs if item.role in FILMS}
+    films = sorted({name.partition(" (")[0] for name in names})
     if phantoms:
         yield (
             f"The real side is made of phantoms, not of films: {', '.join(phantoms)}. “Real” in this report means "

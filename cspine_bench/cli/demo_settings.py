@@ -64,12 +64,19 @@ class Facts:
         validation: films that training is watched with.
         held_out: films of the test split, which no generator sees.
         labelled: whether most of all splits have landmarks.
+        patients: of the films held out: a study shows each once; None: as many as films.
     """
 
     train: int
     validation: int
     held_out: int
     labelled: bool
+    patients: int | None = None
+
+    @property
+    def for_readers(self) -> int:
+        """Films held out that readers may be shown, each of another patient."""
+        return self.held_out if self.patients is None else min(self.held_out, self.patients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +184,10 @@ class Settings:
     @property
     def cases(self) -> int:
         """Display sets of the reader study: fewer where films held out, or samples, are few; 0: too few for any."""
-        if min(self.facts.held_out, self.sizes.samples) < FEWEST_STUDY:
+        films, samples = self.facts.for_readers, self.sizes.samples
+        if min(films, samples) < FEWEST_STUDY:
             return 0
-        return min(self.sizes.cases, self.facts.held_out - _SPARE_FILMS, self.sizes.samples - SPARE_SAMPLES)
+        return min(self.sizes.cases, films - _SPARE_FILMS, samples - SPARE_SAMPLES)
 
     @property
     def monitored(self) -> int:
@@ -235,7 +243,9 @@ def read_facts(inspected: dict[str, Any]) -> Facts:
     counts = inspected["num_samples"]
     total = sum(counts.values())
     labelled = 2 * inspected["labelled"]["landmarks_xy"] >= total > 0
-    return Facts(counts.get("train", 0), counts.get("validation", 0), counts.get("test", 0), labelled)
+    held_out = counts.get("test", 0)
+    patients = inspected["num_groups"].get("test", held_out)
+    return Facts(counts.get("train", 0), counts.get("validation", 0), held_out, labelled, patients)
 
 
 def refuse_too_few(settings: Settings) -> None:
@@ -268,17 +278,17 @@ def list_left_out(settings: Settings) -> list[str]:
             "Left out: the generator that draws a given skeleton, and the landmarking baseline: these films have no "
             "landmarks. A dataset or CSXA folder that has them gets both."
         )
-    if facts.held_out < FEWEST_STUDY:
+    if facts.for_readers < FEWEST_STUDY:
         left.append(
-            f"Left out: the reader study: {facts.held_out} films are held out, it needs {FEWEST_STUDY} "
-            f"(about {round(FEWEST_STUDY / FRACTIONS[2])} films in all)."
+            f"Left out: the reader study: {facts.held_out} films of {facts.for_readers} patients are held out, it "
+            f"needs {FEWEST_STUDY} patients (about {round(FEWEST_STUDY / FRACTIONS[2])} in all)."
         )
     elif settings.cases == 0:
         left.append(f"Left out: the reader study: --samples {settings.sizes.samples}, it needs {FEWEST_STUDY}.")
     elif settings.cases < settings.sizes.cases:
         left.append(
             f"Scaled down: the reader study has {settings.cases} cases, not {settings.sizes.cases}: "
-            f"{facts.held_out} films are held out, and there are {settings.sizes.samples} samples."
+            f"films of {facts.for_readers} patients are held out, and there are {settings.sizes.samples} samples."
         )
     if facts.held_out < POWERED_HELD_OUT:
         left.append(

@@ -103,12 +103,15 @@ def test_sizes_follow_what_was_asked_and_what_the_films_allow(tmp_path: Path) ->
     assert [sentence.split(":")[0] for sentence in left] == ["Left out", "Scaled down", "Little power", "Left out"]
     assert "18 cases, not 50" in left[1] and "here are 30" in left[2]
     none = replace(settings, facts=Facts(32, 4, 9, labelled=True))
-    assert none.cases == 0 and "9 films are held out" in list_left_out(none)[0]
+    assert none.cases == 0 and "9 films of 9 patients are held out" in list_left_out(none)[0]
     refuse_too_few(none)
     with pytest.raises(DataError, match=r"20 films to train on .* 3 held out .* at least 24 and 8"):
         refuse_too_few(replace(settings, facts=Facts(20, 3, 3, labelled=True)))
-    inspected = {"num_samples": {"train": 7, "test": 2}, "labelled": {"landmarks_xy": 4}}
-    assert read_facts(inspected) == Facts(7, 0, 2, labelled=False)
+    inspected = {"num_samples": {"train": 7, "test": 2}, "num_groups": {"test": 1}, "labelled": {"landmarks_xy": 4}}
+    assert read_facts(inspected) == Facts(7, 0, 2, labelled=False, patients=1)
+    assert replace(settings, facts=Facts(200, 20, 60, labelled=True, patients=30)).cases == 18, (
+        "a patient is shown once"
+    )
 
 
 def test_whose_films_they_are(tmp_path: Path) -> None:

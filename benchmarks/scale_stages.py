@@ -259,21 +259,21 @@ def main() -> None:
     result = RESULTS / "scale_stages.json"
     earlier = json.loads(result.read_text()) if arguments.only else {"rows": [], "bytes": []}
     wanted = [name for name in STEPS if arguments.only in (None, name)]
-    rows = [row for row in earlier["rows"] if row["step"] not in wanted]
+    rows = [{"commit": earlier["commit"], **row} for row in earlier["rows"] if row["step"] not in wanted]
+    setting = describe_setting("cpu", ("numpy", "pyarrow", "torch", "pillow"))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         run_apart(lambda: prepare(folder))
         for name in wanted:
-            rows += [measure_step(name, folder, count) for count in STEPS[name][1]]
+            rows += [{"commit": setting["commit"], **measure_step(name, folder, count)} for count in STEPS[name][1]]
         again = arguments.only in (None, "bytes")
         sizes = run_apart(lambda: measure_bytes(folder)) if again else earlier["bytes"]
-    setting = describe_setting("cpu", ("numpy", "pyarrow", "torch", "pillow"))
     write_result(
         result,
         {
             "schema_version": 1,
             "measure": "scale_stages",
-            "command": spell_command("benchmarks/scale_stages.py", None),
+            "command": spell_command("benchmarks/scale_stages.py", []),
             "threads": os.environ.get("OMP_NUM_THREADS"),
             **setting,
             "bytes": sizes,

@@ -106,7 +106,7 @@ class Sizes:
 
 
 FULL: Final = Sizes(
-    films=700, updates=600, plain_updates=520, samples=1000, plain_samples=96, cases=50, planted=12, seeds=3
+    films=700, updates=500, plain_updates=430, samples=1000, plain_samples=96, cases=50, planted=12, seeds=3
 )
 QUICK: Final = Sizes(
     films=140, updates=80, plain_updates=48, samples=64, plain_samples=24, cases=16, planted=2, seeds=1

@@ -152,7 +152,9 @@ def executor_options(*, processes: str, executor: str, shard: str | None = None)
             help=f"Processes that {processes} [1], or Ray tasks at a time [all that fit].",
         ),
         click.option("--executor", type=click.Choice(EXECUTORS), default="processes", show_default=True, help=executor),
-        click.option("--ray-address", metavar="ADDRESS", help="Ray cluster to use.  [one on this machine]"),
+        click.option(
+            "--ray-address", metavar="ADDRESS", help="Ray cluster to use.  [RAY_ADDRESS, else one started here]"
+        ),
     ]
     if shard is not None:
         found.insert(1, click.option("--shard", "part", metavar="K/N", callback=parse_shard, help=shard))

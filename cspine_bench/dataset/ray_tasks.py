@@ -30,8 +30,8 @@ class RayCluster:
     """Where tasks run, and what each needs.
 
     Args:
-        address: of a running cluster (`auto`: the one that this machine belongs to); None starts one on this machine
-            and ends it afterwards.
+        address: of a running cluster (`auto`: the one that this machine belongs to); None: what the variable
+            `RAY_ADDRESS` names, else one is started on this machine and ended afterwards.
         num_cpus: that one task takes.
         num_gpus: that one task takes; Ray shows a task its own as `cuda`.
         max_tasks: tasks at a time; None: as many as the cluster holds.
@@ -178,15 +178,17 @@ def connect(address: str | None) -> Iterator[None]:
         yield
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
+    if address is None and not os.environ.get("RAY_ADDRESS"):
+        # Left out, Ray would join whatever cluster was last started here, and end with it.
         options |= {"include_dashboard": False}
+        address = "local"
     # Ray tells of workers that died on stdout, which belongs to results.
     with redirect_stdout(sys.stderr):
         with set_environment(_QUIET):
             try:
                 ray.init(address=address, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                where = "on this machine" if address is None else f"at {address!r}"
+                where = "on this machine" if address == "local" else f"at {address or os.environ['RAY_ADDRESS']!r}"
                 raise DataError(
                     f"no Ray cluster {where} ({error}); see `ray status`, or leave the address out"
                 ) from error

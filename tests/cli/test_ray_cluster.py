@@ -165,3 +165,19 @@ def test_a_killed_worker_costs_what_it_was_at(
     assert at_work.returncode == 0, noted
     json.loads(said)  # one document: Ray prints nothing beside it
     assert read(tmp_path / "spread") == read(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_another_cluster_of_this_machine_is_joined_where_it_is_named_alone(
+    told: bool, address: str, environment: dict[str, str]
+) -> None:
+    lines = (
+        "import os, ray",
+        "from cspine_bench.dataset.ray_tasks import connect",
+        "with connect(None):",
+        "    os.write(1, ray.get_runtime_context().gcs_address.encode())",
+    )
+    named = {"RAY_ADDRESS": address} if told else {}
+    command = [sys.executable, "-c", "\n".join(lines)]
+    run = subprocess.run(command, env=environment | named, capture_output=True, text=True, check=True, timeout=300)
+    assert (run.stdout.strip() == address) is told

@@ -52,7 +52,8 @@ def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     # A session of its own, so that Ctrl-C can be sent to the group as a terminal does.
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=_environment())
     give_up = time.monotonic() + 300
-    while not list((tmp_path / "ds").glob("data/*.parquet")):
+    # The receipt is written last: without it a shard is made again.
+    while not list((tmp_path / "ds").glob(".unfinished/*.parquet.json")):
         assert process.poll() is None and time.monotonic() < give_up
         time.sleep(0.02)
     yield process

@@ -5,8 +5,8 @@
 Every comparison is set up first. Then each repeat goes once round all of them, and once round the rates of the machine;
 within a comparison the order of the candidates turns round from repeat to repeat. A first round warms up and is not
 counted. One thread each. A run that was killed goes on after its last whole comparison when it is started again with
-the same words, at the same commit, in a tree without changes. About 15 minutes on two cores, calculated from shorter
-runs. Needs the peers:
+the same words, at the same commit, in a tree without changes. What the whole took stands in the result (`seconds`).
+Needs the peers:
 
     pip install -c constraints.txt -e '.[dev]' && pip install --no-deps prdc==0.2 clean-fid==0.1.35
 

@@ -13,7 +13,9 @@ import click
 from cspine_bench.cli.demo_films import detect_films
 from cspine_bench.cli.demo_run import DemoRun, open_run
 from cspine_bench.cli.demo_settings import (
+    FULL,
     PHANTOM,
+    QUICK,
     Settings,
     choose_sizes,
     guess_facts,
@@ -39,10 +41,18 @@ _MOST_WORKERS: Final = 4
 )  # fmt: skip
 @click.option("--quick", is_flag=True, help="Everything, but little of it: minutes less, and verdicts without power.")
 @click.option("--size", type=click.IntRange(32, 512), default=64, show_default=True, help="Side, px; a multiple of 32.")
-@click.option("--films", type=click.IntRange(min=45), help="Phantoms to make.  [700; 140 with --quick]")
-@click.option("--updates", type=click.IntRange(min=3), help="Of the generator, in training.  [600; 80]")
-@click.option("--samples", type=click.IntRange(min=10), help="Radiographs of the release.  [1000; 64]")
-@click.option("--cases", type=click.IntRange(min=10), help="Of the reader study, at most.  [50; 16]")
+@click.option(
+    "--films", type=click.IntRange(min=45), help=f"Phantoms to make.  [{FULL.films}; {QUICK.films} with --quick]"
+)
+@click.option(
+    "--updates", type=click.IntRange(min=3), help=f"Of the generator, in training.  [{FULL.updates}; {QUICK.updates}]"
+)
+@click.option(
+    "--samples", type=click.IntRange(min=10), help=f"Radiographs of the release.  [{FULL.samples}; {QUICK.samples}]"
+)
+@click.option(
+    "--cases", type=click.IntRange(min=10), help=f"Of the reader study, at most.  [{FULL.cases}; {QUICK.cases}]"
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Decides every random draw.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes at a time.  [as many as cores, up to 4]")
 @printing_options

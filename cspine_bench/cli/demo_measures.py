@@ -131,11 +131,10 @@ def run_baseline(settings: Settings) -> Stage:
     """Whether the samples help a network that finds landmarks."""
     made = ("--real", settings.films, "--synthetic", settings.dataset("samples"))
     changes: dict[str, object] = {} if settings.size == RECIPE_SIZE else {"size": settings.size}
-    changes["protocol__num_seeds"] = settings.sizes.seeds
+    changes |= {"protocol__num_seeds": settings.sizes.seeds, "protocol__arms": "[real,mixed]"}
     if settings.quick:
-        changes |= {"protocol__arms": "[real,mixed]", "protocol__fractions": "[1.0]", "learning__updates": 60}
-    else:
-        changes |= {"protocol__arms": "[real,mixed]", "learning__updates": 150}
+        changes["protocol__fractions"] = "[1.0]"
+    changes["learning__updates"] = 60 if settings.quick else 150
     where = ("--out", settings.results)
     command = words("baseline", "run", "landmarking", *made, *sets(**changes), *seed_words(settings), *where)
     files = _measured(settings, "baseline-landmarking")

@@ -115,7 +115,9 @@ def list_files(root: Path) -> list[SourceFile]:
         raise DataError(f"{root}: no such folder or archive; give the folder of films, or a .zip of it")
     # Asked first, because a pipe would be waited on for ever.
     if not root.is_file() or not zipfile.is_zipfile(root):
-        raise DataError(f"{root}: is neither a folder nor a zip archive")
+        raise DataError(
+            f"{root}: is neither a folder nor a zip archive; name the folder that holds the films, or a zip of it"
+        )
     return list_archive(root)
 
 

@@ -6,11 +6,11 @@ A process without threads that has imported everything and only forks: so a kill
 import json
 import os
 import random
-import signal
 import sys
 import time
 from pathlib import Path
 
+from cpu_kills import fork_until
 from folders import hash_tree
 from toy_source import ToySource
 
@@ -25,16 +25,13 @@ def kill_writers(out: Path, num_kills: int) -> dict[str, object]:
     draw = random.Random(1)
     left: list[dict[str, str]] = []
     finished: list[dict[str, str]] = []
-    start = time.perf_counter()
+    write_dataset(SOURCE, out / "warm")
+    start = time.process_time()
     write_dataset(SOURCE, out / "undisturbed")
-    undisturbed_s = time.perf_counter() - start
+    undisturbed_s = time.process_time() - start
     while len(left) < num_kills or not finished:
         folder = out / f"run-{len(finished)}"
-        writer = os.fork()
-        if writer == 0:
-            _write_and_end(folder)
-        time.sleep(draw.uniform(0, undisturbed_s))
-        os.kill(writer, signal.SIGKILL)
+        writer = fork_until(draw.uniform(0, undisturbed_s), write_dataset, SOURCE, folder)
         _, status = os.waitpid(writer, 0)
         files = hash_tree(folder) if folder.exists() else {}
         if os.WIFSIGNALED(status):
@@ -44,15 +41,6 @@ def kill_writers(out: Path, num_kills: int) -> dict[str, object]:
         else:
             sys.exit(f"a writer failed on {sorted(files)}")
     return {"left": left, "finished": finished}
-
-
-def _write_and_end(folder: Path) -> None:
-    status = 1
-    try:
-        write_dataset(SOURCE, folder)
-        status = 0
-    finally:
-        os._exit(status)
 
 
 if __name__ == "__main__":

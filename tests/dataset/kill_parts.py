@@ -1,8 +1,7 @@
-"""Parts of one dataset at once: `python kill_parts.py OUT KILLED UNDISTURBED` plays that many rounds of each.
+"""Parts of one dataset at once: `python kill_parts.py OUT ROUNDS UNDISTURBED` plays that many rounds of each.
 
-Prints what was seen, as JSON. Forks as `kill_loop.py` does. Each round is one folder: four parts start at once and some
-are killed; then all that did not end by themselves are run again, at once, until the dataset is finished, the last time
-with another number of parts.
+Prints what was seen, as JSON. Forks as `kill_loop.py` does. Each round is one folder: four parts start at once and two
+are to be killed; then the killed ones are run again, at once, or three parts that deal the rest out anew.
 """
 
 import json
@@ -14,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cpu_kills import fork_until
 from folders import hash_tree
 from kill_loop import SOURCE
 
@@ -22,17 +22,9 @@ from cspine_bench.dataset.parts import Part, write_part
 COUNT = 4
 
 
-def start(folder: Path, part: Part) -> int:
-    """The process id of a part at work."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            write_part(SOURCE, folder, part)
-            status = 0
-        finally:
-            os._exit(status)
-    return child
+def start(folder: Path, part: Part, cpu_s: float | None = None) -> int:
+    """The process id of a part at work, which is killed after so many seconds of its own."""
+    return fork_until(cpu_s, write_part, SOURCE, folder, part)
 
 
 def end(child: int) -> int:
@@ -46,17 +38,14 @@ def list_files(folder: Path) -> dict[str, str]:
 
 def run_round(folder: Path, draw: random.Random, whole_s: float) -> dict[str, Any]:
     """Kill two of four, go on with as many or with three, and note the folder after each."""
-    children = {start(folder, Part(index, COUNT)): index for index in range(COUNT)}
-    victims = draw.sample(sorted(children), 2)
-    for child in victims:
-        time.sleep(draw.uniform(0, whole_s / COUNT))
-        os.kill(child, signal.SIGKILL)
-    codes = {index: end(child) for child, index in children.items()}
+    until = {index: draw.uniform(0, whole_s / COUNT) for index in draw.sample(range(COUNT), 2)}
+    children = [start(folder, Part(index, COUNT), until.get(index)) for index in range(COUNT)]
+    codes = [end(child) for child in children]
     left = list_files(folder)
-    killed = [index for index, code in codes.items() if code == -signal.SIGKILL]
+    killed = [index for index, code in enumerate(codes) if code == -signal.SIGPROF]
     again = [Part(index, 3) for index in range(3)] if draw.random() < 0.5 else [Part(index, COUNT) for index in killed]
     second = [end(child) for child in [start(folder, part) for part in again]]
-    return {"codes": list(codes.values()), "left": left, "second": second, "end": hash_tree(folder)}
+    return {"codes": codes, "left": left, "second": second, "end": hash_tree(folder)}
 
 
 def run_undisturbed(folder: Path) -> dict[str, object]:
@@ -65,16 +54,13 @@ def run_undisturbed(folder: Path) -> dict[str, object]:
     return {"codes": codes, "end": hash_tree(folder)}
 
 
-def main(out: Path, num_killed: int, num_undisturbed: int) -> None:
+def main(out: Path, num_rounds: int, num_undisturbed: int) -> None:
     draw = random.Random(1)
-    begun = time.perf_counter()
+    write_part(SOURCE, out / "warm", Part(0, 1))
+    begun = time.process_time()
     write_part(SOURCE, out / "alone", Part(0, 1))
-    whole_s = time.perf_counter() - begun
-    rounds: list[dict[str, Any]] = []
-    # On a machine that was busy and no longer is, a kill may come too late: until so many rounds met a part at work.
-    while sum(-signal.SIGKILL in played["codes"] for played in rounds) < num_killed and len(rounds) < 10 * num_killed:
-        rounds.append(run_round(out / f"killed-{len(rounds)}", draw, whole_s))
-        whole_s *= 1 if -signal.SIGKILL in rounds[-1]["codes"] else 0.5
+    whole_s = time.process_time() - begun
+    rounds = [run_round(out / f"killed-{number}", draw, whole_s) for number in range(num_rounds)]
     undisturbed = [run_undisturbed(out / f"undisturbed-{number}") for number in range(num_undisturbed)]
     print(json.dumps({"rounds": rounds, "undisturbed": undisturbed, "alone": hash_tree(out / "alone")}))
 

@@ -70,6 +70,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 
 
+@pytest.mark.slow  # three times five seconds
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_a_signal_leaves_no_worker_and_a_folder_to_go_on_with(
     tmp_path: Path, writer: subprocess.Popen[str], name: str

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,10 +30,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return hash_tree(folder)
 
 
-def play(out: Path, num_killed: int, num_undisturbed: int) -> dict[str, Any]:
+def play(out: Path, num_rounds: int, num_undisturbed: int) -> dict[str, Any]:
     script = Path(__file__).with_name("kill_parts.py")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(script), str(out), str(num_killed), str(num_undisturbed)]
+    command = [sys.executable, str(script), str(out), str(num_rounds), str(num_undisturbed)]
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
 
 
@@ -41,7 +42,7 @@ def test_parts_that_are_killed_and_run_again_end_in_the_same_bytes(tmp_path: Pat
     seen = play(tmp_path, NUM_ROUNDS, 0)
     assert seen["alone"] == undisturbed
     codes = [code for played in seen["rounds"] for code in played["codes"]]
-    assert codes.count(-9) >= NUM_ROUNDS and set(codes) == {0, -9}
+    assert codes.count(-signal.SIGPROF) >= NUM_ROUNDS and set(codes) == {0, -signal.SIGPROF}
     for played in seen["rounds"]:
         # What is in place is whole, and the manifest is there only when everything is.
         assert played["left"].items() <= undisturbed.items()

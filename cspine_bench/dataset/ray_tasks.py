@@ -5,6 +5,8 @@ A worker or a node that is lost costs what it was at: Ray runs that again elsewh
 
 import logging
 import os
+import re
+import socket
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -21,6 +23,8 @@ AnswerT = TypeVar("AnswerT")
 _NUM_RETRIES: Final = 5
 _LOOK_EVERY_S: Final = 0.5
 _TIME_TO_END_S: Final = 1.0
+_TIME_TO_ANSWER_S: Final = 10.0
+_PLACE: Final = re.compile(r"(?:ray://)?\[?(?P<host>[^/\]]+)\]?:(?P<port>\d{1,5})")
 _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0"}
 """A cluster that is started here tells nobody about it."""
 
@@ -186,8 +190,9 @@ def connect(address: str | None) -> Iterator[None]:
     with redirect_stdout(sys.stderr):
         with set_environment(_QUIET):
             try:
+                _knock(address or os.environ["RAY_ADDRESS"])
                 ray.init(address=address, **options)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 where = "on this machine" if address == "local" else f"at {address or os.environ['RAY_ADDRESS']!r}"
                 raise DataError(
                     f"no Ray cluster {where} ({error}); see `ray status`, or leave the address out"
@@ -196,6 +201,16 @@ def connect(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Where nobody listens, say so now: Ray itself goes on asking for more than five minutes.
+
+    Raises:
+        OSError: nobody answers there.
+    """
+    if place := _PLACE.fullmatch(address):
+        socket.create_connection((place["host"], int(place["port"])), timeout=_TIME_TO_ANSWER_S).close()
 
 
 def check_resources(cluster: RayCluster) -> None:

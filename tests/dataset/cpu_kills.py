@@ -10,8 +10,9 @@ from typing import Any
 def fork_until(cpu_s: float | None, work: Callable[..., object], *arguments: Any) -> int:
     """A child that does the work and ends, with 1 if that fails; its process id.
 
-    None: nothing kills it. Otherwise, after `cpu_s` seconds of its own CPU time the kernel ends it by SIGPROF: nothing of it runs any more, as after
-    SIGKILL. A sleep in the parent, instead, would be cut to a machine that was idle, or busy, when it was measured.
+    After `cpu_s` seconds of its own CPU time the kernel ends it by SIGPROF: nothing of it runs any more, as after
+    SIGKILL. None: nothing ends it. A sleep in the parent, instead, would be too long or too short wherever the machine
+    is busier or idler than when it was measured.
     """
     child = os.fork()
     if child == 0:
@@ -21,8 +22,8 @@ def fork_until(cpu_s: float | None, work: Callable[..., object], *arguments: Any
                 signal.setitimer(signal.ITIMER_PROF, max(cpu_s, 1e-6))  # nought would mean: never
             work(*arguments)
             status = 0
-        except BaseException:
-            os.write(2, traceback.format_exc().encode())
         finally:
+            if status:
+                traceback.print_exc()
             os._exit(status)
     return child

@@ -3,6 +3,7 @@
 import builtins
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from ray_writer import make_source
 
 from cspine_bench.dataset.ray_tasks import RayCluster
 from cspine_bench.dataset.write import write_dataset
-from cspine_bench.errors import MissingExtraError
+from cspine_bench.errors import DataError, MissingExtraError
 
 
 def run_writer(out: Path, fault: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +64,21 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(MissingExtraError, match=r"pip install 'cspine-bench\[ray\]'"):
         write_dataset(make_source(tmp_path, "none"), tmp_path / "ds", ray=RayCluster())
+
+
+@pytest.mark.parametrize("spelling", ["{}", "ray://{}"])
+def test_where_nobody_listens_it_is_said_at_once(
+    spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="the extra cspine-bench[ray] is not installed")
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        address = spelling.format(f"127.0.0.1:{bound.getsockname()[1]}")
+        with pytest.raises(DataError, match=rf"no Ray cluster at '{address}' \(.*refused.*leave the address out"):
+            write_dataset(make_source(tmp_path, "none"), tmp_path / "ds", ray=RayCluster(address))
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(DataError, match=f"no Ray cluster at '{address}'"):
+            write_dataset(make_source(tmp_path, "none"), tmp_path / "ds", ray=RayCluster())
 
 
 def test_impossible_clusters_are_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def kill_trainers(data: Path, run: Path, num_kills: int) -> None:
             if os.waitpid(trainer, os.WNOHANG) != (0, 0):
                 raise RuntimeError("a trainer ended by itself")
             time.sleep(0.002)
-        time.sleep(draw.uniform(0, 0.05))  # eight steps are left and take four times as long
+        time.sleep(draw.uniform(0, 0.1))
         os.kill(trainer, signal.SIGKILL)
         _, status = os.waitpid(trainer, 0)
         if not os.WIFSIGNALED(status):

@@ -116,6 +116,15 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [f"{name_of(page)}#{anchor}" for page, anchor in places if anchor not in list_anchors(page)] == []
 
 
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_no_row_stands_outside_its_table(path: Path) -> None:
+    # A blank line before a row ends the table, and the row is shown as text.
+    paragraphs = re.split(r"\n[ \t]*\n", path.read_text(encoding="utf-8"))
+    tables = [rows for text in paragraphs if (rows := [line for line in text.split("\n") if line.startswith("|")])]
+    ruled = re.compile(r"\|( *:?-+:? *\|)+")
+    assert [rows[0] for rows in tables if len(rows) < 2 or not ruled.fullmatch(rows[1])] == []
+
+
 def test_the_map_leads_to_every_page() -> None:
     text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}

@@ -17,7 +17,7 @@ help:
 	@echo "make demo   the whole pipeline on made-up radiographs, into $(OUT)/; QUICK=1: little of everything"
 	@echo "            ARGS='--real FOLDER': on films of your own"
 	@echo "make test   the tests (CPU, offline)"
-	@echo "make test-slow   those that take more than ten seconds each: kills, clusters, the whole demo"
+	@echo "make test-slow   those that take long: kills, clusters, the whole demo"
 	@echo "make lint   style and format"
 	@echo "make type   static types"
 	@echo "make docs   regenerate docs/reference/, and what else of docs/ is made from the code"

@@ -182,18 +182,18 @@ def connect(address: str | None) -> Iterator[None]:
         yield
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None and not os.environ.get("RAY_ADDRESS"):
-        # Left out, Ray would join whatever cluster was last started here, and end with it.
-        options |= {"include_dashboard": False}
-        address = "local"
+    # Where none is named, Ray would join whatever cluster was last started here, and end with it.
+    place = address or os.environ.get("RAY_ADDRESS") or "local"
+    if place == "local":
+        options["include_dashboard"] = False
     # Ray tells of workers that died on stdout, which belongs to results.
     with redirect_stdout(sys.stderr):
         with set_environment(_QUIET):
             try:
-                _knock(address or os.environ["RAY_ADDRESS"])
-                ray.init(address=address, **options)
+                _knock(place)
+                ray.init(address=place, **options)
             except (OSError, RuntimeError, ValueError) as error:
-                where = "on this machine" if address == "local" else f"at {address or os.environ['RAY_ADDRESS']!r}"
+                where = "on this machine" if place == "local" else f"at {place!r}"
                 raise DataError(
                     f"no Ray cluster {where} ({error}); see `ray status`, or leave the address out"
                 ) from error
@@ -209,8 +209,8 @@ def _knock(address: str) -> None:
     Raises:
         OSError: nobody answers there.
     """
-    if place := _PLACE.fullmatch(address):
-        socket.create_connection((place["host"], int(place["port"])), timeout=_TIME_TO_ANSWER_S).close()
+    if named := _PLACE.fullmatch(address):
+        socket.create_connection((named["host"], int(named["port"])), timeout=_TIME_TO_ANSWER_S).close()
 
 
 def check_resources(cluster: RayCluster) -> None:

@@ -21,7 +21,7 @@ import click
 from cspine_bench.cli.demo_settings import Settings
 from cspine_bench.cli.demo_stage import Round, Stage, Track
 from cspine_bench.cli.options import Printing
-from cspine_bench.errors import CspineBenchError
+from cspine_bench.errors import CspineBenchError, DataError
 
 _RECORD: Final = "demo"
 _ENVIRONMENT: Final = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
@@ -208,7 +208,12 @@ def open_run(settings: Settings, printing: Printing, total: int) -> DemoRun:
         settings: of the demo.
         printing: how it prints.
         total: stages, as far as it is known.
+
+    Raises:
+        DataError: a file stands where the folder should.
     """
+    if settings.out.exists() and not settings.out.is_dir():
+        raise DataError(f"{settings.out}: is a file; name a folder for the demo")
     for name in ("log", "pictures"):
         (settings.out / name).mkdir(parents=True, exist_ok=True)
     try:

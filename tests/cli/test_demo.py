@@ -152,6 +152,9 @@ def test_what_cannot_be_is_refused_before_anything_runs(tmp_path: Path) -> None:
     code, said = call(*out, "--real", str(tmp_path / "films"))
     assert (code, "holds no films that are known" in said) == (2, True)
     assert not (tmp_path / "demo").exists()
+    (tmp_path / "demo").touch()
+    code, said = call(*out)
+    assert (code, "demo: is a file; name a folder for the demo" in said) == (2, True)
 
 
 def write_stage(folder: Path, name: str, words: str = "", code: int = 0, owns: bool = True) -> Stage:
